@@ -1,0 +1,1 @@
+"""Membership-inference attacks on original, unlearned and retrained models, and the verdict."""

@@ -1,0 +1,43 @@
+"""The signature every method shares, and what it may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from unlearning.config import Config
+from unlearning.models import Model
+from unlearning.paradigms import Paradigm
+from unlearning.records import Records
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make a model forget.
+
+    `run(model, paradigm, retain=…[, forget=…][, calibration=…], config=…, seed=…)` changes the
+    model it is given and returns it. The parts in `sees` are all it is handed beside the retain
+    set: exact retraining never sees the forget set, stage 2 never a non-member.
+    """
+
+    name: str
+    config: type[Config]
+    run: Callable[..., Model]
+    sees: frozenset[str]
+
+    def __call__(
+        self,
+        model: Model,
+        paradigm: Paradigm,
+        *,
+        retain: Records,
+        forget: Records,
+        calibration: Records,
+        config: Any,
+        seed: int,
+    ) -> Model:
+        """The unlearned model; `model` itself stays as it is."""
+        offered = {"forget": forget, "calibration": calibration}
+        shown = {part: records for part, records in offered.items() if part in self.sees}
+        return self.run(model.clone(), paradigm, retain=retain, **shown, config=config, seed=seed)

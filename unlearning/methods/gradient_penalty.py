@@ -1,0 +1,123 @@
+"""Unlearning with a gradient penalty: our reading of Wang & Chen, 2405.07317.
+
+With g(x) = ‖∂ℓ(x)/∂v‖₂ (see `input_gradients`), members trained on have small g and records
+never seen have large g. Both stages keep training on the retain set and lift g of the forget set
+to where it would be had those records never been seen:
+
+    L(θ) = mean over retain of ℓ(x; θ)  +  λ · D( log g(forget; θ), target )²
+
+    stage 1  (MEMtrain + member and non-member gradients)  target = log g(calibration; θ), detached
+    stage 2  (MEMtrain + MEMGP, member gradients only)     target = τ, fixed before unlearning
+
+D compares the batch's mean, or its sorted values quantile by quantile. Batch-norm statistics stay
+frozen, so a record's own gradient is its own.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unlearning.config import Config
+from unlearning.errors import UserError
+from unlearning.input_gradients import input_gradient_norms
+from unlearning.models import Model
+from unlearning.paradigms import Paradigm
+from unlearning.records import Records, concatenate
+from unlearning.training import OptimisationConfig, fit
+
+
+class GradientPenaltyConfig(Config):
+    """Settings of both stages."""
+
+    optimisation: OptimisationConfig
+    penalty: float = Field(1.0, gt=0, description="λ: weight of the penalty.")
+    match: Literal["mean", "quantiles"] = Field("mean", description="Compare batch means, or sorted values one by one.")
+    forget_batch: int = Field(128, gt=1, description="Forget records per step.")
+
+
+def distance(log_norms: Tensor, target: Tensor, match: str) -> Tensor:
+    """D²: 0 when the statistics agree, larger the further apart they are.
+
+    Args:
+        log_norms: (B,) of the forget batch.
+        target: (K,) values or quantiles that the forget batch should resemble.
+        match: `mean` or `quantiles`.
+    """
+    if match == "mean":
+        return (log_norms.mean() - target.mean()).square()
+    levels = (torch.arange(len(log_norms), device=target.device) + 0.5) / len(log_norms)
+    return (log_norms.sort().values - target.quantile(levels)).square().mean()
+
+
+def _draw_batch(records: Records, size: int, draw: torch.Generator) -> Records:
+    rows = torch.randperm(len(records), generator=draw, device=draw.device)[:size]
+    return records[rows]
+
+
+def _log_norms(
+    model: Model, paradigm: Paradigm, records: Records, draw: torch.Generator, *, differentiable: bool = True
+) -> Tensor:
+    views = paradigm.views(records.images, draw)
+    return input_gradient_norms(model, paradigm, views, records.labels, differentiable=differentiable).log()
+
+
+def stage_1(
+    model: Model,
+    paradigm: Paradigm,
+    *,
+    retain: Records,
+    forget: Records,
+    calibration: Records,
+    config: GradientPenaltyConfig,
+    seed: int,
+) -> Model:
+    """Match the forget set's gradients to those of calibration non-members, measured as it goes."""
+    model.eval()
+
+    def batch_loss(rows: Tensor, draw: torch.Generator) -> Tensor:
+        batch = retain[rows]
+        losses = paradigm.per_sample_loss(model, paradigm.views(batch.images, draw), batch.labels)
+        forgotten = _draw_batch(forget, config.forget_batch, draw)
+        unseen = _draw_batch(calibration, len(forgotten), draw)
+        # One batch for both, so that they meet the same negatives.
+        log_norms = _log_norms(model, paradigm, concatenate(forgotten, unseen), draw)
+        target = log_norms[len(forgotten) :].detach()
+        return losses.mean() + config.penalty * distance(log_norms[: len(forgotten)], target, config.match)
+
+    fit(model, batch_loss, len(retain), config.optimisation, seed=seed, purpose="gradient_penalty stage 1")
+    return model
+
+
+def stage_2(
+    model: Model,
+    paradigm: Paradigm,
+    *,
+    retain: Records,
+    forget: Records,
+    config: GradientPenaltyConfig,
+    seed: int,
+) -> Model:
+    """Lift the forget set's gradients to τ, which was measured when the model was trained.
+
+    Raises:
+        UserError: the model carries no τ.
+    """
+    if not model.spec.gradient_target:
+        raise UserError("stage 2 needs the gradient target that pretraining stores with the model: pretrain it again")
+    model.eval()
+    target = torch.tensor(model.spec.gradient_target, device=retain.images.device)
+
+    def batch_loss(rows: Tensor, draw: torch.Generator) -> Tensor:
+        batch = retain[rows]
+        losses = paradigm.per_sample_loss(model, paradigm.views(batch.images, draw), batch.labels)
+        forgotten = _draw_batch(forget, config.forget_batch, draw)
+        company = _draw_batch(retain, len(forgotten), draw)
+        log_norms = _log_norms(model, paradigm, concatenate(forgotten, company), draw)
+        return losses.mean() + config.penalty * distance(log_norms[: len(forgotten)], target, config.match)
+
+    fit(model, batch_loss, len(retain), config.optimisation, seed=seed, purpose="gradient_penalty stage 2")
+    return model

@@ -1,0 +1,21 @@
+"""Exact unlearning: train again, with the same recipe, on the retain set alone."""
+
+from __future__ import annotations
+
+from unlearning.models import Model
+from unlearning.paradigms import Paradigm
+from unlearning.records import Records
+from unlearning.seeding import initialisation
+from unlearning.training import OptimisationConfig, train
+
+
+def retrain(model: Model, paradigm: Paradigm, *, retain: Records, config: OptimisationConfig, seed: int) -> Model:
+    """A model that never saw the forget set: fresh weights, and only retained records.
+
+    The given model lends its architecture; none of its weights are used.
+    """
+    spec = model.spec
+    with initialisation(seed, "retrain"):
+        fresh = paradigm.build(spec.encoder, spec.image_shape, spec.class_names)
+    fresh.to(next(model.parameters()).device)
+    return train(fresh, paradigm, retain, config, seed=seed, purpose="retrain")

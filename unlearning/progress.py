@@ -1,0 +1,61 @@
+"""Progress of long work: a bar on a terminal, about ten lines in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+Advance = Callable[[str], None]
+"""Call it once per unit of work, with a short note such as the current loss."""
+
+LOG_LINES = 10
+
+
+@contextmanager
+def track(what: str, total: int) -> Iterator[Advance]:
+    """Show `total` units of work going by; drawn to standard error."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with _bar(console, what, total) as advance:
+            yield advance
+    else:
+        yield _log(what, total)
+
+
+@contextmanager
+def _bar(console: Console, what: str, total: int) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total, note="")
+        yield lambda note: bar.update(task, advance=1, note=note)
+
+
+def _log(what: str, total: int) -> Advance:
+    begun = time.monotonic()
+    done = 0
+
+    def advance(note: str) -> None:
+        nonlocal done
+        done += 1
+        if done == total or done * LOG_LINES // total > (done - 1) * LOG_LINES // total:
+            elapsed = time.monotonic() - begun
+            left = elapsed / done * (total - done)
+            print(f"{what}: {done}/{total}  {elapsed:.0f} s, {left:.0f} s left  {note}", flush=True)
+
+    return advance
