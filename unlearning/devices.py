@@ -7,12 +7,19 @@ import torch
 from unlearning.errors import UserError
 
 
-def choose_device(wanted: str = "auto") -> torch.device:
+def choose_device(wanted: str = "auto", gpus: int = 0) -> torch.device:
     """`auto` takes CUDA when present; anything else is taken literally.
+
+    Args:
+        wanted: `auto`, or a torch device name.
+        gpus: how many GPUs were asked of the cluster. When there are none to be seen, that is an
+            error: running on the CPU while holding a GPU would go unnoticed.
 
     Raises:
         UserError: the device does not exist on this machine.
     """
+    if gpus > 0 and wanted != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"{gpus} GPUs asked for, but none can be seen: use the CUDA image, or ask for 0 GPUs")
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
+from unlearning.records import Records, concatenate
+from unlearning.seeding import generator
 
 
 def input_gradient_norms(
@@ -32,3 +36,45 @@ def input_gradient_norms(
     squares = gradient.square().sum(dim=(0, 2, 3, 4))
     # The root has an infinite slope at 0; a record that is fitted perfectly must not give NaN.
     return (squares + 1e-20).sqrt()
+
+
+def measure_gradient_target(
+    model: Model,
+    paradigm: Paradigm,
+    nonmembers: Records,
+    members: Records,
+    *,
+    batch_size: int,
+    quantiles: int,
+    seed: int,
+) -> tuple[float, ...]:
+    """τ of stage 2: what log g of records the model was not trained on looks like.
+
+    Measured once, when the model has just been trained, so that unlearning needs no non-member.
+    Half of every batch are members: in stage 2 the forget set meets retained records, and in a
+    contrastive loss g depends on the company a record keeps.
+
+    Args:
+        model: trained; measured in evaluation mode.
+        nonmembers: calibration records; each is measured in one draw of views.
+        members: records trained on, the company.
+        batch_size: records per batch, of both kinds; twice stage 2's `forget_batch`.
+        quantiles: how many to keep.
+        seed: of the batches and the views.
+
+    Returns:
+        `quantiles` ascending values of log g, in log(loss per pixel unit), at the levels
+        (k + ½) / quantiles.
+    """
+    model.eval()
+    device = nonmembers.images.device
+    draw = generator(seed, "gradient target", device)
+    measured = []
+    order = torch.randperm(len(nonmembers), generator=draw, device=device)
+    for rows in order.tensor_split(math.ceil(2 * len(order) / batch_size)):
+        company = torch.randperm(len(members), generator=draw, device=device)[: len(rows)]
+        batch = concatenate(nonmembers[rows], members[company])
+        views = paradigm.views(batch.images, draw)
+        measured.append(input_gradient_norms(model, paradigm, views, batch.labels)[: len(rows)].log())
+    levels = (torch.arange(quantiles, device=device) + 0.5) / quantiles
+    return tuple(torch.cat(measured).quantile(levels).tolist())

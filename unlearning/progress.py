@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,6 @@ def _log(what: str, total: int) -> Advance:
         if done == total or done * LOG_LINES // total > (done - 1) * LOG_LINES // total:
             elapsed = time.monotonic() - begun
             left = elapsed / done * (total - done)
-            print(f"{what}: {done}/{total}  {elapsed:.0f} s, {left:.0f} s left  {note}", flush=True)
+            print(f"{what}: {done}/{total}  {elapsed:.0f} s, {left:.0f} s left  {note}", file=sys.stderr, flush=True)
 
     return advance

@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from unlearning.config import Config
 from unlearning.errors import UserError
@@ -57,7 +58,11 @@ class Snapshot:
                 f"{len(missing)} of {len(ids)} record ids are not in snapshot "
                 f"{self.manifest.digest[:12]}, the first is {missing[0]!r}: check the ids"
             )
-        return self.records[torch.tensor([row_of[identity] for identity in ids])]
+        return self.records[torch.tensor([row_of[identity] for identity in ids], dtype=torch.int64)]
+
+
+def _digest(ids: tuple[str, ...], labels: Tensor, class_names: tuple[str, ...]) -> str:
+    return sha256_json({"records": list(ids), "labels": labels.tolist(), "classes": list(class_names)})
 
 
 def build(records: Records, *, source: str, licence: str, class_names: tuple[str, ...]) -> Snapshot:
@@ -70,8 +75,8 @@ def build(records: Records, *, source: str, licence: str, class_names: tuple[str
     first: dict[str, int] = {}
     for row, identity in enumerate(ids):
         first.setdefault(identity, row)
-    kept = records[torch.tensor(list(first.values()))]
-    digest = sha256_json({"records": list(first), "labels": kept.labels.tolist(), "classes": list(class_names)})
+    kept = records[torch.tensor(list(first.values()), dtype=torch.int64)]
+    digest = _digest(tuple(first), kept.labels, class_names)
     channels, height, width = kept.images.shape[1:]
     manifest = Manifest(
         source=source,
@@ -117,15 +122,16 @@ def load(path: Path) -> Snapshot:
 
 
 def verify(snapshot: Snapshot) -> None:
-    """Hash every image again.
+    """Hash every image and the labels again.
 
     Raises:
-        UserError: the pixels are not those the manifest names.
+        UserError: the pixels or the labels are not those the manifest names.
     """
-    if tuple(record_ids(snapshot.records.images)) != snapshot.manifest.record_ids:
-        raise UserError(
-            f"snapshot {snapshot.manifest.digest[:12]} does not hold the images its manifest names: ingest it again"
-        )
+    manifest = snapshot.manifest
+    if tuple(record_ids(snapshot.records.images)) != manifest.record_ids:
+        raise UserError(f"snapshot {manifest.digest[:12]} does not hold the images its manifest names: ingest it again")
+    if _digest(manifest.record_ids, snapshot.records.labels, manifest.class_names) != manifest.digest:
+        raise UserError(f"snapshot {manifest.digest[:12]} does not hold the labels its digest names: ingest it again")
 
 
 def copy(source: Path, target: Path) -> None:

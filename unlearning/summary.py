@@ -24,8 +24,9 @@ class Accuracies(Config):
     """Test records by logistic regression on backbone features of retained members."""
     classifier: Interval | None = None
     """Test records by the model's own classifier; None for contrastive models."""
-    forget_knn: Interval
-    """Records of the forget set by the same weighted kNN; the ideal is the retrained value."""
+    forget_knn: Interval | None = None
+    """Records of the forget set by the same weighted kNN; the ideal is the retrained value. None
+    before anything is forgotten."""
 
 
 class ModelSummary(Config):
@@ -119,3 +120,17 @@ def load(path: Path) -> Summary:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"summary {path}: {where}: {first['msg']}") from None
+
+
+def strongest_attack(summary: Summary) -> str:
+    """Name of the attack with the largest AUC on the original: where the leak was plainest.
+
+    Chosen on the original alone, so that the choice does not favour or harm the unlearned model.
+
+    Raises:
+        UserError: the summary holds no attack on an original model.
+    """
+    attacks = summary.models["original"].audit.attacks if "original" in summary.models else ()
+    if not attacks:
+        raise UserError("summary: models.original.audit.attacks: no attack on the original to compare with")
+    return max(attacks, key=lambda attack: attack.auc.estimate).name

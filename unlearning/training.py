@@ -68,21 +68,30 @@ class Checkpoint:
 
     def __init__(self, path: Path, fingerprint: object, every: int) -> None:
         self.path = path
+        self.partial = path.with_suffix(".partial")
         self.fingerprint = sha256_json(fingerprint)
         self.every = every
 
     def save(self, epoch: int, model: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> None:
-        """Replace the file in one step."""
+        """Replace the file in one step.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         for slot, values in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{slot}.{name}": value for name, value in values.items() if value is not None}
         tensors["random"] = draw.get_state()
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         metadata = {"epoch": str(epoch), "fingerprint": self.fingerprint}
-        partial = self.path.with_suffix(".partial")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, str(partial), metadata)
-        partial.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, str(self.partial), metadata)
+            self.partial.replace(self.path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"cannot write checkpoint {self.path} ({error}): choose a folder you may write to"
+            ) from None
 
     def load(self, model: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> int:
         """Restore the state and return the number of finished epochs; 0 without a file.
@@ -119,7 +128,8 @@ class Checkpoint:
 
     def delete(self) -> None:
         """Remove the file once the finished model is saved: it holds the training data's traces."""
-        self.path.unlink(missing_ok=True)
+        for file in (self.path, self.partial):
+            file.unlink(missing_ok=True)
 
 
 def fit(

@@ -99,3 +99,18 @@ class Verdict(Config):
     comparisons: tuple[Comparison, ...]
     utility_lost: dict[str, Interval]
     """Accuracy of the retrained model minus the candidate's, per measure; at most the margin."""
+
+
+def strongest_attack(audit: Audit) -> str:
+    """The attack with the largest AUC on the original: the leak that has to go away."""
+    return max(audit.models["original"].attacks, key=lambda attack: attack.auc.estimate).name
+
+
+def roc_points(audit: Audit, model: str) -> tuple[list[float], list[float], list[float]]:
+    """ROC of the original's strongest attack on `model`, as KFP draws it: false positive rates,
+    true positive rates, and thresholds (evenly spaced: attack scores have no common unit)."""
+    name = strongest_attack(audit)
+    curve = next(attack.roc for attack in audit.models[model].attacks if attack.name == name)
+    count = len(curve.false_positive_rate)
+    thresholds = [1 - index / max(count - 1, 1) for index in range(count)]
+    return list(curve.false_positive_rate), list(curve.true_positive_rate), thresholds

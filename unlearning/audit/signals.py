@@ -37,8 +37,9 @@ def mean_pairwise_cosine(outputs: Tensor) -> Tensor:
     The similarity of EncoderMI (Liu et al. 2021, 2108.11023): views of a member agree more.
     """
     count = len(outputs)
-    total = F.normalize(outputs, dim=2).sum(dim=0)
-    return (total.square().sum(dim=1) - count) / (count * (count - 1))
+    units = F.normalize(outputs, dim=2)
+    itself = units.square().sum(dim=(0, 2))
+    return (units.sum(dim=0).square().sum(dim=1) - itself) / (count * (count - 1))
 
 
 @torch.no_grad()

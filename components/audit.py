@@ -1,0 +1,48 @@
+"""Component: membership-inference attacks on the three models."""
+
+from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+from components.base import component
+
+
+@component
+def audit(
+    original: Input[Model],
+    candidate: Input[Model],
+    retrained: Input[Model],
+    snapshot: Input[Dataset],
+    split: Input[Dataset],
+    forget: Input[Dataset],
+    seed: int,
+    device: str,
+    gpus: int,
+    audit: Output[Artifact],
+    metrics: Output[Metrics],
+    roc_before: Output[ClassificationMetrics],
+    roc_after: Output[ClassificationMetrics],
+    roc_retrained: Output[ClassificationMetrics],
+) -> None:
+    """Attack forget set against holdout on every model; ROC curves of the original's strongest attack."""
+    from pathlib import Path
+
+    from unlearning.audit.results import roc_points
+    from unlearning.steps.audit import audit as step
+
+    result = step(
+        original_path=Path(original.path),
+        candidate_path=Path(candidate.path),
+        retrained_path=Path(retrained.path),
+        snapshot_path=Path(snapshot.path),
+        split_path=Path(split.path),
+        forget_path=Path(forget.path),
+        seed=seed,
+        device=device,
+        gpus=gpus,
+        audit_path=Path(audit.path),
+    )
+    for model, audited in result.models.items():
+        for attack in audited.attacks:
+            metrics.log_metric(f"{model} auc {attack.name}", attack.auc.estimate)
+    roc_before.log_roc_curve(*roc_points(result, "original"))
+    roc_after.log_roc_curve(*roc_points(result, "candidate"))
+    roc_retrained.log_roc_curve(*roc_points(result, "retrained"))

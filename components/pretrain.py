@@ -1,0 +1,35 @@
+"""Component: members to model."""
+
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.base import component
+
+
+@component
+def pretrain(
+    snapshot: Input[Dataset],
+    split: Input[Dataset],
+    resolved_recipe: Input[Artifact],
+    seed: int,
+    device: str,
+    gpus: int,
+    model: Output[Model],
+    metrics: Output[Metrics],
+) -> str:
+    """Train the recipe's model on the members; returns the digest of its weights."""
+    from pathlib import Path
+
+    from unlearning.steps.pretrain import pretrain as step
+
+    result = step(
+        snapshot_path=Path(snapshot.path),
+        split_path=Path(split.path),
+        recipe_path=Path(resolved_recipe.path),
+        seed=seed,
+        device=device,
+        gpus=gpus,
+        model_path=Path(model.path),
+    )
+    model.metadata.update({"digest": result.digest, "device": result.device})
+    metrics.log_metric("seconds", result.seconds)
+    return result.digest

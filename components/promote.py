@@ -1,0 +1,34 @@
+"""Component: passed candidate to champion."""
+
+from kfp.dsl import Artifact, Dataset, Input, Model
+
+from components.base import component
+
+
+@component
+def promote(
+    candidate: Input[Model],
+    forget: Input[Dataset],
+    audit: Input[Artifact],
+    evaluation: Input[Artifact],
+    verdict: Input[Artifact],
+    model_name: str,
+    parent: str,
+    run_name: str,
+    kfp_run: str,
+) -> str:
+    """Register the candidate, linked to its parent, and let it serve; returns the version."""
+    from pathlib import Path
+
+    from unlearning.steps.promote import Evidence
+    from unlearning.steps.promote import promote as step
+
+    evidence = Evidence(
+        candidate_path=Path(candidate.path),
+        forget_path=Path(forget.path),
+        audit_path=Path(audit.path),
+        evaluation_path=Path(evaluation.path),
+        verdict_path=Path(verdict.path),
+    )
+    version = step(evidence, model_name=model_name, parent=parent, run_name=run_name or kfp_run)
+    return version.version

@@ -1,0 +1,29 @@
+"""Component: original to MLflow version."""
+
+from kfp.dsl import Artifact, Dataset, Input, Model
+
+from components.base import component
+
+
+@component
+def register(
+    model: Input[Model],
+    split: Input[Dataset],
+    evaluation: Input[Artifact],
+    model_name: str,
+    run_name: str,
+    kfp_run: str,
+) -> str:
+    """Register the original in MLflow and let it serve as `champion`; returns the version."""
+    from pathlib import Path
+
+    from unlearning.steps.register import register as step
+
+    version = step(
+        model_path=Path(model.path),
+        split_path=Path(split.path),
+        evaluation_path=Path(evaluation.path),
+        model_name=model_name,
+        run_name=run_name or kfp_run,
+    )
+    return version.version

@@ -1,0 +1,55 @@
+"""Component: a finished run to one page and one JSON document."""
+
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.base import component
+
+
+@component
+def report(
+    original: Input[Model],
+    candidate: Input[Model],
+    retrained: Input[Model],
+    snapshot: Input[Dataset],
+    split: Input[Dataset],
+    forget: Input[Dataset],
+    audit: Input[Artifact],
+    evaluation: Input[Artifact],
+    verdict: Input[Artifact],
+    model_name: str,
+    original_version: str,
+    unlearned_version: str,
+    retrained_version: str,
+    run_name: str,
+    kfp_run: str,
+    page: Output[HTML],
+    summary: Output[Artifact],
+    metrics: Output[Metrics],
+    escalation: Input[Artifact] = None,
+) -> None:
+    """Write the report as a page (open it from this node) and as JSON."""
+    from pathlib import Path
+
+    from unlearning.steps.report import ReportInputs
+    from unlearning.steps.report import report as step
+
+    versions = {"original": original_version, "unlearned": unlearned_version, "retrained": retrained_version}
+    inputs = ReportInputs(
+        original_path=Path(original.path),
+        candidate_path=Path(candidate.path),
+        retrained_path=Path(retrained.path),
+        snapshot_path=Path(snapshot.path),
+        split_path=Path(split.path),
+        forget_path=Path(forget.path),
+        audit_path=Path(audit.path),
+        evaluation_path=Path(evaluation.path),
+        verdict_path=Path(verdict.path),
+        escalation_path=Path(escalation.path) if escalation is not None else None,
+        model_name=model_name,
+        versions={name: version for name, version in versions.items() if version},
+        run_name=run_name or kfp_run,
+    )
+    result = step(inputs, summary_path=Path(summary.path), page_path=Path(page.path))
+    for model, each in result.models.items():
+        metrics.log_metric(f"{model} seconds", each.seconds)
+        metrics.log_metric(f"{model} knn", each.accuracies.knn.estimate)

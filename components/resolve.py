@@ -1,0 +1,29 @@
+"""Component: registered version to model, snapshot and split."""
+
+from kfp.dsl import Dataset, Model, Output
+
+from components.base import component
+
+
+@component
+def resolve(
+    model_name: str,
+    version: str,
+    model: Output[Model],
+    snapshot: Output[Dataset],
+    split: Output[Dataset],
+) -> str:
+    """Fetch the version that is to forget, with what it was trained on; returns its number."""
+    from pathlib import Path
+
+    from unlearning.steps.resolve import resolve as step
+
+    result = step(
+        model_name=model_name,
+        version=version,
+        model_path=Path(model.path),
+        snapshot_path=Path(snapshot.path),
+        split_path=Path(split.path),
+    )
+    model.metadata.update({"digest": result.digest, "version": result.version})
+    return result.version

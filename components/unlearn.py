@@ -1,0 +1,42 @@
+"""Component: model and forget set to candidate."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+from components.base import component
+
+
+@component
+def unlearn(
+    model: Input[Model],
+    snapshot: Input[Dataset],
+    split: Input[Dataset],
+    forget: Input[Dataset],
+    method: str,
+    overrides: str,
+    seed: int,
+    seed_offset: int,
+    device: str,
+    gpus: int,
+    candidate: Output[Model],
+    metrics: Output[Metrics],
+) -> str:
+    """Make the model forget; returns the digest of the candidate's weights."""
+    from pathlib import Path
+
+    from unlearning.steps.unlearn import unlearn as step
+
+    result = step(
+        model_path=Path(model.path),
+        snapshot_path=Path(snapshot.path),
+        split_path=Path(split.path),
+        forget_path=Path(forget.path),
+        method=method,
+        overrides=overrides,
+        seed=seed + seed_offset,
+        device=device,
+        gpus=gpus,
+        candidate_path=Path(candidate.path),
+    )
+    candidate.metadata.update({"digest": result.digest, "method": method, "device": result.device})
+    metrics.log_metric("seconds", result.seconds)
+    return result.digest

@@ -1,0 +1,1 @@
+"""Wiring of the components into DAGs; the same functions compile for a cluster and run here."""

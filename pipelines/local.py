@@ -1,0 +1,184 @@
+"""The same pipelines on one machine, through kfp.local, with embedded defaults."""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kfp import local
+
+from pipelines.console import RunLog, standard_error
+from pipelines.pretraining import pretraining
+from pipelines.unlearning import unlearning
+from unlearning import recipes, settings, summary
+from unlearning.errors import UserError
+from unlearning.files import read_json, write_json
+from unlearning.registry import Registry
+from unlearning.summary import Summary
+
+RUN_FILE = "run.json"
+SUMMARY_FILE = "summary.json"
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """Parameters of a local run of both pipelines; see the pipelines for their meaning."""
+
+    recipe: str
+    overrides: str = ""
+    seed: int = 0
+    model_name: str = ""
+    forget_kind: str = "random"
+    forget_fraction: float = 0.2
+    forget_class: str = ""
+    forget_ids: str = ""
+    method: str = "gradient_penalty"
+    method_overrides: str = ""
+    auc_margin: float = 0.10
+    utility_margin: float = 0.03
+    on_failure: str = "retrain"
+    device: str = "auto"
+
+
+def new_run_id(run: LocalRun) -> str:
+    """A name that sorts by time and says what was run."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return f"{stamp}-{Path(run.recipe).stem}-s{run.seed}"
+
+
+def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tuple[Path, Summary]:
+    """Run pretraining, then unlearning, and gather report and summary in `<home>/<run id>/`.
+
+    A run id that exists is resumed with the parameters it was started with: finished tasks come
+    from its cache, an interrupted training from its checkpoint.
+
+    Returns:
+        The run's folder and its summary.
+
+    Raises:
+        UserError: bad parameters, an unreachable service, or a task that failed.
+    """
+    where = settings.from_environment()
+    run_id = run_id or new_run_id(run)
+    folder = where.home / run_id
+    run = _begin(run, folder)
+    _check(run, where.tracking_uri)
+    _hand_down(where)
+    model_name = run.model_name or recipes.load(run.recipe, run.overrides).name
+    with _runner(folder, quiet):
+        pretraining(
+            recipe=run.recipe,
+            overrides=run.overrides,
+            seed=run.seed,
+            model_name=model_name,
+            run_name=run_id,
+            device=run.device,
+        )
+        version = _output(folder, "pretraining", "register", "Output")
+        unlearning(
+            model_name=model_name,
+            model_version=version,
+            forget_kind=run.forget_kind,
+            forget_fraction=run.forget_fraction,
+            forget_class=run.forget_class,
+            forget_ids=run.forget_ids,
+            method=run.method,
+            method_overrides=run.method_overrides,
+            seed=run.seed,
+            auc_margin=run.auc_margin,
+            utility_margin=run.utility_margin,
+            on_failure=run.on_failure,
+            run_name=run_id,
+            device=run.device,
+        )
+    return folder, _gather(folder, where.home)
+
+
+def _begin(run: LocalRun, folder: Path) -> LocalRun:
+    """Make the run's folder, or take the parameters of the run that it holds."""
+    started = folder / RUN_FILE
+    if started.exists():
+        return LocalRun(**read_json(started, "parameters of the run"))
+    write_json(started, asdict(run))
+    return run
+
+
+def _check(run: LocalRun, tracking_uri: str) -> None:
+    """Refuse before any work what would fail after it. The registry's database is made here, once:
+    SQLite does not bear several first contacts."""
+    recipe = recipes.load(run.recipe, run.overrides)
+    recipe.method_config(run.method)
+    recipes.override_method(recipe, run.method, run.method_overrides)
+    if run.on_failure not in ("retrain", "stop"):
+        raise UserError(f"on_failure {run.on_failure!r} is unknown: choose retrain or stop")
+    Registry(tracking_uri)
+
+
+def _hand_down(where: settings.Settings) -> None:
+    """Tasks are processes of their own: they read the settings from the environment they inherit."""
+    os.environ |= {
+        "UNLEARNING_HOME": str(where.home),
+        "UNLEARNING_STORE": where.store,
+        "UNLEARNING_DATA": str(where.data),
+        "UNLEARNING_CHECKPOINTS": str(where.checkpoints),
+        "MLFLOW_TRACKING_URI": where.tracking_uri,
+        "UNLEARNING_COMMIT": where.commit,
+    }
+
+
+@contextlib.contextmanager
+def _runner(folder: Path, quiet: bool) -> Any:
+    """kfp.local inside the run's folder, its output filtered for people.
+
+    Raises:
+        UserError: a task failed; the message is the task's own where it was meant for a person.
+    """
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(folder / "tasks"),
+        enable_caching=True,
+    )
+    log_path = folder / "run.log"
+    with RunLog(log_path, standard_error(), quiet=quiet) as log, warnings.catch_warnings():
+        # Image names, accelerators and display names mean nothing to the local runner.
+        warnings.simplefilter("ignore")
+        try:
+            with contextlib.redirect_stdout(log):
+                yield
+        except RuntimeError as error:
+            reason = log.error or f"{str(error).splitlines()[0]}; the task's output is at the end of {log_path}"
+            raise UserError(reason) from error
+
+
+def _outputs(folder: Path, pipeline: str, task: str) -> dict[str, Any]:
+    """What the newest run of a task wrote; a conditional branch may have run any one of its copies."""
+    pattern = f"{pipeline}-*/**/{task}*/executor_output.json"
+    found = sorted((folder / "tasks").glob(pattern), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"task {task} of {pipeline} left no output in {folder}: see run.log there")
+    content: dict[str, Any] = json.loads(found[-1].read_text())
+    return content
+
+
+def _output(folder: Path, pipeline: str, task: str, name: str) -> str:
+    return str(_outputs(folder, pipeline, task)["parameterValues"][name])
+
+
+def _gather(folder: Path, home: Path) -> Summary:
+    """Copy report and summary to the top of the run's folder and point `latest` at it."""
+    artifacts = _outputs(folder, "unlearning", "report")["artifacts"]
+    for name, target in (("summary", SUMMARY_FILE), ("page", REPORT_FILE)):
+        uri = artifacts[name]["artifacts"][0]["uri"]
+        shutil.copyfile(uri, folder / target)
+    link = home / "latest"
+    fresh = home / f".latest-{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(folder.name)
+    fresh.replace(link)
+    return summary.load(folder / SUMMARY_FILE)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from unlearning.summary import Summary
+
+Floats = npt.NDArray[np.float64]
+MODELS = ("original", "unlearned", "retrained")
+LEFT = {"passed": 0.02, "leaks": 0.3, "over_forgotten": -0.35, "utility_lost": 0.02, "inconclusive": 0.03}
+"""How much of the leak is left in the unlearned model."""
+SIGNALS = {"view_similarity": 1.0, "loss": 0.8, "gradient_norm": 0.9, "encoder_similarity": 0.3}
+REASONS = {
+    "passed": "every attack is within 0.05 of the retrained model",
+    "leaks": "view_similarity: AUC is 0.11 [0.06, 0.16] above the retrained model, margin 0.05",
+    "over_forgotten": "loss: AUC is 0.12 [0.07, 0.17] below the retrained model, margin 0.05",
+    "utility_lost": "knn: 8.0 points below the retrained model, margin 5",
+    "inconclusive": "combined_retained: the interval [-0.09, 0.10] is wider than the margin of 0.05",
+}
+
+
+def _interval(estimate: float, half: float, level: float = 0.95) -> dict[str, float]:
+    values = {"estimate": estimate, "low": max(estimate - half, -1.0), "high": min(estimate + half, 1.0)}
+    return {key: round(value, 6) for key, value in values.items()} | {"level": level}
+
+
+def _attack(name: str, forget: Floats, holdout: Floats) -> dict[str, Any]:
+    thresholds = np.sort(np.concatenate([forget, holdout]))[::-1]
+    thresholds = thresholds[:: max(1, len(thresholds) // 199)]
+    fpr = [0.0, *(float((holdout >= t).mean()) for t in thresholds), 1.0]
+    tpr = [0.0, *(float((forget >= t).mean()) for t in thresholds), 1.0]
+    auc = float((forget[:, None] > holdout[None, :]).mean())
+    caught = float((forget > np.quantile(holdout, 0.99)).mean())
+    roc = {"false_positive_rate": fpr, "true_positive_rate": tpr}
+    return {"name": name, "auc": _interval(auc, 0.05), "tpr_at_1_fpr": _interval(caught, min(caught, 0.03)), "roc": roc}
+
+
+def _model(index: int, shift: float, *, supervised: bool, lost: float) -> dict[str, Any]:
+    draw = np.random.default_rng(0)  # the same records for every model
+    attacks, signals, total = [], [], []
+    for signal, strength in SIGNALS.items():
+        holdout, forget = draw.normal(size=300), draw.normal(shift * strength, size=100)
+        retained = draw.normal(strength, size=300)
+        groups = {"forget": forget, "holdout": holdout, "retained": retained}
+        edges = np.linspace(-4, 5, 31)
+        counts = {key: np.histogram(values, edges)[0].tolist() for key, values in groups.items()}
+        means = {f"mean_{key}": float(values.mean()) for key, values in groups.items()}
+        signals.append({"name": signal, "edges": edges.tolist(), **counts, **means})
+        attacks.append(_attack(signal, forget, holdout))
+        total.append((forget, holdout))
+    attacks.append(_attack("combined_retained", sum(f for f, _ in total), sum(h for _, h in total)))  # type: ignore[arg-type]
+    audit = {"model": f"{index + 6:x}" * 64, "attacks": attacks, "signals": signals}
+    accuracies = {"knn": _interval(0.78 - lost, 0.015), "linear_probe": _interval(0.81 - lost / 2, 0.014)}
+    accuracies |= {"forget_knn": _interval(0.84 - 0.04 * index, 0.06)}
+    if supervised:
+        accuracies["classifier"] = _interval(0.844 - lost, 0.012)
+    return {
+        "digest": f"{index + 1:x}" * 64,
+        "seconds": (41.7, 4.3, 39.2)[index],
+        "audit": audit | {"retained_auc": _interval(0.74 - 0.01 * index, 0.03)},
+        "accuracies": accuracies,
+    }
+
+
+def _verdict(outcome: str, candidate: dict[str, Any], retrained: dict[str, Any]) -> dict[str, Any]:
+    half = 0.09 if outcome == "inconclusive" else 0.02
+    pairs = zip(candidate["audit"]["attacks"], retrained["audit"]["attacks"], strict=True)
+    return {
+        "outcome": outcome,
+        "reasons": [REASONS[outcome]],
+        "auc_margin": 0.05,
+        "utility_margin": 0.05,
+        "comparisons": [
+            {"attack": a["name"], "difference": _interval(a["auc"]["estimate"] - b["auc"]["estimate"], half, 0.9)}
+            for a, b in pairs
+        ],
+        "utility_lost": {
+            name: _interval(
+                retrained["accuracies"][name]["estimate"] - candidate["accuracies"][name]["estimate"], 0.01, 0.9
+            )
+            for name in ("knn", "linear_probe")
+        },
+    }
+
+
+def _summary(
+    outcome: str = "passed",
+    promoted: str | None = "unlearned",
+    escalation: str | None = None,
+    *,
+    supervised: bool = False,
+) -> Summary:
+    versions = {"original": "1"} | ({promoted: "2"} if promoted else {})
+    lost = 0.08 if outcome == "utility_lost" else 0.006
+    models = {
+        name: _model(index, shift, supervised=supervised, lost=less)
+        for index, (name, shift, less) in enumerate(
+            zip(MODELS, (1.0, LEFT[outcome], 0.0), (0, lost, 0.004), strict=True)
+        )
+    }
+    document = {
+        "run_id": "20240611T101500-5f2c",
+        "created": "2024-06-11T10:15:00Z",
+        "recipe": {
+            "paradigm": {"name": "supervised" if supervised else "simclr", "temperature": 0.2},
+            "unlearning": {"method": "gradient_penalty", "penalty": 1.0, "epochs": 15, "layers": ["backbone", "head"]},
+        },
+        "seed": 7,
+        "commit": "0123abc",
+        "versions": {"unlearning": "0.1.0", "torch": "2.14.1"},
+        "machine": {"device": "cpu", "cores": "2"},
+        "paradigm": "supervised" if supervised else "simclr",
+        "method": "gradient_penalty",
+        "snapshot": {"digest": "a" * 64, "source": "fashion_mnist", "licence": "MIT", "records": 5000, "duplicates": 3},
+        "split": {"digest": "b" * 64, "seed": 7, "sizes": {"members": 500, "holdout": 300, "test": 2000}},
+        "forget": {"digest": "c" * 64, "kind": "random", "records": 100},
+        "models": models,
+        "verdict": _verdict(outcome, models["unlearned"], models["retrained"]),
+        "promoted": promoted,
+        "escalation": _verdict(escalation, models["retrained"], models["retrained"]) if escalation else None,
+        "registry": {
+            "tracking_uri": "sqlite:///runs/mlflow.db",
+            "model_name": "fashion-encoder",
+            "versions": versions,
+            "champion": "2" if promoted else "1",
+        },
+    }
+    return Summary.model_validate(document)
+
+
+@pytest.fixture
+def make_summary() -> Callable[..., Summary]:
+    """Builds a realistic summary: `make_summary(outcome, promoted, escalation, supervised=...)`."""
+    return _summary
+
+
+@pytest.fixture
+def edited() -> Callable[..., Summary]:
+    """A summary with one value replaced: `edited(summary, value, "registry", "model_name")`."""
+
+    def edit(summary: Summary, value: Any, *path: str | int) -> Summary:
+        document = summary.model_dump(mode="json")
+        place: Any = document
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = value
+        return Summary.model_validate(document)
+
+    return edit

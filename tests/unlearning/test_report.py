@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from unlearning import report
+from unlearning.audit.results import Outcome
+from unlearning.summary import Summary, strongest_attack
+
+Make = Callable[..., Summary]
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
+OUTCOMES = {
+    "passed": "passed",
+    "leaks": "still leaks",
+    "over_forgotten": "forgot too much",
+    "utility_lost": "lost accuracy",
+    "inconclusive": "could not be judged",
+}
+
+
+class Page(HTMLParser):
+    """Checks nesting while reading, and keeps elements and visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def html(make_summary: Make) -> str:
+    return report.render(make_summary("leaks", "retrained", "passed", supervised=True))
+
+
+def test_the_page_is_well_formed_and_loads_nothing(html: str) -> None:
+    page = Page(html)
+    assert html.startswith("<!DOCTYPE html>")
+    assert len(html.encode()) < 3_000_000
+    assert not {"script", "link", "iframe", "object", "embed", "img", "base"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "xlink:href", "action", "srcset"):
+                assert value is not None
+                assert value.startswith("#")
+    assert "@import" not in html
+    assert all(address.startswith("#") for address in re.findall(r"url\((.*?)\)", html))
+
+
+def test_the_page_is_accessible(html: str) -> None:
+    page = Page(html)
+    assert page.all("html")[0]["lang"] == "en"
+    assert len(page.all("title")) > 1
+    assert len(page.all("h1")) == 1
+    drawn = page.all("svg")
+    assert len(drawn) == len(page.all("figure")) == 9 + 4
+    assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in drawn)
+    assert all("scope" in header for header in page.all("th"))
+    assert all("<thead>" in table for table in html.split("<table")[1:])
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+    assert 'name="viewport"' in html
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("promoted", ["unlearned", "retrained", None])
+def test_the_answer_says_what_the_verdict_says_and_no_more(
+    make_summary: Make, outcome: Outcome, promoted: str | None
+) -> None:
+    escalation = "passed" if promoted == "retrained" else None
+    answer = report.answer(make_summary(outcome, promoted, escalation))
+    assert answer.startswith(f"The unlearned model {OUTCOMES[outcome]}: ")
+    assert ("passed" in answer) == (outcome == "passed")
+    assert ("Nothing was promoted; version 1 keeps serving" in answer) == (promoted is None)
+    assert ("version 2" in answer) == (promoted is not None)
+    assert ("A model retrained exactly" in answer) == (promoted == "retrained")
+    assert ("all the same" in answer) == (promoted == "unlearned" and outcome != "passed")
+    assert "accepted" not in answer
+
+
+def test_the_answer_tells_of_a_retrained_model_that_was_not_accepted(make_summary: Make) -> None:
+    assert "retrained exactly was not accepted either" in report.answer(make_summary("leaks", None, "inconclusive"))
+    assert "without an accepted verdict of its own" in report.answer(make_summary("leaks", "retrained", None))
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_every_outcome_is_the_first_thing_on_the_page(make_summary: Make, outcome: Outcome) -> None:
+    summary = make_summary(outcome, "unlearned" if outcome == "passed" else None)
+    page = Page(report.render(summary))
+    assert report.answer(summary) in page.text
+    assert page.text.index(report.answer(summary)) < page.text.index("Leak")
+    assert f"Verdict: {OUTCOMES[outcome]}" in page.text
+    assert summary.verdict.reasons[0] in page.text
+    if outcome != "passed":
+        assert "Verdict: passed" not in page.text
+
+
+def _paths(summary: Summary) -> list[tuple[str | int, ...]]:
+    """Every number that the big table shows."""
+    ends = ("estimate", "low", "high")
+    found: list[tuple[str | int, ...]] = []
+    for model, content in summary.models.items():
+        for index in range(len(content.audit.attacks)):
+            for score in ("auc", "tpr_at_1_fpr"):
+                found += [("models", model, "audit", "attacks", index, score, end) for end in ends]
+        found += [("models", model, "audit", "retained_auc", end) for end in ends]
+        for measure in ("knn", "linear_probe", "classifier", "forget_knn"):
+            found += [("models", model, "accuracies", measure, end) for end in ends]
+        found.append(("models", model, "seconds"))
+    return found
+
+
+def test_every_number_of_the_table_is_the_summarys(make_summary: Make, edited: Make) -> None:
+    summary = make_summary(supervised=True)
+    before = report.measure_rows(summary)
+    for path in _paths(summary):
+        value = 987.6 if path[-1] == "seconds" else 0.9876
+        after = report.measure_rows(edited(summary, value, *path))
+        changed = [row for row, other in zip(after, before, strict=True) if row != other]
+        assert len(changed) == 1, path
+        assert "98" in "".join(sum(changed[0].cells, ())), path
+
+
+def test_the_page_shows_the_table_and_changes_with_it(make_summary: Make, edited: Make) -> None:
+    summary = make_summary(supervised=True)
+    text = Page(report.render(summary)).text
+    for row in report.measure_rows(summary):
+        assert row.label in text
+        assert all(part in text for cell in row.cells for part in cell)
+    other = Page(report.render(edited(summary, 0.98765, "models", "unlearned", "accuracies", "knn", "estimate"))).text
+    assert "98.8 %" not in text
+    assert "98.8 %" in other
+
+
+ELSEWHERE: list[tuple[Any, tuple[str | int, ...], str]] = [
+    (0.0321, ("verdict", "comparisons", 0, "difference", "estimate"), "+0.032"),
+    (-0.0654, ("verdict", "comparisons", 0, "difference", "low"), "−0.065"),
+    (0.8, ("verdict", "comparisons", 0, "difference", "level"), "(80 %)"),
+    (0.0432, ("verdict", "utility_lost", "knn", "estimate"), "+4.3"),
+    (0.0765, ("verdict", "auc_margin"), "±0.0765"),
+    (0.0987, ("verdict", "utility_margin"), "9.87 percentage points"),
+    (0.7, ("models", "original", "accuracies", "knn", "level"), "(70 %)"),
+    (1234.5678, ("models", "original", "audit", "signals", 0, "mean_forget"), "1235"),
+    ("f" * 64, ("models", "retrained", "digest"), "f" * 64),
+    ("4242", ("registry", "versions", "original"), "4242"),
+    ("3131", ("registry", "champion"), "version 3131"),
+    ({"deep": {"er": 4711}}, ("recipe", "nested"), "4711"),
+    (8181, ("split", "sizes", "holdout"), "8181"),
+    (9191, ("snapshot", "records"), "9191"),
+    ("tensors 7171", ("versions", "torch"), "tensors 7171"),
+]
+
+
+def test_the_rest_of_the_page_is_the_summarys_too(make_summary: Make, edited: Make) -> None:
+    summary = changed = make_summary()
+    for value, path, _ in ELSEWHERE:
+        changed = edited(changed, value, *path)
+    before, after = Page(report.render(summary)).text, Page(report.render(changed)).text
+    assert [shown for _, _, shown in ELSEWHERE if shown in before] == []
+    assert [shown for _, _, shown in ELSEWHERE if shown not in after] == []
+
+
+def test_hostile_text_stays_text(make_summary: Make, edited: Make) -> None:
+    hostile = '<script>alert("x")</script><img src=http://evil/x onerror=alert(1)>'
+    summary = edited(make_summary(), hostile, "registry", "model_name")
+    summary = edited(summary, [hostile], "verdict", "reasons")
+    summary = edited(summary, {hostile: hostile, "x_y": [hostile]}, "recipe")
+    summary = edited(summary, hostile, "verdict", "comparisons", 0, "attack")
+    for model in summary.models:
+        summary = edited(summary, hostile, "models", model, "audit", "attacks", 4, "name")
+        summary = edited(summary, hostile, "models", model, "audit", "signals", 0, "name")
+    page = Page(report.render(summary))
+    assert not page.all("script")
+    assert not page.all("img")
+    assert page.text.count(hostile) > 4
+
+
+def test_what_could_name_a_person_or_a_login_is_not_shown(make_summary: Make, edited: Make) -> None:
+    secret = "5" * 64
+    recipe = {"forget": {"record_ids": ["x1"], "subject_id": "alice", "note": f"see {secret}"}}
+    summary = edited(make_summary(), recipe, "recipe")
+    summary = edited(summary, "https://bob:hunter2/@x@mlflow.example/api", "registry", "tracking_uri")
+    html = report.render(summary)
+    assert not [word for word in ("x1<", "alice", secret, "hunter2", "bob") if word in html]
+    assert "https://mlflow.example/api" in html
+
+
+def test_the_limits_are_stated(html: str) -> None:
+    text = " ".join(Page(html).text.split())
+    for claim in ("2403.01218", "2405.07317", "does not reproduce the paper's numbers", "one retrained model"):
+        assert claim in text
+    assert "Passing means equivalence with the retrained model within the margin, for the attacks tested" in text
+
+
+def test_the_escalation_has_its_own_verdict(make_summary: Make, html: str) -> None:
+    assert "Escalation: verdict on the exactly retrained model" in Page(html).text
+    assert "Escalation" not in Page(report.render(make_summary())).text
+
+
+def test_a_verdict_without_comparisons_is_shown_as_such(make_summary: Make, edited: Make) -> None:
+    bare = edited(edited(make_summary("inconclusive", None), [], "verdict", "comparisons"), [], "verdict", "reasons")
+    text = Page(report.render(edited(bare, {}, "verdict", "utility_lost"))).text
+    assert "No attack was compared with the retrained model." in text
+    assert "No reasons were recorded." in text
+
+
+def test_a_retraining_that_took_no_time_gives_no_ratio(make_summary: Make, edited: Make) -> None:
+    assert report.lead(edited(make_summary(), 0, "models", "retrained", "seconds"))[2]["note"].startswith("? ×")
+
+
+def test_writing_twice_gives_the_same_file(make_summary: Make, tmp_path: Path) -> None:
+    report.write(make_summary(), tmp_path / "new" / "a.html")
+    report.write(make_summary(), tmp_path / "new" / "b.html")
+    assert (tmp_path / "new" / "a.html").read_bytes() == (tmp_path / "new" / "b.html").read_bytes()
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_the_terminal_table_has_a_row_per_model(make_summary: Make, edited: Make, supervised: bool) -> None:
+    summary = edited(make_summary(supervised=supervised), "[red]2[/red]", "registry", "versions", "unlearned")
+    console = Console(width=160, color_system=None)
+    with console.capture() as captured:
+        console.print(report.short_table(summary))
+    text = captured.get()
+    auc = next(a.auc for a in summary.models["original"].audit.attacks if a.name == strongest_attack(summary))
+    assert f"{auc.estimate:.3f} [{auc.low:.3f}, {auc.high:.3f}]" in text
+    assert [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")] == list(summary.models)
+    assert ("classifier" in text) == supervised
+    assert "[red]2[/red]" in text
+    assert "passed" in text

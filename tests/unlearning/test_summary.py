@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unlearning.errors import UserError
+from unlearning.summary import Summary, load, save, strongest_attack
+
+Make = Callable[..., Summary]
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "supervised"),
+    [(("passed",), False), (("leaks", "retrained", "passed"), True), (("leaks", None), False)],
+)
+def test_a_summary_comes_back_as_it_was_saved(
+    make_summary: Make, tmp_path: Path, arguments: tuple[Any, ...], supervised: bool
+) -> None:
+    summary = make_summary(*arguments, supervised=supervised)
+    save(summary, tmp_path / "summary.json")
+    assert load(tmp_path / "summary.json") == summary
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        (("surprise",), 1, "surprise"),
+        (("models", "original", "surprise"), 1, "models.original.surprise"),
+        (("seed",), "seven", "seed"),
+        (("models", "unlearned", "seconds"), -1, "models.unlearned.seconds"),
+        (("verdict", "outcome"), "fine", "verdict.outcome"),
+        (("promoted",), "original", "promoted"),
+        (("schema_version",), 2, "schema_version"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(
+    make_summary: Make, tmp_path: Path, path: tuple[str, ...], value: Any, where: str
+) -> None:
+    document = make_summary().model_dump(mode="json")
+    place = document
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    (tmp_path / "summary.json").write_text(json.dumps(document))
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "summary.json")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"summary.json: {where}: " in message
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        load(tmp_path / "summary.json")
+    (tmp_path / "summary.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read as JSON"):
+        load(tmp_path / "summary.json")
+
+
+def test_the_strongest_attack_is_chosen_on_the_original_alone(make_summary: Make, edited: Make) -> None:
+    summary = make_summary()
+    assert strongest_attack(summary) == "combined_retained"
+    louder = edited(summary, 0.99, "models", "unlearned", "audit", "attacks", 1, "auc", "estimate")
+    assert strongest_attack(louder) == "combined_retained"
+    louder = edited(summary, 0.99, "models", "original", "audit", "attacks", 1, "auc", "estimate")
+    assert strongest_attack(louder) == "loss"
+
+
+def test_without_an_original_there_is_no_strongest_attack(make_summary: Make, edited: Make) -> None:
+    with pytest.raises(UserError, match="no attack on the original"):
+        strongest_attack(make_summary().model_copy(update={"models": {}}))
+    with pytest.raises(UserError, match="no attack on the original"):
+        strongest_attack(edited(make_summary(), [], "models", "original", "audit", "attacks"))
+
+
+def test_the_published_schema_is_the_codes() -> None:
+    published = json.loads((DOCS / "summary.schema.json").read_text())
+    assert published == Summary.model_json_schema(), (
+        "docs/summary.schema.json is out of date; see docs/summary.md for the command that makes it"
+    )
+
+
+def test_every_field_is_documented() -> None:
+    text = (DOCS / "summary.md").read_text()
+    schema = Summary.model_json_schema()
+    parts = {"Summary": schema, **schema["$defs"]}
+    for name, part in parts.items():
+        section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        documented = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
+        assert documented == list(part["properties"]), name

@@ -1,0 +1,35 @@
+"""What an attack is given and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unlearning.audit.signals import Signals
+from unlearning.audit.statistics import Scores
+
+
+@dataclass(frozen=True)
+class AuditedSignals:
+    """The signals of one model, by group of records."""
+
+    forget: Signals
+    holdout: Signals
+    retained: Signals
+
+
+@dataclass(frozen=True)
+class MembershipScores:
+    """(F,) scores of the forget set and (H,) of the holdout; larger means "more likely a member"."""
+
+    forget: Scores
+    holdout: Scores
+
+    @property
+    def pair(self) -> tuple[Scores, Scores]:
+        """(forget, holdout), as the statistics take them."""
+        return self.forget, self.holdout
+
+
+Attack = Callable[[AuditedSignals, int], MembershipScores]
+"""Signals and a seed to membership scores."""

@@ -1,0 +1,99 @@
+"""Statistics of attacks: areas under ROC curves, rates and proportions, each with an interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from sklearn.metrics import roc_curve
+
+from unlearning.audit.results import Interval, Roc
+
+Scores = npt.NDArray[np.float64]
+
+ROC_POINTS = 201
+
+
+def _placements(members: Scores, strangers: Scores) -> tuple[Scores, Scores]:
+    """For each record, the share of the other group on its right side; ties count one half.
+
+    The structural components V10 and V01 of DeLong et al. (1988), by midranks.
+    """
+    m, n = len(members), len(strangers)
+    ranks = stats.rankdata(np.concatenate([members, strangers]))
+    of_members = (ranks[:m] - stats.rankdata(members)) / n
+    of_strangers = 1 - (ranks[m:] - stats.rankdata(strangers)) / m
+    return of_members, of_strangers
+
+
+def _normal_interval(estimate: float, error: float, level: float, low: float, high: float) -> Interval:
+    reach = float(stats.norm.ppf(0.5 + level / 2)) * error
+    return Interval(estimate=estimate, low=max(low, estimate - reach), high=min(high, estimate + reach), level=level)
+
+
+def auc_interval(members: Scores, strangers: Scores, level: float = 0.95) -> Interval:
+    """Area under the ROC curve with DeLong's interval (DeLong, DeLong & Clarke-Pearson 1988).
+
+    Args:
+        members: (m,) scores of the records under suspicion; m ≥ 2.
+        strangers: (n,) scores of records never trained on; n ≥ 2.
+        level: coverage.
+
+    Returns:
+        0.5 for scores that tell nothing, 1 when every member scores above every stranger. With
+        complete separation the variance is estimated as 0 and the interval is a point.
+    """
+    of_members, of_strangers = _placements(members, strangers)
+    variance = of_members.var(ddof=1) / len(members) + of_strangers.var(ddof=1) / len(strangers)
+    return _normal_interval(float(of_members.mean()), float(np.sqrt(variance)), level, 0.0, 1.0)
+
+
+def auc_difference(first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = 0.90) -> Interval:
+    """AUC of the first scoring minus AUC of the second, paired on the same records (DeLong 1988).
+
+    Args:
+        first, second: (members, strangers) scores; row i is the same record in both.
+        level: coverage; 0.90 makes the interval equal to two one-sided tests at 5 %.
+    """
+    a_members, a_strangers = _placements(*first)
+    b_members, b_strangers = _placements(*second)
+    members, strangers = a_members - b_members, a_strangers - b_strangers
+    variance = members.var(ddof=1) / len(members) + strangers.var(ddof=1) / len(strangers)
+    return _normal_interval(float(members.mean()), float(np.sqrt(variance)), level, -1.0, 1.0)
+
+
+def proportion_interval(hits: int, total: int, level: float = 0.95) -> Interval:
+    """Share of hits with the exact interval of Clopper & Pearson (1934)."""
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, hits, total - hits + 1)) if hits else 0.0
+    high = float(stats.beta.ppf(1 - tail, hits + 1, total - hits)) if hits < total else 1.0
+    return Interval(estimate=hits / total, low=low, high=high, level=level)
+
+
+def mean_difference(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], level: float = 0.90) -> Interval:
+    """Share of hits of the first minus the second, paired on the same records, normal interval."""
+    differences = first.astype(np.float64) - second.astype(np.float64)
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    return _normal_interval(float(differences.mean()), error, level, -1.0, 1.0)
+
+
+def tpr_at_fpr(members: Scores, strangers: Scores, rate: float = 0.01, level: float = 0.95) -> Interval:
+    """Share of members above the threshold that at most `rate` of the strangers exceed.
+
+    The interval (Clopper–Pearson) is for the members at that threshold; it does not include the
+    uncertainty of the threshold itself.
+    """
+    allowed = int(rate * len(strangers) + 1e-9)
+    threshold = np.sort(strangers)[::-1][allowed]
+    return proportion_interval(int((members > threshold).sum()), len(members), level)
+
+
+def roc(members: Scores, strangers: Scores) -> Roc:
+    """The ROC curve, thinned to `ROC_POINTS` points."""
+    truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])
+    false_rate, true_rate, _ = roc_curve(truth, np.concatenate([members, strangers]))
+    kept = np.unique(np.linspace(0, len(false_rate) - 1, ROC_POINTS).round().astype(int))
+    return Roc(
+        false_positive_rate=tuple(float(value) for value in false_rate[kept]),
+        true_positive_rate=tuple(float(value) for value in true_rate[kept]),
+    )

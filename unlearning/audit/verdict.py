@@ -1,0 +1,127 @@
+"""The decision: equivalent to a model that never saw the records, and still as useful.
+
+| all attacks within ± auc_margin | utility lost within margin | outcome |
+|---|---|---|
+| yes | yes | `passed` |
+| some significantly above, and beyond the margin possible | any | `leaks` |
+| some significantly below, and beyond the margin possible | any | `over_forgotten` |
+| yes | estimate beyond the margin | `utility_lost` |
+| otherwise, or evidence missing | | `inconclusive` |
+
+"Within" is an equivalence test: the whole 90 % interval of the paired difference lies inside the
+margin, which is two one-sided tests at 5 % each (Schuirmann 1987).
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from unlearning.audit.attacks import ATTACKS
+from unlearning.audit.results import Audit, Comparison, Interval, Outcome, Verdict
+from unlearning.config import Config
+
+FITTED_ON_FORGET = "combined_forget"
+"""High whichever way the forget set stands apart, so its sign does not tell which."""
+
+REQUIRED_MODELS = ("original", "candidate", "retrained")
+REQUIRED_UTILITY = ("knn", "linear_probe")
+
+
+class VerdictConfig(Config):
+    """Margins of the decision."""
+
+    auc_margin: float = Field(0.10, gt=0, lt=0.5, description="Largest AUC gap to the retrained model.")
+    utility_margin: float = Field(0.03, gt=0, lt=1, description="Largest loss of accuracy, as a share.")
+
+
+def _missing(audit: Audit, utility_lost: dict[str, Interval]) -> list[str]:
+    compared = {comparison.attack for comparison in audit.comparisons}
+    reasons = [f"no audit of the {name} model" for name in REQUIRED_MODELS if name not in audit.models]
+    reasons += [f"attack {name} was not compared" for name in ATTACKS if name not in compared]
+    reasons += [f"accuracy {name} was not measured" for name in REQUIRED_UTILITY if name not in utility_lost]
+    return reasons
+
+
+def _within(interval: Interval, margin: float) -> bool:
+    return -margin <= interval.low and interval.high <= margin
+
+
+def _describe(comparison: Comparison) -> str:
+    gap = comparison.difference
+    return (
+        f"{comparison.attack}: AUC {gap.estimate:+.3f} from the retrained model's, "
+        f"{gap.level:.0%} interval {gap.low:+.3f} to {gap.high:+.3f}"
+    )
+
+
+def _failed(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outcome, list[Comparison]] | None:
+    """The attack families that fail significantly; threshold and retained fits tell the direction."""
+    outside = [each for each in comparisons if not _within(each.difference, margin)]
+    above = [each for each in outside if each.difference.low > 0]
+    below = [each for each in outside if each.difference.high < 0 and each.attack != FITTED_ON_FORGET]
+    leaking = [each for each in above if each.attack != FITTED_ON_FORGET]
+    if leaking:
+        return "leaks", leaking
+    if below:
+        return "over_forgotten", below
+    if above:
+        # Set apart, but not in the members' direction: read the sign off the other attacks.
+        others = [each.difference.estimate for each in comparisons if each.attack != FITTED_ON_FORGET]
+        return ("leaks" if sum(others) >= 0 else "over_forgotten"), above
+    return None
+
+
+def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> Verdict:
+    """Judge the candidate of an audit.
+
+    Args:
+        audit: with `original`, `candidate` and `retrained`.
+        utility_lost: per measure, accuracy of the retrained model minus the candidate's.
+        config: the margins.
+
+    Returns:
+        `passed` only with complete evidence and every test inside its margin.
+    """
+    outcome, reasons = _judge(audit, utility_lost, config)
+    return Verdict(
+        outcome=outcome,
+        reasons=tuple(reasons),
+        auc_margin=config.auc_margin,
+        utility_margin=config.utility_margin,
+        comparisons=audit.comparisons,
+        utility_lost=utility_lost,
+    )
+
+
+def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
+    missing = _missing(audit, utility_lost)
+    if missing:
+        return "inconclusive", missing
+    failed = _failed(audit.comparisons, config.auc_margin)
+    if failed:
+        return failed[0], [_describe(comparison) for comparison in failed[1]]
+    unsure = [
+        f"{_describe(each)} is not inside ± {config.auc_margin}: too few records to tell"
+        for each in audit.comparisons
+        if not _within(each.difference, config.auc_margin)
+    ]
+    if unsure:
+        return "inconclusive", unsure
+    lost = [
+        f"{name}: {value.estimate:+.3f} of accuracy lost against the retrained model, margin {config.utility_margin}"
+        for name, value in utility_lost.items()
+        if value.estimate > config.utility_margin
+    ]
+    if lost:
+        return "utility_lost", lost
+    unsure = [
+        f"{name}: up to {value.high:+.3f} of accuracy may be lost, margin {config.utility_margin}: too few test records"
+        for name, value in utility_lost.items()
+        if value.high > config.utility_margin
+    ]
+    if unsure:
+        return "inconclusive", unsure
+    return "passed", [
+        f"every attack is within ± {config.auc_margin} AUC of the retrained model (90 % intervals)",
+        f"every accuracy is within {config.utility_margin} of the retrained model's (90 % intervals)",
+    ]

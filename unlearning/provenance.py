@@ -1,0 +1,51 @@
+"""Where a model comes from, written beside its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from unlearning.config import Config
+from unlearning.errors import UserError
+from unlearning.files import read_json, write_json
+from unlearning.recipes import Recipe
+
+PROVENANCE_FILE = "provenance.json"
+
+
+class Provenance(Config):
+    """How the weights in the same folder were made."""
+
+    method: str
+    """`pretrain`, or the unlearning method."""
+    recipe: Recipe
+    seed: int
+    seconds: float = Field(ge=0)
+    device: str
+    commit: str
+    snapshot: str
+    split: str
+    parent: str = ""
+    """Digest of the model it was unlearned from; empty for an original."""
+    forget: str = ""
+    """Digest of the forget set; empty for an original."""
+
+
+def save(provenance: Provenance, model_path: Path) -> None:
+    """Write it into the model's folder."""
+    write_json(model_path / PROVENANCE_FILE, provenance.model_dump(mode="json"))
+
+
+def load(model_path: Path) -> Provenance:
+    """Read it from the model's folder.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    path = model_path / PROVENANCE_FILE
+    try:
+        return Provenance.model_validate(read_json(path, "provenance of the model"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"provenance {path}: {first['loc']}: {first['msg']}") from None

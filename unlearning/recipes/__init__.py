@@ -1,0 +1,160 @@
+"""Recipes: everything that decides how a model is trained, unlearned and judged, in one YAML."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from unlearning.audit.signals import SignalConfig
+from unlearning.config import Config
+from unlearning.encoders import EncoderConfig
+from unlearning.errors import UserError
+from unlearning.evaluation import EvaluationConfig
+from unlearning.files import sha256_json
+from unlearning.methods import METHODS
+from unlearning.methods.gradient_penalty import GradientPenaltyConfig
+from unlearning.paradigms import PARADIGMS, ParadigmConfig
+from unlearning.splits import SplitConfig
+from unlearning.training import OptimisationConfig
+
+
+class DataConfig(Config):
+    """What to ingest."""
+
+    source: str
+    limit: int | None = Field(None, gt=0, description="Random sample of this many rows; all if unset.")
+    image_side: int = Field(gt=3, description="Images are area-averaged to this many pixels a side.")
+
+
+class MethodsConfig(Config):
+    """Settings of every method that can be chosen; `retrain` uses the training settings."""
+
+    gradient_penalty: GradientPenaltyConfig
+    gradient_penalty_stage2: GradientPenaltyConfig
+    finetune: OptimisationConfig
+
+
+class Recipe(Config):
+    """A validated recipe; unknown keys are errors."""
+
+    name: str
+    description: str
+    data: DataConfig
+    split: SplitConfig
+    encoder: EncoderConfig
+    paradigm: ParadigmConfig
+    training: OptimisationConfig
+    checkpoint_every: int = Field(50, gt=0, description="Epochs between checkpoints.")
+    methods: MethodsConfig
+    signals: SignalConfig = SignalConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every setting."""
+        return sha256_json(self.model_dump(mode="json"))
+
+    def method_config(self, method: str) -> Config:
+        """The settings of one method.
+
+        Raises:
+            UserError: there is no such method.
+        """
+        if method not in METHODS:
+            raise UserError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+        return self.training if method == "retrain" else getattr(self.methods, method)
+
+
+def names() -> list[str]:
+    """The recipes that come with the library."""
+    files = resources.files(__package__).iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in files if entry.name.endswith(".yaml"))
+
+
+def default_recipe(dataset: str, paradigm: str) -> str:
+    """The shipped recipe for a dataset and a paradigm, such as fashion-mnist-simclr.
+
+    Raises:
+        UserError: no such paradigm, or no such recipe.
+    """
+    if paradigm not in PARADIGMS:
+        raise UserError(f"paradigm {paradigm!r} is unknown: choose one of {', '.join(PARADIGMS)}")
+    name = f"{dataset}-{paradigm}"
+    if name not in names():
+        raise UserError(f"no recipe {name!r}: choose one of {', '.join(names())}, or give a YAML file")
+    return name
+
+
+def _text(name: str) -> str:
+    if name.endswith((".yaml", ".yml")):
+        try:
+            return Path(name).read_text()
+        except OSError as error:
+            raise UserError(f"recipe {name}: {error.strerror}; give a readable YAML file") from None
+    if name not in names():
+        raise UserError(f"recipe {name!r} is unknown: choose one of {', '.join(names())}, or give a YAML file")
+    return (resources.files(__package__) / f"{name}.yaml").read_text()
+
+
+def validate(content: Any, where: str) -> Recipe:
+    """A recipe from parsed YAML or JSON.
+
+    Raises:
+        UserError: names the first wrong key.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "top level"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UserError(f"recipe {where}: {key}: {first['msg']}{more}") from None
+
+
+def merge(base: Any, overrides: Any) -> Any:
+    """`overrides` laid over `base`: mappings key by key, everything else replaced."""
+    if isinstance(base, dict) and isinstance(overrides, dict):
+        return {**base, **{key: merge(base.get(key), value) for key, value in overrides.items()}}
+    return overrides
+
+
+def parse(text: str, where: str) -> Any:
+    """YAML to plain values.
+
+    Raises:
+        UserError: not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
+
+
+def load(name: str, overrides: str = "") -> Recipe:
+    """A shipped recipe by name, or a YAML file by path, with YAML `overrides` laid over it.
+
+    Raises:
+        UserError: unknown, unreadable, not YAML, or not a valid recipe.
+    """
+    content = parse(_text(name), f"recipe {name}")
+    if overrides:
+        content = merge(content, parse(overrides, "recipe overrides"))
+    return validate(content, name)
+
+
+def override_method(recipe: Recipe, method: str, overrides: str) -> Recipe:
+    """The recipe with YAML `overrides` laid over one method's settings.
+
+    Raises:
+        UserError: not valid, or the method has no settings of its own (`retrain`).
+    """
+    if not overrides:
+        return recipe
+    if method not in MethodsConfig.model_fields:
+        raise UserError(f"method {method!r} has no settings of its own: leave the overrides empty")
+    changed = {"methods": {method: parse(overrides, f"settings of {method}")}}
+    return validate(merge(recipe.model_dump(mode="json"), changed), f"{recipe.name} with settings of {method}")

@@ -1,0 +1,248 @@
+"""The run as one page for people, and as a short table for the terminal.
+
+The page needs no network and no scripts: it is opened from Kubeflow's artifact viewer, mailed, printed
+and archived. Everything on it comes from the summary.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+from rich.table import Table
+from rich.text import Text
+
+from unlearning import figures
+from unlearning.audit.results import AttackResult, Interval, Verdict
+from unlearning.files import write_text
+from unlearning.summary import Summary, strongest_attack
+
+_OUTCOMES = {
+    "passed": "passed",
+    "leaks": "still leaks",
+    "over_forgotten": "forgot too much",
+    "utility_lost": "lost accuracy",
+    "inconclusive": "could not be judged",
+}
+_WHY = {
+    "passed": "with the attacks tested it stayed within {auc} AUC of an exactly retrained model, "
+    "and lost no more than {points} of accuracy against it",
+    "leaks": "forgotten records are easier to recognise than on an exactly retrained model, "
+    "beyond the margin of {auc} AUC",
+    "over_forgotten": "forgotten records stand out as less familiar than on an exactly retrained model, "
+    "beyond the margin of {auc} AUC",
+    "utility_lost": "it is less accurate than an exactly retrained model, beyond the margin of {points}",
+    "inconclusive": "the evidence does not settle whether it is within {auc} AUC and {points} of accuracy "
+    "of an exactly retrained model",
+}
+_PRIVATE_KEYS = {"record_id", "record_ids", "subject", "subject_id", "subject_ids"}
+_SHA256 = re.compile(r"\b[0-9a-f]{64}\b", re.IGNORECASE)
+
+
+Cell = tuple[str, str]
+"""An estimate and its interval, as text."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of every model, in reading order."""
+
+    label: str
+    note: str
+    cells: tuple[Cell, ...]
+
+
+def render(summary: Summary) -> str:
+    """The report as one self-contained HTML page.
+
+    Raises:
+        UserError: the summary lacks a model, attack or signal that the page compares.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("unlearning"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"signed": _signed, "points": _points, "flat": _flat, "without_login": _without_login}
+    environment.filters["breakable"] = _breakable
+    names = [histogram.name for histogram in figures.ordered_models(summary)["original"].audit.signals]
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        answer=answer(summary),
+        outcomes=_OUTCOMES,
+        strongest=strongest_attack(summary),
+        lead=lead(summary),
+        rows=measure_rows(summary),
+        models=figures.ordered_models(summary),
+        figures={key: Markup(svg) for key, svg in _figures(summary)},  # noqa: S704 - drawn and escaped by figures.py
+        signals={name: Markup(figures.signal_histograms(summary, name)) for name in names},  # noqa: S704
+    )
+
+
+def write(summary: Summary, path: Path) -> None:
+    """Write the page in one step."""
+    write_text(path, render(summary))
+
+
+def answer(summary: Summary) -> str:
+    """What happened, in one or two sentences, no stronger than the verdict."""
+    verdict, versions = summary.verdict, summary.registry.versions
+    points = f"{100 * verdict.utility_margin:g} percentage points"
+    why = _WHY[verdict.outcome].format(auc=f"{verdict.auc_margin:g}", points=points)
+    first = f"The unlearned model {_OUTCOMES[verdict.outcome]}: {why}."
+    serving = f"version {summary.registry.champion}"
+    accepted = summary.escalation is not None and summary.escalation.outcome == "passed"
+    if summary.promoted is None:
+        either = " A model retrained exactly was not accepted either." if summary.escalation and not accepted else ""
+        return f"{first}{either} Nothing was promoted; {serving} keeps serving and a person has to decide."
+    promoted = versions.get(summary.promoted, summary.registry.champion)
+    if summary.promoted == "unlearned":
+        against = "It was promoted" if verdict.outcome == "passed" else "It was promoted all the same"
+        return f"{first} {against} as version {promoted}."
+    doubt = "" if accepted else ", without an accepted verdict of its own"
+    return f"{first} A model retrained exactly, without the forget set, was promoted as version {promoted}{doubt}."
+
+
+def lead(summary: Summary) -> list[dict[str, str]]:
+    """The three results of the first screen: leak, accuracy, cost."""
+    models = figures.ordered_models(summary)
+    strongest = strongest_attack(summary)
+    aucs = [f"{figures.attack_on(model, strongest).auc.estimate:.2f}" for model in models.values()]
+    knn = [f"{100 * model.accuracies.knn.estimate:.1f}" for model in models.values()]
+    seconds = models["unlearned"].seconds
+    ratio = _ratio(seconds, models["retrained"].seconds)
+    return [
+        {
+            "title": "Leak",
+            "numbers": " → ".join(aucs),
+            "note": f"AUC of {strongest}, the strongest attack on the original. Ideal: the retrained value.",
+        },
+        {
+            "title": "Accuracy",
+            "numbers": " → ".join(knn) + " %",
+            "note": "kNN on test records. Ideal: the retrained value or above.",
+        },
+        {
+            "title": "Cost",
+            "numbers": f"{seconds:,.1f} s",
+            "note": f"{ratio} × the time of exact retraining. Below 1 is cheaper. Audits not counted.",
+        },
+    ]
+
+
+def measure_rows(summary: Summary) -> list[Row]:
+    """The table of every measure of every model."""
+    models = list(figures.ordered_models(summary).values())
+    names = [attack.name for attack in models[0].audit.attacks]
+
+    def attacked(name: str, read: Callable[[AttackResult], Cell]) -> tuple[Cell, ...]:
+        return tuple(read(figures.attack_on(model, name)) for model in models)
+
+    rows = [Row(f"{name}: AUC", "ideal: retrained", attacked(name, lambda a: _cell(a.auc))) for name in names]
+    low = "ideal: retrained, about 1 %"
+    rows += [Row(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: _percent(a.tpr_at_1_fpr))) for n in names]
+    retained = tuple(_cell(model.audit.retained_auc) for model in models)
+    rows.append(Row("Retained members: AUC", "ideal: retrained", retained))
+    notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": "ideal: retrained"}
+    for measure, label in figures.MEASURES.items():
+        values = [getattr(model.accuracies, measure) for model in models]
+        if any(values):
+            rows.append(Row(label, notes[measure], tuple(map(_percent, values))))
+    whole = models[-1].seconds
+    seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, whole)} × retraining") for model in models)
+    rows.append(Row("Seconds", "lower is cheaper", seconds))
+    return rows
+
+
+def short_table(summary: Summary) -> Table:
+    """The essence for the terminal: one row per model."""
+    models, strongest = figures.ordered_models(summary), strongest_attack(summary)
+    classifier = any(model.accuracies.classifier for model in models.values())
+    table = Table(title=Text(answer(summary)), title_justify="left")
+    table.add_column("model")
+    headings = [f"AUC of {strongest}", "TPR at 1 % FPR", "kNN", "linear probe"]
+    for heading in [*headings, *(["classifier"] if classifier else []), "seconds"]:
+        table.add_column(Text(heading), justify="right")
+    for name, model in models.items():
+        attack, scores = figures.attack_on(model, strongest), model.accuracies
+        cells = [" ".join(_cell(attack.auc)), _percent(attack.tpr_at_1_fpr)[0]]
+        cells += [_percent(scores.knn)[0], _percent(scores.linear_probe)[0]]
+        cells += [_percent(scores.classifier)[0]] if classifier else []
+        table.add_row(name, *map(Text, cells), f"{model.seconds:,.1f}")
+    return table
+
+
+def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
+    strongest = strongest_attack(summary)
+    yield "Leak", figures.leak_dots(summary, strongest)
+    yield "Accuracy", figures.accuracy_dots(summary, ("knn", "linear_probe", "classifier"), small=True)
+    yield "Cost", figures.cost_bars(summary)
+    yield "roc", figures.roc_curves(summary, strongest)
+    yield "roc_log", figures.roc_curves(summary, strongest, "log")
+    yield "attacks", figures.attack_forest(summary)
+    yield "accuracies", figures.accuracy_dots(summary)
+    yield "comparison", _comparison(summary.verdict, "unlearned")
+    if summary.escalation is not None:
+        yield "escalation", _comparison(summary.escalation, "retrained")
+
+
+def _comparison(verdict: Verdict, model: str) -> str:
+    return figures.comparison_forest(verdict, model) if verdict.comparisons else ""
+
+
+def _cell(interval: Interval) -> Cell:
+    return f"{interval.estimate:.3f}", f"[{interval.low:.3f}, {interval.high:.3f}]{_level(interval)}"
+
+
+def _percent(interval: Interval | None) -> Cell:
+    if interval is None:
+        return "none", ""
+    low, high = 100 * interval.low, 100 * interval.high
+    return f"{100 * interval.estimate:.1f} %", f"[{low:.1f}, {high:.1f}]{_level(interval)}"
+
+
+def _signed(interval: Interval, scale: int = 1, digits: int = 3) -> Cell:
+    bounds = (interval.estimate, interval.low, interval.high)
+    estimate, low, high = (f"{scale * value:+z.{digits}f}".replace("-", "−") for value in bounds)
+    return estimate, f"[{low}, {high}] ({100 * interval.level:g} %)"
+
+
+def _points(interval: Interval) -> Cell:
+    return _signed(interval, 100, 1)
+
+
+def _level(interval: Interval) -> str:
+    return "" if interval.level == 0.95 else f" ({100 * interval.level:g} %)"
+
+
+def _ratio(seconds: float, whole: float) -> str:
+    return f"{seconds / whole:.2f}" if whole else "?"
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted names and values, without anything that names a record or a person."""
+    if key.rpartition(".")[2] in _PRIVATE_KEYS:
+        yield key, "(not shown)"
+    elif isinstance(value, dict) and value:
+        for inner, item in value.items():
+            yield from _flat(item, f"{key}.{inner}" if key else str(inner))
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        yield key, _SHA256.sub("(SHA-256, not shown)", text)
+
+
+def _without_login(uri: str) -> str:
+    return re.sub(r"//.*@", "//", uri)
+
+
+def _breakable(name: str) -> Markup:
+    """Lets a narrow page break a long name after its underscores."""
+    return escape(name).replace("_", Markup("_<wbr>"))

@@ -1,0 +1,69 @@
+"""Audit: membership-inference attacks on original, candidate and retrained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from unlearning import forgetting, models, provenance
+from unlearning.audit.audit import audit as run_audit
+from unlearning.audit.results import Audit
+from unlearning.devices import choose_device, deterministic
+from unlearning.errors import UserError
+from unlearning.files import read_json, write_json
+from unlearning.paradigms import make_paradigm
+from unlearning.steps.data import load_split, part
+from unlearning.steps.unlearn import check_belongs
+
+
+def audit(
+    *,
+    original_path: Path,
+    candidate_path: Path,
+    retrained_path: Path,
+    snapshot_path: Path,
+    split_path: Path,
+    forget_path: Path,
+    seed: int,
+    device: str,
+    gpus: int = 0,
+    audit_path: Path,
+) -> Audit:
+    """Attack the three models over the same records and write the result.
+
+    Forget set against holdout; the retained members show what a member still looks like.
+    """
+    made = provenance.load(original_path)
+    snapshot, split = load_split(snapshot_path, split_path)
+    forget = forgetting.load(forget_path)
+    check_belongs(made, split, forget)
+    chosen = choose_device(device, gpus)
+    deterministic()
+    side = made.recipe.data.image_side
+    paths = {"original": original_path, "candidate": candidate_path, "retrained": retrained_path}
+    result = run_audit(
+        {name: (models.digest(path), models.load(path, chosen)) for name, path in paths.items()},
+        make_paradigm(made.recipe.paradigm),
+        forget=part(snapshot, forget.ids, side, chosen),
+        holdout=part(snapshot, split.holdout, side, chosen),
+        retained=part(snapshot, split.retained(forget.ids), side, chosen),
+        config=made.recipe.signals,
+        seed=seed,
+        split=split.digest,
+        forget_digest=forget.digest,
+    )
+    write_json(audit_path, result.model_dump(mode="json"))
+    return result
+
+
+def load_audit(path: Path) -> Audit:
+    """Read an audit.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return Audit.model_validate(read_json(path, "audit"))
+    except ValidationError as error:
+        raise UserError(f"audit {path} is not valid: {error.errors()[0]['msg']}") from None

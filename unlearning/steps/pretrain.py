@@ -1,0 +1,75 @@
+"""Pretrain: a model that knows its members, with τ for stage 2 measured on the way out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearning import models, provenance, recipes, settings
+from unlearning.devices import choose_device, deterministic
+from unlearning.files import read_json, sha256_json
+from unlearning.input_gradients import measure_gradient_target
+from unlearning.paradigms import make_paradigm
+from unlearning.provenance import Provenance
+from unlearning.seeding import initialisation
+from unlearning.steps.data import load_split, part
+from unlearning.training import Checkpoint, train
+
+TARGET_QUANTILES = 64
+"""How finely τ describes the non-members' gradient norms."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained or unlearned model."""
+
+    digest: str
+    seconds: float
+    device: str
+
+
+def pretrain(
+    *, snapshot_path: Path, split_path: Path, recipe_path: Path, seed: int, device: str, model_path: Path, gpus: int = 0
+) -> TrainResult:
+    """Train the recipe's model on the members; resumes from its checkpoint when interrupted."""
+    recipe = recipes.validate(read_json(recipe_path, "recipe"), str(recipe_path))
+    snapshot, split = load_split(snapshot_path, split_path)
+    where, chosen = settings.from_environment(), choose_device(device, gpus)
+    deterministic()
+    paradigm = make_paradigm(recipe.paradigm)
+    side = recipe.data.image_side
+    members = part(snapshot, split.members, side, chosen)
+    channels = snapshot.manifest.image_shape[0]
+    with initialisation(seed, "pretrain"):
+        model = paradigm.build(recipe.encoder, (channels, side, side), snapshot.manifest.class_names)
+    fingerprint = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "split": split.digest}
+    folder = where.checkpoints / f"pretrain-{sha256_json(fingerprint)[:16]}"
+    checkpoint = Checkpoint(folder / "state.safetensors", fingerprint, recipe.checkpoint_every)
+    begun = time.perf_counter()
+    train(model.to(chosen), paradigm, members, recipe.training, seed=seed, purpose="pretrain", checkpoint=checkpoint)
+    seconds = time.perf_counter() - begun
+    target = measure_gradient_target(
+        model,
+        paradigm,
+        part(snapshot, split.calibration, side, chosen),
+        members,
+        batch_size=recipe.methods.gradient_penalty_stage2.forget_batch,
+        quantiles=TARGET_QUANTILES,
+        seed=seed,
+    )
+    model.spec = model.spec.model_copy(update={"gradient_target": target})
+    models.save(model, model_path)
+    made = Provenance(
+        method="pretrain",
+        recipe=recipe,
+        seed=seed,
+        seconds=seconds,
+        device=chosen.type,
+        commit=where.commit,
+        snapshot=snapshot.manifest.digest,
+        split=split.digest,
+    )
+    provenance.save(made, model_path)
+    checkpoint.delete()
+    return TrainResult(models.digest(model_path), seconds, chosen.type)

@@ -1,0 +1,84 @@
+"""Register: an original enters the registry and serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlearning import models, provenance, settings
+from unlearning.errors import UserError
+from unlearning.lock import lock
+from unlearning.provenance import Provenance
+from unlearning.registry import DatasetLink, NewVersion, Registry, Version
+from unlearning.steps.evaluate import EvaluationReport, load_evaluation
+from unlearning.steps.split import split_key
+from unlearning.store import open_store
+
+LOCK_SECONDS = 300.0
+
+
+def accuracy_metrics(evaluation: EvaluationReport, model: str) -> dict[str, float]:
+    """The accuracies of one model, as MLflow metrics."""
+    values = evaluation.accuracies[model].model_dump()
+    return {name: value["estimate"] for name, value in values.items() if value is not None}
+
+
+def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
+    """The searchable links every version carries; each key is always there, since MLflow's
+    searches skip versions that lack it."""
+    return {
+        "status": status,
+        "method": made.method,
+        "paradigm": made.recipe.paradigm.name,
+        "recipe": made.recipe.name,
+        "recipe_digest": made.recipe.digest,
+        "seed": str(made.seed),
+        "commit": made.commit,
+        "snapshot": made.snapshot,
+        "split": made.split,
+        "forget": made.forget or "none",
+        "parent_digest": made.parent or "none",
+    }
+
+
+def serve(registry: Registry, version: Version, owner: str) -> Version:
+    """Move `champion` under the promotion lock: the registry has no compare-and-set."""
+    store = open_store(settings.from_environment().store)
+    with lock(store, f"locks/promote-{version.name}", owner, seconds=LOCK_SECONDS) as lease:
+        lease.check()
+        return registry.make_champion(version)
+
+
+def register(*, model_path: Path, split_path: Path, evaluation_path: Path, model_name: str, run_name: str) -> Version:
+    """Register an original as a new version and let it serve. Doing it twice changes nothing.
+
+    Args:
+        model_name: registered model; empty means the recipe's name.
+        run_name: names the work, so that a retried step finds its own version.
+    """
+    made, evaluation = provenance.load(model_path), load_evaluation(evaluation_path)
+    digest = models.digest(model_path)
+    if evaluation.models.get("original") != digest:
+        raise UserError(f"evaluation {evaluation_path} is of another model: evaluate {model_path} first")
+    where = settings.from_environment()
+    if not open_store(where.store).exists(split_key(made.split)):
+        raise UserError(
+            f"split {made.split[:12]} is not in the store {where.store}: run the split step with this store"
+        )
+    registry = Registry(where.tracking_uri)
+    version = registry.register(
+        NewVersion(
+            name=model_name or made.recipe.name,
+            operation=f"register:{run_name}:{digest}",
+            kind="original",
+            folder=model_path,
+            digest=digest,
+            image_shape=models.load(model_path).spec.image_shape,
+            tags=provenance_tags(made, "registered") | {"verdict": "none", "parent": "none", "run_name": run_name},
+            description=f"Original: {made.recipe.description}",
+            datasets=(DatasetLink("members", made.split, made.recipe.split.members, made.snapshot),),
+            metrics={"seconds": made.seconds, **accuracy_metrics(evaluation, "original")},
+            params={"recipe": made.recipe.name, "seed": str(made.seed), "method": made.method},
+            files=(evaluation_path,),
+        )
+    )
+    return serve(registry, version, run_name)

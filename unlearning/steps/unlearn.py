@@ -1,0 +1,91 @@
+"""Unlearn: a method turns a model and a forget set into a candidate."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from unlearning import forgetting, models, provenance, recipes, settings
+from unlearning.devices import choose_device, deterministic
+from unlearning.errors import UserError
+from unlearning.forgetting import ForgetSet
+from unlearning.methods import METHODS
+from unlearning.paradigms import make_paradigm
+from unlearning.provenance import Provenance
+from unlearning.splits import Split
+from unlearning.steps.data import load_split, part
+from unlearning.steps.pretrain import TrainResult
+
+
+def check_belongs(made: Provenance, split: Split, forget: ForgetSet) -> None:
+    """Model, split and forget set are of one piece.
+
+    Raises:
+        UserError: the model was trained on another split, or the forget set chosen from another.
+    """
+    if made.split != split.digest:
+        raise UserError(
+            f"the model was trained on split {made.split[:12]}, not {split.digest[:12]}: give its own split"
+        )
+    if forget.split != split.digest:
+        raise UserError(
+            f"the forget set was chosen from split {forget.split[:12]}, not {split.digest[:12]}: select again"
+        )
+
+
+def unlearn(
+    *,
+    model_path: Path,
+    snapshot_path: Path,
+    split_path: Path,
+    forget_path: Path,
+    method: str,
+    overrides: str,
+    seed: int,
+    device: str,
+    gpus: int = 0,
+    candidate_path: Path,
+) -> TrainResult:
+    """Run one method with the settings of the recipe the model was trained with.
+
+    Args:
+        method: a name of `unlearning.methods.METHODS`.
+        overrides: YAML laid over the method's settings; empty for none.
+        candidate_path: folder of the unlearned model.
+    """
+    made = provenance.load(model_path)
+    recipe = recipes.override_method(made.recipe, method, overrides)
+    config = recipe.method_config(method)
+    snapshot, split = load_split(snapshot_path, split_path)
+    forget = forgetting.load(forget_path)
+    check_belongs(made, split, forget)
+    chosen = choose_device(device, gpus)
+    deterministic()
+    side = recipe.data.image_side
+    retain = part(snapshot, split.retained(forget.ids), side, chosen)
+    begun = time.perf_counter()
+    candidate = METHODS[method](
+        models.load(model_path, chosen),
+        make_paradigm(recipe.paradigm),
+        retain=retain,
+        forget=part(snapshot, forget.ids, side, chosen),
+        calibration=part(snapshot, split.calibration, side, chosen),
+        config=config,
+        seed=seed,
+    )
+    seconds = time.perf_counter() - begun
+    models.save(candidate, candidate_path)
+    written = made.model_copy(
+        update={
+            "method": method,
+            "recipe": recipe,
+            "seed": seed,
+            "seconds": seconds,
+            "device": chosen.type,
+            "commit": settings.from_environment().commit,
+            "parent": models.digest(model_path),
+            "forget": forget.digest,
+        }
+    )
+    provenance.save(written, candidate_path)
+    return TrainResult(models.digest(candidate_path), seconds, chosen.type)
