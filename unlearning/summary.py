@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from unlearning.audit import results
 from unlearning.audit.results import Interval, ModelAudit, Verdict
 from unlearning.config import Config
 from unlearning.errors import UserError
@@ -123,14 +124,11 @@ def load(path: Path) -> Summary:
 
 
 def strongest_attack(summary: Summary) -> str:
-    """Name of the attack with the largest AUC on the original: where the leak was plainest.
-
-    Chosen on the original alone, so that the choice does not favour or harm the unlearned model.
+    """Name of the attack with the largest AUC on the original.
 
     Raises:
         UserError: the summary holds no attack on an original model.
     """
-    attacks = summary.models["original"].audit.attacks if "original" in summary.models else ()
-    if not attacks:
+    if "original" not in summary.models or not summary.models["original"].audit.attacks:
         raise UserError("summary: models.original.audit.attacks: no attack on the original to compare with")
-    return max(attacks, key=lambda attack: attack.auc.estimate).name
+    return results.strongest_attack(summary.models["original"].audit)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,4 +165,4 @@ def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize("change", [{"encoder": {"kind": "transformer"}}, {"note": "unknown"}, {"image_shape": [1]}])
 def test_an_invalid_specification_is_refused(folder: Path, change: dict[str, object]) -> None:
     write_json(folder / SPEC_FILE, read_json(folder / SPEC_FILE, "model") | change)
-    assert "is damaged or not a model: 1 validation error" in refusal(folder).replace("2 val", "1 val")
+    assert re.search(r"is damaged or not a model: \d validation error", refusal(folder))

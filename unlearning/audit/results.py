@@ -101,15 +101,18 @@ class Verdict(Config):
     """Accuracy of the retrained model minus the candidate's, per measure; at most the margin."""
 
 
-def strongest_attack(audit: Audit) -> str:
-    """The attack with the largest AUC on the original: the leak that has to go away."""
-    return max(audit.models["original"].attacks, key=lambda attack: attack.auc.estimate).name
+def strongest_attack(original: ModelAudit) -> str:
+    """Name of the attack with the largest AUC on the original: where the leak was plainest.
+
+    Chosen on the original alone, so that the choice does not favour or harm the candidate.
+    """
+    return max(original.attacks, key=lambda attack: attack.auc.estimate).name
 
 
 def roc_points(audit: Audit, model: str) -> tuple[list[float], list[float], list[float]]:
     """ROC of the original's strongest attack on `model`, as KFP draws it: false positive rates,
     true positive rates, and thresholds (evenly spaced: attack scores have no common unit)."""
-    name = strongest_attack(audit)
+    name = strongest_attack(audit.models["original"])
     curve = next(attack.roc for attack in audit.models[model].attacks if attack.name == name)
     count = len(curve.false_positive_rate)
     thresholds = [1 - index / max(count - 1, 1) for index in range(count)]

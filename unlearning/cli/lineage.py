@@ -1,0 +1,53 @@
+"""`unlearn lineage …`: what came from what, which version serves, and whether it holds a record."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.tree import Tree
+
+from unlearning import settings
+from unlearning.cli.output import Json, show
+from unlearning.errors import UserError
+from unlearning.registry import Registry, Version
+
+app = typer.Typer(help="From the original to the unlearned model.", no_args_is_help=True)
+
+
+@app.callback()
+def lineage() -> None:
+    """From the original to the unlearned model."""
+
+
+def _label(version: Version) -> str:
+    tags = version.tags
+    aliases = f" [{', '.join(version.aliases)}]" if version.aliases else ""
+    verdict = "" if tags["verdict"] == "none" else f", verdict {tags['verdict']}"
+    gap = f", largest AUC gap {tags['largest_auc_gap']}" if "largest_auc_gap" in tags else ""
+    return f"version {version.version}{aliases}: {tags['kind']} by {tags['method']}, {tags['status']}{verdict}{gap}"
+
+
+def _tree(name: str, versions: list[Version]) -> Tree:
+    root = Tree(name)
+    nodes: dict[str, Tree] = {}
+    for version in versions:
+        nodes[version.version] = nodes.get(version.tags["parent"], root).add(_label(version).replace("[", r"\["))
+    return root
+
+
+@app.command("show")
+def show_lineage(
+    model_name: Annotated[str, typer.Argument(help="Registered model, such as fashion-mnist-simclr.")],
+    json: Json = False,
+) -> None:
+    """Every version of a model under the one it was made from."""
+    registry = Registry(settings.from_environment().tracking_uri)
+    versions = registry.versions(model_name)
+    if not versions:
+        raise UserError(f"model {model_name!r} is not in the registry at {registry.shown_uri}: pretrain it first")
+    if json:
+        show([version.model_dump() for version in versions], True)
+    else:
+        Console().print(_tree(model_name, versions))

@@ -1,0 +1,129 @@
+"""The commands people start with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from unlearning.cli import lineage, steps
+from unlearning.cli.output import Json, explained, path_text, show
+from unlearning.errors import EXIT_NOT_PROMOTED, UserError
+
+app = typer.Typer(
+    help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
+    "Start with `unlearn run`, then open the report it names.\n\n"
+    "Exit codes: 0 done, 1 programming error, 2 bad input or missing service, "
+    "3 finished but nothing was promoted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(steps.app, name="step")
+app.add_typer(lineage.app, name="lineage")
+
+
+@app.command()
+def run(
+    paradigm: Annotated[str, typer.Option(help="simclr or supervised.")] = "simclr",
+    dataset: Annotated[str, typer.Option(help="fashion-mnist or digits.")] = "fashion-mnist",
+    recipe: Annotated[str, typer.Option(help="Recipe or YAML file, instead of paradigm and dataset.")] = "",
+    overrides: Annotated[str, typer.Option(help="YAML laid over the recipe.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
+    method: Annotated[str, typer.Option(help="See `unlearn methods`.")] = "gradient_penalty",
+    method_overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
+    forget_kind: Annotated[str, typer.Option(help="random, class or records.")] = "random",
+    forget_fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
+    forget_class: Annotated[str, typer.Option(help="Class to forget, for class.")] = "",
+    forget_ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",
+    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to the retrained model.")] = 0.10,
+    utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
+    on_failure: Annotated[str, typer.Option(help="retrain or stop.")] = "retrain",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    run_id: Annotated[str, typer.Option(help="Name of the run; an unfinished run of that name is resumed.")] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Pretrain, forget, audit, decide and promote, on this machine."""
+    # Imported here: Kubeflow is needed for running pipelines only.
+    from pipelines.local import LocalRun, run_locally
+    from unlearning import recipes
+    from unlearning.report import short_table
+
+    parameters = LocalRun(
+        recipe=recipe or recipes.default_recipe(dataset, paradigm),
+        overrides=overrides,
+        seed=seed,
+        forget_kind=forget_kind,
+        forget_fraction=forget_fraction,
+        forget_class=forget_class,
+        forget_ids=forget_ids,
+        method=method,
+        method_overrides=method_overrides,
+        auc_margin=auc_margin,
+        utility_margin=utility_margin,
+        on_failure=on_failure,
+        device=device,
+    )
+    folder, summary = run_locally(parameters, run_id=run_id, quiet=quiet)
+    if json:
+        show(summary, True)
+    else:
+        Console().print(short_table(summary))
+        print(f"verdict: {summary.verdict.outcome}; promoted: {summary.promoted or 'nothing'}")
+        print(f"report:  {path_text(folder / 'report.html')}")
+        print(f"figures: {path_text(folder / 'summary.json')}")
+        print(f"lineage: unlearn lineage show {summary.registry.model_name}")
+    if summary.promoted is None:
+        raise typer.Exit(EXIT_NOT_PROMOTED)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")] = Path("runs/latest"),
+    json: Json = False,
+) -> None:
+    """Show a run's table and draw its report again from summary.json."""
+    from unlearning import report as page
+    from unlearning import summary
+
+    loaded = summary.load(run / "summary.json")
+    target = run / "report.html"
+    page.write(loaded, target)
+    if json:
+        show(loaded, True)
+        return
+    Console().print(page.short_table(loaded))
+    print(page.answer(loaded))
+    print(f"report: {path_text(target)}")
+
+
+@app.command("recipes")
+def list_recipes(json: Json = False) -> None:
+    """The recipes that come with the library."""
+    from unlearning import recipes
+
+    found = {name: recipes.load(name).description for name in recipes.names()}
+    show(found, json)
+
+
+@app.command("methods")
+def list_methods(json: Json = False) -> None:
+    """The unlearning methods, and the data each may look at beside the retain set."""
+    from unlearning.methods import METHODS
+
+    found = {name: ", ".join(sorted(method.sees)) or "nothing more" for name, method in METHODS.items()}
+    show(found, json)
+
+
+def main() -> None:
+    """Entry point of the `unlearn` command."""
+    with explained():
+        try:
+            app()
+        except BrokenPipeError:
+            sys.stderr.close()
+        except KeyboardInterrupt:
+            raise UserError("interrupted; give the same --run-id to resume") from None

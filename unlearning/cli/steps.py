@@ -1,0 +1,305 @@
+"""`unlearn step …`: every node of the DAG by hand, on paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlearning.cli.output import Json, show
+
+app = typer.Typer(
+    help="Every step of the pipelines by hand: each reads and writes the paths it is given.",
+    no_args_is_help=True,
+)
+
+Seed = Annotated[int, typer.Option(help="Seed of every random draw of this step.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Snapshot = Annotated[Path, typer.Option(help="Snapshot folder.")]
+SplitFile = Annotated[Path, typer.Option(help="Split file.")]
+RecipeFile = Annotated[Path, typer.Option(help="Resolved recipe, as written by ingest.")]
+ForgetFile = Annotated[Path, typer.Option(help="Forget set, as written by select.")]
+Original = Annotated[Path, typer.Option(help="Folder of the original model.")]
+Candidate = Annotated[Path, typer.Option(help="Folder of the unlearned model.")]
+Retrained = Annotated[Path, typer.Option(help="Folder of the exactly retrained model.")]
+AuditFile = Annotated[Path, typer.Option(help="Audit, as written by audit.")]
+EvaluationFile = Annotated[Path, typer.Option(help="Evaluation, as written by evaluate.")]
+VerdictFile = Annotated[Path, typer.Option(help="Verdict, as written by decide.")]
+Out = Annotated[Path, typer.Option(help="Where the result is written.")]
+RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
+
+
+@app.command()
+def ingest(
+    out: Out,
+    recipe_out: Annotated[Path, typer.Option(help="Where the resolved recipe is written.")],
+    recipe: Annotated[str, typer.Option(help="Shipped recipe or YAML file.")] = "fashion-mnist-simclr",
+    overrides: Annotated[str, typer.Option(help="YAML laid over the recipe.")] = "",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Data source to snapshot."""
+    from unlearning.steps.ingest import ingest as step
+
+    show(step(recipe=recipe, overrides=overrides, seed=seed, snapshot_path=out, recipe_path=recipe_out), json)
+
+
+@app.command()
+def split(snapshot: Snapshot, recipe_file: RecipeFile, out: Out, seed: Seed = 0, json: Json = False) -> None:
+    """Snapshot to members, calibration, holdout and test."""
+    from unlearning.steps.split import split as step
+
+    show(step(snapshot_path=snapshot, recipe_path=recipe_file, seed=seed, split_path=out), json)
+
+
+@app.command()
+def pretrain(
+    snapshot: Snapshot,
+    split: SplitFile,
+    recipe_file: RecipeFile,
+    out: Out,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Members to model; resumes when interrupted."""
+    from unlearning.steps.pretrain import pretrain as step
+
+    result = step(
+        snapshot_path=snapshot, split_path=split, recipe_path=recipe_file, seed=seed, device=device, model_path=out
+    )
+    show(result, json)
+
+
+@app.command()
+def register(
+    model: Original,
+    split: SplitFile,
+    evaluation: EvaluationFile,
+    run_name: RunName,
+    model_name: Annotated[str, typer.Option(help="Registered model; empty: the recipe's name.")] = "",
+    json: Json = False,
+) -> None:
+    """Original to MLflow version, serving as champion."""
+    from unlearning.steps.register import register as step
+
+    version = step(
+        model_path=model, split_path=split, evaluation_path=evaluation, model_name=model_name, run_name=run_name
+    )
+    show(version, json)
+
+
+@app.command()
+def resolve(
+    model_name: Annotated[str, typer.Option(help="Registered model.")],
+    model_out: Out,
+    snapshot_out: Out,
+    split_out: Out,
+    version: Annotated[str, typer.Option(help="Version number or alias.")] = "champion",
+    json: Json = False,
+) -> None:
+    """Registered version to model, snapshot and split."""
+    from unlearning.steps.resolve import resolve as step
+
+    result = step(
+        model_name=model_name, version=version, model_path=model_out, snapshot_path=snapshot_out, split_path=split_out
+    )
+    show(result, json)
+
+
+@app.command()
+def select(
+    snapshot: Snapshot,
+    split: SplitFile,
+    out: Out,
+    kind: Annotated[str, typer.Option(help="random, class or records.")] = "random",
+    fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
+    class_name: Annotated[str, typer.Option(help="Class, for class.")] = "",
+    ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Members to forget set."""
+    from unlearning.steps.select import select as step
+
+    result = step(
+        snapshot_path=snapshot,
+        split_path=split,
+        kind=kind,
+        fraction=fraction,
+        class_name=class_name,
+        ids=ids,
+        seed=seed,
+        forget_path=out,
+    )
+    show(result, json)
+
+
+@app.command()
+def forget(
+    model: Original,
+    snapshot: Snapshot,
+    split: SplitFile,
+    forget: ForgetFile,
+    out: Out,
+    method: Annotated[str, typer.Option(help="See `unlearn methods`.")] = "gradient_penalty",
+    overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Model and forget set to candidate."""
+    from unlearning.steps.unlearn import unlearn as step
+
+    result = step(
+        model_path=model,
+        snapshot_path=snapshot,
+        split_path=split,
+        forget_path=forget,
+        method=method,
+        overrides=overrides,
+        seed=seed,
+        device=device,
+        candidate_path=out,
+    )
+    show(result, json)
+
+
+@app.command()
+def audit(
+    original: Original,
+    candidate: Candidate,
+    retrained: Retrained,
+    snapshot: Snapshot,
+    split: SplitFile,
+    forget: ForgetFile,
+    out: Out,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Membership-inference attacks on the three models."""
+    from unlearning.steps.audit import audit as step
+
+    result = step(
+        original_path=original,
+        candidate_path=candidate,
+        retrained_path=retrained,
+        snapshot_path=snapshot,
+        split_path=split,
+        forget_path=forget,
+        seed=seed,
+        device=device,
+        audit_path=out,
+    )
+    show(result, json, lambda: "\n".join(f"{name}: {each.model}" for name, each in result.models.items()))
+
+
+@app.command()
+def evaluate(
+    original: Original,
+    snapshot: Snapshot,
+    split: SplitFile,
+    out: Out,
+    candidate: Annotated[Path | None, typer.Option(help="Folder of the unlearned model.")] = None,
+    retrained: Annotated[Path | None, typer.Option(help="Folder of the retrained model.")] = None,
+    forget: Annotated[Path | None, typer.Option(help="Forget set, once there is one.")] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Accuracies of the models given."""
+    from unlearning.steps.evaluate import evaluate as step
+
+    paths = {"original": original, "candidate": candidate, "retrained": retrained}
+    report = step(
+        model_paths={name: path for name, path in paths.items() if path is not None},
+        snapshot_path=snapshot,
+        split_path=split,
+        forget_path=forget,
+        device=device,
+        evaluation_path=out,
+    )
+    show(report, json)
+
+
+@app.command()
+def decide(
+    audit: AuditFile,
+    evaluation: EvaluationFile,
+    out: Out,
+    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to the retrained model.")] = 0.10,
+    utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
+    json: Json = False,
+) -> None:
+    """Evidence to verdict."""
+    from unlearning.steps.decide import decide as step
+
+    verdict = step(
+        audit_path=audit,
+        evaluation_path=evaluation,
+        auc_margin=auc_margin,
+        utility_margin=utility_margin,
+        verdict_path=out,
+    )
+    show(verdict, json, lambda: "\n".join([verdict.outcome, *verdict.reasons]))
+
+
+def _conclude(
+    action: str, paths: dict[str, Path], *, model_name: str, parent: str, run_name: str, as_json: bool
+) -> None:
+    from unlearning.steps import promote as steps
+
+    step = steps.promote if action == "promote" else steps.reject
+    version = step(steps.Evidence(**paths), model_name=model_name, parent=parent, run_name=run_name)
+    show(version, as_json)
+
+
+ModelName = Annotated[str, typer.Option(help="Registered model.")]
+Parent = Annotated[str, typer.Option(help="Version the candidate was made from.")]
+
+
+@app.command()
+def promote(
+    candidate: Candidate,
+    forget: ForgetFile,
+    audit: AuditFile,
+    evaluation: EvaluationFile,
+    verdict: VerdictFile,
+    model_name: ModelName,
+    parent: Parent,
+    run_name: RunName,
+    json: Json = False,
+) -> None:
+    """Passed candidate to champion; refuses any other."""
+    paths = {
+        "candidate_path": candidate,
+        "forget_path": forget,
+        "audit_path": audit,
+        "evaluation_path": evaluation,
+        "verdict_path": verdict,
+    }
+    _conclude("promote", paths, model_name=model_name, parent=parent, run_name=run_name, as_json=json)
+
+
+@app.command()
+def reject(
+    candidate: Candidate,
+    forget: ForgetFile,
+    audit: AuditFile,
+    evaluation: EvaluationFile,
+    verdict: VerdictFile,
+    model_name: ModelName,
+    parent: Parent,
+    run_name: RunName,
+    json: Json = False,
+) -> None:
+    """Failed candidate to the record; champion stays."""
+    paths = {
+        "candidate_path": candidate,
+        "forget_path": forget,
+        "audit_path": audit,
+        "evaluation_path": evaluation,
+        "verdict_path": verdict,
+    }
+    _conclude("reject", paths, model_name=model_name, parent=parent, run_name=run_name, as_json=json)
