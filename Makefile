@@ -1,0 +1,57 @@
+# Make trained encoders forget. `make help` lists what can be done.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+PARADIGM ?= simclr
+DATASET ?= fashion-mnist
+SEED ?= 0
+METHOD ?= gradient_penalty
+ARGS ?=
+
+.PHONY: help run test test-all check format pipelines mlflow clean
+
+help:  ## This list.
+	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/run.stamp: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11 or 3.12, or give PYTHON=…"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) has no venv module: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+run: $(VENV)/run.stamp  ## Pretrain, forget, audit and promote on real images; PARADIGM=supervised, SEED=1, DATASET=digits, METHOD=…, ARGS='--…'.
+	$(BIN)/unlearn run --paradigm $(PARADIGM) --dataset $(DATASET) --seed $(SEED) --method $(METHOD) $(ARGS)
+
+test: $(VENV)/dev.stamp  ## The suite every change runs.
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow"
+
+test-all: $(VENV)/dev.stamp  ## Everything, slow tests too.
+	$(BIN)/pytest -n auto --dist loadfile
+
+check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, and that the pipelines compile.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -W ignore -m pipelines.compile build/check
+
+format: $(VENV)/dev.stamp  ## Put style right where that can be done by machine.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pipelines: $(VENV)/run.stamp  ## Compile the pipelines to build/pipelines/*.yaml, to upload in the Kubeflow Pipelines UI; UNLEARNING_IMAGE names the image.
+	$(BIN)/python -W ignore -m pipelines.compile build/pipelines
+
+mlflow: $(VENV)/run.stamp  ## Browse the lineage of local runs at http://127.0.0.1:5000.
+	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CURDIR)/runs/mlflow.db
+
+clean:  ## Remove what can be made again; runs and data stay.
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
