@@ -31,7 +31,7 @@ class OptimisationConfig(Config):
     """How the one epoch loop steps."""
 
     epochs: int = Field(gt=0)
-    batch_size: int = Field(256, gt=1, description="Upper bound; batches of an epoch are equal.")
+    batch_size: int = Field(256, ge=4, description="Upper bound; batches of an epoch are equal.")
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="Used by sgd alone.")

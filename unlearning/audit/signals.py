@@ -28,7 +28,7 @@ class SignalConfig(Config):
     """How often each record is looked at."""
 
     queries: int = Field(8, gt=0, description="Augmented view sets per record.")
-    batch_size: int = Field(256, gt=1, description="Records per batch, of all groups mixed.")
+    batch_size: int = Field(256, ge=4, description="Records per batch, of all groups mixed.")
 
 
 def mean_pairwise_cosine(outputs: Tensor) -> Tensor:

@@ -10,8 +10,11 @@ from unlearning import models, provenance, recipes, settings
 from unlearning.devices import choose_device, deterministic
 from unlearning.files import read_json, sha256_json
 from unlearning.input_gradients import measure_gradient_target
-from unlearning.paradigms import make_paradigm
+from unlearning.models import Model
+from unlearning.paradigms import Paradigm, make_paradigm
 from unlearning.provenance import Provenance
+from unlearning.recipes import Recipe
+from unlearning.records import Records
 from unlearning.seeding import initialisation
 from unlearning.steps.data import load_split, part
 from unlearning.training import Checkpoint, train
@@ -27,6 +30,22 @@ class TrainResult:
     digest: str
     seconds: float
     device: str
+
+
+def store_gradient_target(
+    model: Model, paradigm: Paradigm, recipe: Recipe, *, nonmembers: Records, members: Records, seed: int
+) -> None:
+    """Measure τ on non-members once, so that stage 2 need not look at any."""
+    target = measure_gradient_target(
+        model,
+        paradigm,
+        nonmembers,
+        members,
+        batch_size=2 * recipe.methods.gradient_penalty_stage2.forget_batch,
+        quantiles=TARGET_QUANTILES,
+        seed=seed,
+    )
+    model.spec = model.spec.model_copy(update={"gradient_target": target})
 
 
 def pretrain(
@@ -49,16 +68,8 @@ def pretrain(
     begun = time.perf_counter()
     train(model.to(chosen), paradigm, members, recipe.training, seed=seed, purpose="pretrain", checkpoint=checkpoint)
     seconds = time.perf_counter() - begun
-    target = measure_gradient_target(
-        model,
-        paradigm,
-        part(snapshot, split.calibration, side, chosen),
-        members,
-        batch_size=recipe.methods.gradient_penalty_stage2.forget_batch,
-        quantiles=TARGET_QUANTILES,
-        seed=seed,
-    )
-    model.spec = model.spec.model_copy(update={"gradient_target": target})
+    calibration = part(snapshot, split.calibration, side, chosen)
+    store_gradient_target(model, paradigm, recipe, nonmembers=calibration, members=members, seed=seed)
     models.save(model, model_path)
     made = Provenance(
         method="pretrain",

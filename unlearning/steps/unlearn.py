@@ -14,7 +14,7 @@ from unlearning.paradigms import make_paradigm
 from unlearning.provenance import Provenance
 from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
-from unlearning.steps.pretrain import TrainResult
+from unlearning.steps.pretrain import TrainResult, store_gradient_target
 
 
 def check_belongs(made: Provenance, split: Split, forget: ForgetSet) -> None:
@@ -63,17 +63,22 @@ def unlearn(
     deterministic()
     side = recipe.data.image_side
     retain = part(snapshot, split.retained(forget.ids), side, chosen)
+    calibration = part(snapshot, split.calibration, side, chosen)
+    paradigm = make_paradigm(recipe.paradigm)
     begun = time.perf_counter()
     candidate = METHODS[method](
         models.load(model_path, chosen),
-        make_paradigm(recipe.paradigm),
+        paradigm,
         retain=retain,
         forget=part(snapshot, forget.ids, side, chosen),
-        calibration=part(snapshot, split.calibration, side, chosen),
+        calibration=calibration,
         config=config,
         seed=seed,
     )
     seconds = time.perf_counter() - begun
+    if method == "retrain":
+        # Fresh weights need their own τ; every other method keeps what its model was trained with.
+        store_gradient_target(candidate, paradigm, recipe, nonmembers=calibration, members=retain, seed=seed)
     models.save(candidate, candidate_path)
     written = made.model_copy(
         update={
