@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import shutil
+import tempfile
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -15,15 +17,24 @@ from kfp import local
 from pipelines.console import RunLog, standard_error
 from pipelines.pretraining import pretraining
 from pipelines.unlearning import unlearning
-from unlearning import recipes, settings, summary
+from unlearning import forgetting, recipes, settings, splits, summary
+from unlearning.devices import choose_device
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
+from unlearning.recipes import Recipe
 from unlearning.registry import Registry
+from unlearning.sources import open_source
+from unlearning.steps.decide import margins
+from unlearning.steps.select import parse_ids
 from unlearning.summary import Summary
 
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+TAKEN = ("latest", "store", "checkpoints", "mlartifacts")
+"""Names in the home folder that mean something else."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,8 @@ class LocalRun:
 def new_run_id(run: LocalRun) -> str:
     """A name that sorts by time and says what was run."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{Path(run.recipe).stem}-s{run.seed}"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(run.recipe).stem)
+    return f"{stamp}-{name}-s{run.seed}"
 
 
 def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tuple[Path, Summary]:
@@ -66,11 +78,13 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
     """
     where = settings.from_environment()
     run_id = run_id or new_run_id(run)
+    if not RUN_ID.fullmatch(run_id) or run_id in TAKEN:
+        raise UserError(f"run id {run_id!r} cannot be used: choose another, of letters, digits, '.', '_' and '-'")
     folder = where.home / run_id
-    run = _begin(run, folder)
-    _check(run, where.tracking_uri)
+    run = _started(folder) or run
+    model_name = _check(run, where)
+    write_json(folder / RUN_FILE, asdict(run))
     _hand_down(where)
-    model_name = run.model_name or recipes.load(run.recipe, run.overrides).name
     with _runner(folder, quiet):
         pretraining(
             recipe=run.recipe,
@@ -100,24 +114,59 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
     return folder, _gather(folder, where.home)
 
 
-def _begin(run: LocalRun, folder: Path) -> LocalRun:
-    """Make the run's folder, or take the parameters of the run that it holds."""
-    started = folder / RUN_FILE
-    if started.exists():
-        return LocalRun(**read_json(started, "parameters of the run"))
-    write_json(started, asdict(run))
-    return run
+def _started(folder: Path) -> LocalRun | None:
+    """The parameters of the run that the folder holds, if it holds one."""
+    path = folder / RUN_FILE
+    if not path.exists():
+        return None
+    try:
+        return LocalRun(**read_json(path, "parameters of the run"))
+    except TypeError:
+        raise UserError(f"{path} does not hold the parameters of a run: choose another run id") from None
 
 
-def _check(run: LocalRun, tracking_uri: str) -> None:
-    """Refuse before any work what would fail after it. The registry's database is made here, once:
-    SQLite does not bear several first contacts."""
+def _check(run: LocalRun, where: settings.Settings) -> str:
+    """Refuse before any work what would fail after it; returns the registered model's name.
+
+    The registry's database is made here, once: SQLite does not bear several first contacts.
+    """
     recipe = recipes.load(run.recipe, run.overrides)
     recipe.method_config(run.method)
     recipes.override_method(recipe, run.method, run.method_overrides)
+    margins(run.auc_margin, run.utility_margin)
+    choose_device(run.device)
     if run.on_failure not in ("retrain", "stop"):
         raise UserError(f"on_failure {run.on_failure!r} is unknown: choose retrain or stop")
-    Registry(tracking_uri)
+    _check_forget(run, recipe, where.data)
+    _check_writable(where.home)
+    model_name = run.model_name or recipe.name
+    Registry(where.tracking_uri).versions(model_name)
+    return model_name
+
+
+def _check_forget(run: LocalRun, recipe: Recipe, data: Path) -> None:
+    """Draw what the steps will draw, long before they do: they would refuse only after training."""
+    snapshot = open_source(recipe.data.source, data, limit=recipe.data.limit, seed=run.seed)
+    forgetting.select(
+        splits.make_split(snapshot.manifest, recipe.split, run.seed),
+        snapshot,
+        kind=run.forget_kind,
+        fraction=run.forget_fraction,
+        class_name=run.forget_class,
+        ids=parse_ids(run.forget_ids),
+        seed=run.seed,
+    )
+
+
+def _check_writable(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write {home}: {error.strerror}; set UNLEARNING_HOME to a folder you may write to"
+        ) from None
 
 
 def _hand_down(where: settings.Settings) -> None:
@@ -138,6 +187,7 @@ def _runner(folder: Path, quiet: bool) -> Any:
 
     Raises:
         UserError: a task failed; the message is the task's own where it was meant for a person.
+            Or somebody interrupted it; the message says how to go on.
     """
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
@@ -154,6 +204,8 @@ def _runner(folder: Path, quiet: bool) -> Any:
         except RuntimeError as error:
             reason = log.error or f"{str(error).splitlines()[0]}; the task's output is at the end of {log_path}"
             raise UserError(reason) from error
+        except KeyboardInterrupt:
+            raise UserError(f"interrupted: give --run-id {folder.name} to resume") from None
 
 
 def _outputs(folder: Path, pipeline: str, task: str) -> dict[str, Any]:

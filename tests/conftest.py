@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,3 +110,116 @@ def memorise(name: str, seed: int) -> Memorised:
 def memorised() -> Callable[[str, int], Memorised]:
     """One overfitted model per paradigm and seed, trained once per session: clone before changing it."""
     return memorise
+
+
+TINY_RECIPE = """\
+name: tiny
+description: Digits in seconds.
+data: {source: digits, image_side: 8}
+split: {members: 120, calibration: 80, holdout: 120, test: 120}
+encoder: {kind: mlp, hidden: [16]}
+paradigm:
+  name: supervised
+  augmentation: {crop_min_scale: 1.0, flip: 0.0, brightness: 0.0, contrast: 0.0}
+training: {epochs: 6, batch_size: 60, learning_rate: 0.01}
+checkpoint_every: 2
+signals: {queries: 2, batch_size: 120}
+methods:
+  gradient_penalty: &stage
+    optimisation: {epochs: 2, batch_size: 60, learning_rate: 0.001}
+    penalty: 0.1
+    match: quantiles
+    forget_batch: 24
+  gradient_penalty_stage2: *stage
+  finetune: {epochs: 2, batch_size: 60, learning_rate: 0.001}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that every step runs in well under a second."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(TINY_RECIPE)
+    return path
+
+
+def set_home(patch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let the settings of this process and its children point below `home`."""
+    for variable in ("STORE", "DATA", "CHECKPOINTS"):
+        patch.delenv(f"UNLEARNING_{variable}", raising=False)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.setenv("UNLEARNING_HOME", str(home))
+    patch.setenv("UNLEARNING_COMMIT", "test")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of this test alone."""
+    set_home(monkeypatch, tmp_path / "home")
+    return tmp_path / "home"
+
+
+Chain = dict[str, Path]
+"""What the steps made of the tiny recipe, by name; tests read it and never change it."""
+
+
+def make_models(at: Chain) -> None:
+    """Ingest, split, pretrain, select, and unlearn by two methods."""
+    # Imported here: MLflow's second is one that most tests can do without.
+    from unlearning.steps.ingest import ingest
+    from unlearning.steps.pretrain import pretrain
+    from unlearning.steps.select import select
+    from unlearning.steps.split import split
+    from unlearning.steps.unlearn import unlearn
+
+    data = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
+    ingest(recipe=str(at["recipe"]), overrides="", seed=0, snapshot_path=at["snapshot"], recipe_path=at["resolved"])
+    split(snapshot_path=at["snapshot"], recipe_path=at["resolved"], seed=0, split_path=at["split"])
+    pretrain(**data, recipe_path=at["resolved"], seed=0, device="cpu", model_path=at["model"])
+    select(**data, kind="random", fraction=0.2, class_name="", ids="", seed=0, forget_path=at["forget"])
+    inputs = data | {"model_path": at["model"], "forget_path": at["forget"]}
+    for name, method, seed in (("candidate", "gradient_penalty", 0), ("retrained", "retrain", 1)):
+        unlearn(**inputs, method=method, overrides="", seed=seed, device="cpu", candidate_path=at[name])
+
+
+def make_evidence(at: Chain) -> None:
+    """Audit, evaluate before and after, and decide twice: with margins that pass and that cannot pass."""
+    from unlearning.steps.audit import audit
+    from unlearning.steps.decide import decide
+    from unlearning.steps.evaluate import evaluate
+
+    data = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
+    models = {"original": at["model"], "candidate": at["candidate"], "retrained": at["retrained"]}
+    paths = {f"{name}_path": path for name, path in models.items()}
+    audit(**data, **paths, forget_path=at["forget"], seed=0, device="cpu", audit_path=at["audit"])
+    before = {"original": at["model"]}
+    evaluate(**data, model_paths=before, forget_path=None, device="cpu", evaluation_path=at["before"])
+    evaluate(**data, model_paths=models, forget_path=at["forget"], device="cpu", evaluation_path=at["evaluation"])
+    evidence = {"audit_path": at["audit"], "evaluation_path": at["evaluation"]}
+    for name, auc_margin in (("passed", 0.49), ("failed", 0.001)):
+        decide(**evidence, auc_margin=auc_margin, utility_margin=0.9, verdict_path=at[name])
+
+
+ARTIFACTS = (
+    "snapshot", "resolved", "split", "model", "forget", "candidate", "retrained",
+    "audit", "before", "evaluation", "passed", "failed",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def finished_chain(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Chain:
+    """One run of every step that writes an artifact; use `chain`, which also sets the home."""
+    folder = tmp_path_factory.mktemp("chain")
+    at = {"home": folder / "home", "recipe": tiny_recipe} | {name: folder / name for name in ARTIFACTS}
+    with pytest.MonkeyPatch.context() as patch:
+        set_home(patch, at["home"])
+        make_models(at)
+        make_evidence(at)
+    return at
+
+
+@pytest.fixture
+def chain(finished_chain: Chain, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    """Paths of the finished artifacts, in the home whose store holds the snapshot and the split."""
+    set_home(monkeypatch, finished_chain["home"])
+    return finished_chain

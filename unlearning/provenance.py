@@ -48,4 +48,5 @@ def load(model_path: Path) -> Provenance:
         return Provenance.model_validate(read_json(path, "provenance of the model"))
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"provenance {path}: {first['loc']}: {first['msg']}") from None
+        key = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise UserError(f"provenance {path}: {key}: {first['msg']}") from None

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
@@ -95,15 +95,25 @@ def _reachable(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        # MLflow quotes the address it called, credentials included.
+        credentials = _credentials(uri)
+        text = str(error).replace(credentials, "") if credentials else str(error)
+        reason = (text.splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
             f"MLflow at {_without_password(uri)}: {reason}; check MLFLOW_TRACKING_URI and the server"
         ) from error
 
 
+def _credentials(uri: str) -> str:
+    """`user:password@` of a URI that holds them, otherwise nothing."""
+    _, separator, rest = uri.partition("://")
+    user, at, _ = rest.rpartition("@")
+    return f"{user}{at}" if separator else ""
+
+
 def _without_password(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
-    return f"{scheme}://{rest.rsplit('@', 1)[-1]}" if separator else uri
+    return f"{scheme}://{rest.removeprefix(_credentials(uri))}" if separator else uri
 
 
 class Registry:
@@ -113,8 +123,7 @@ class Registry:
         self.uri = tracking_uri
         with _reachable(tracking_uri):
             self._prepare()
-            mlflow.set_tracking_uri(tracking_uri)
-            mlflow.set_registry_uri(tracking_uri)
+            self._select()
             self.client = mlflow.MlflowClient(tracking_uri)
             self.experiment = self._experiment()
 
@@ -126,6 +135,11 @@ class Registry:
     def _prepare(self) -> None:
         if self.uri.startswith("sqlite:///"):
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+
+    def _select(self) -> None:
+        """MLflow's own functions, unlike its client, talk to one server per process: this one."""
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
 
     def _experiment(self) -> str:
         found = self.client.get_experiment_by_name(EXPERIMENT)
@@ -171,6 +185,7 @@ class Registry:
     def download(self, version: Version, folder: Path) -> Path:
         """Fetch what was registered and return the folder of the model (weights and specification)."""
         with _reachable(self.uri):
+            self._select()
             uri = f"models:/{version.name}/{version.version}"
             fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         found = sorted(fetched.glob("artifacts/**/weights.safetensors"))
@@ -184,6 +199,7 @@ class Registry:
             if version.tags.get("operation") == new.operation:
                 return version
         with _reachable(self.uri):
+            self._select()
             model_uri, run_id = self._log(new)
             self._create_model(new.name)
             tags = {**new.tags, "operation": new.operation, "kind": new.kind, "digest": new.digest, "run": run_id}
@@ -236,8 +252,9 @@ class Registry:
 
 def _log_model(new: NewVersion) -> ModelInfo:
     with warnings.catch_warnings():
-        # The signature is given; MLflow also asks for an example, which would be somebody's image.
-        warnings.filterwarnings("ignore", message=".*input example.*")
+        # The signature is given; MLflow also asks for type hints, and for an example, which would be
+        # somebody's image.
+        warnings.filterwarnings("ignore", message=".*(input example|type hints).*")
         info: ModelInfo = mlflow.pyfunc.log_model(
             name=new.kind,
             python_model=str(PACKAGE / "serving.py"),
@@ -278,4 +295,5 @@ def _dataset_input(link: DatasetLink) -> DatasetInput:
 
 
 def _signature(image_shape: tuple[int, int, int]) -> ModelSignature:
-    return ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *image_shape))]))
+    # Any height and width: the served model resizes. MLflow would refuse other sides than those named here.
+    return ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, image_shape[0], -1, -1))]))

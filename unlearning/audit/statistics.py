@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
@@ -26,6 +28,14 @@ def _placements(members: Scores, strangers: Scores) -> tuple[Scores, Scores]:
     return of_members, of_strangers
 
 
+def _standard_error(of_members: Scores, of_strangers: Scores) -> float:
+    """DeLong's; infinite when a group is a single record, whose spread nobody knows."""
+    if min(len(of_members), len(of_strangers)) < 2:
+        return math.inf
+    variance = of_members.var(ddof=1) / len(of_members) + of_strangers.var(ddof=1) / len(of_strangers)
+    return float(np.sqrt(variance))
+
+
 def _normal_interval(estimate: float, error: float, level: float, low: float, high: float) -> Interval:
     reach = float(stats.norm.ppf(0.5 + level / 2)) * error
     return Interval(estimate=estimate, low=max(low, estimate - reach), high=min(high, estimate + reach), level=level)
@@ -35,17 +45,18 @@ def auc_interval(members: Scores, strangers: Scores, level: float = 0.95) -> Int
     """Area under the ROC curve with DeLong's interval (DeLong, DeLong & Clarke-Pearson 1988).
 
     Args:
-        members: (m,) scores of the records under suspicion; m ≥ 2.
-        strangers: (n,) scores of records never trained on; n ≥ 2.
+        members: (m,) scores of the records under suspicion.
+        strangers: (n,) scores of records never trained on.
         level: coverage.
 
     Returns:
         0.5 for scores that tell nothing, 1 when every member scores above every stranger. With
-        complete separation the variance is estimated as 0 and the interval is a point.
+        complete separation the variance is estimated as 0 and the interval is a point; with a
+        single record in a group it is everything that is possible.
     """
     of_members, of_strangers = _placements(members, strangers)
-    variance = of_members.var(ddof=1) / len(members) + of_strangers.var(ddof=1) / len(strangers)
-    return _normal_interval(float(of_members.mean()), float(np.sqrt(variance)), level, 0.0, 1.0)
+    error = _standard_error(of_members, of_strangers)
+    return _normal_interval(float(of_members.mean()), error, level, 0.0, 1.0)
 
 
 def auc_difference(first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = 0.90) -> Interval:
@@ -58,8 +69,7 @@ def auc_difference(first: tuple[Scores, Scores], second: tuple[Scores, Scores], 
     a_members, a_strangers = _placements(*first)
     b_members, b_strangers = _placements(*second)
     members, strangers = a_members - b_members, a_strangers - b_strangers
-    variance = members.var(ddof=1) / len(members) + strangers.var(ddof=1) / len(strangers)
-    return _normal_interval(float(members.mean()), float(np.sqrt(variance)), level, -1.0, 1.0)
+    return _normal_interval(float(members.mean()), _standard_error(members, strangers), level, -1.0, 1.0)
 
 
 def proportion_interval(hits: int, total: int, level: float = 0.95) -> Interval:

@@ -117,7 +117,7 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     unsure = [
         f"{name}: up to {value.high:+.3f} of accuracy may be lost, margin {config.utility_margin}: too few test records"
         for name, value in utility_lost.items()
-        if value.high > config.utility_margin
+        if not value.high <= config.utility_margin
     ]
     if unsure:
         return "inconclusive", unsure

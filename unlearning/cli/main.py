@@ -11,7 +11,7 @@ from rich.console import Console
 
 from unlearning.cli import lineage, steps
 from unlearning.cli.output import Json, explained, path_text, show
-from unlearning.errors import EXIT_NOT_PROMOTED, UserError
+from unlearning.errors import EXIT_NOT_PROMOTED
 
 app = typer.Typer(
     help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
@@ -82,15 +82,16 @@ def run(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")] = Path("runs/latest"),
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run; the latest one if left out.")] = None,
     json: Json = False,
 ) -> None:
     """Show a run's table and draw its report again from summary.json."""
     from unlearning import report as page
-    from unlearning import summary
+    from unlearning import settings, summary
 
-    loaded = summary.load(run / "summary.json")
-    target = run / "report.html"
+    folder = run or settings.from_environment().home / "latest"
+    loaded = summary.load(folder / "summary.json")
+    target = folder / "report.html"
     page.write(loaded, target)
     if json:
         show(loaded, True)
@@ -125,5 +126,3 @@ def main() -> None:
             app()
         except BrokenPipeError:
             sys.stderr.close()
-        except KeyboardInterrupt:
-            raise UserError("interrupted; give the same --run-id to resume") from None

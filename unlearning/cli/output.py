@@ -45,7 +45,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(EXIT_BAD_INPUT) from None
 
 

@@ -95,6 +95,8 @@ def _text(name: str) -> str:
             return Path(name).read_text()
         except OSError as error:
             raise UserError(f"recipe {name}: {error.strerror}; give a readable YAML file") from None
+        except UnicodeDecodeError:
+            raise UserError(f"recipe {name}: not text in UTF-8; give a readable YAML file") from None
     if name not in names():
         raise UserError(f"recipe {name!r} is unknown: choose one of {', '.join(names())}, or give a YAML file")
     return (resources.files(__package__) / f"{name}.yaml").read_text()
@@ -130,7 +132,7 @@ def parse(text: str, where: str) -> Any:
     """
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-01
         raise UserError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
 
 

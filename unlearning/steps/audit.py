@@ -33,11 +33,15 @@ def audit(
     """Attack the three models over the same records and write the result.
 
     Forget set against holdout; the retained members show what a member still looks like.
+
+    Raises:
+        UserError: the models, the data and the forget set do not belong together.
     """
     made = provenance.load(original_path)
     snapshot, split = load_split(snapshot_path, split_path)
     forget = forgetting.load(forget_path)
     check_belongs(made, split, forget)
+    _check_models(original_path, candidate_path, retrained_path, forget.digest)
     chosen = choose_device(device, gpus)
     deterministic()
     side = made.recipe.data.image_side
@@ -55,6 +59,19 @@ def audit(
     )
     write_json(audit_path, result.model_dump(mode="json"))
     return result
+
+
+def _check_models(original_path: Path, candidate_path: Path, retrained_path: Path, forget: str) -> None:
+    """A candidate compared with anything but an exactly retrained model of its own could pass unforgotten."""
+    original = models.digest(original_path)
+    for name, path in (("candidate", candidate_path), ("retrained", retrained_path)):
+        made = provenance.load(path)
+        if made.parent != original or made.forget != forget:
+            raise UserError(f"{name} {path} was not made from this original and this forget set: give the one that was")
+    if provenance.load(retrained_path).method != "retrain":
+        raise UserError(f"{retrained_path} is not a retrained model: make the reference with the method retrain")
+    if models.digest(candidate_path) == models.digest(retrained_path):
+        raise UserError("the candidate is its own reference: retrain the reference from another seed")
 
 
 def load_audit(path: Path) -> Audit:

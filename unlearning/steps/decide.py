@@ -15,7 +15,12 @@ from unlearning.steps.audit import load_audit
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 
 
-def _margins(auc_margin: float, utility_margin: float) -> VerdictConfig:
+def margins(auc_margin: float, utility_margin: float) -> VerdictConfig:
+    """Checked margins.
+
+    Raises:
+        UserError: one is out of range.
+    """
     try:
         return VerdictConfig(auc_margin=auc_margin, utility_margin=utility_margin)
     except ValidationError as error:
@@ -29,7 +34,7 @@ def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, ut
     Raises:
         UserError: they are not, or a margin is out of range.
     """
-    config = _margins(auc_margin, utility_margin)
+    config = margins(auc_margin, utility_margin)
     for name, audited in audit.models.items():
         if evaluation.models.get(name) != audited.model:
             raise UserError(f"audit and evaluation disagree on which model is the {name}: run both on the same models")

@@ -83,7 +83,7 @@ def _register(
     version = registry.register(
         NewVersion(
             name=model_name,
-            operation=f"unlearn:{run_name}:{evidence.digest}",
+            operation=f"{evidence.verdict.outcome}:{run_name}:{evidence.digest}",
             kind="retrained" if made.method == "retrain" else "unlearned",
             folder=evidence.candidate_path,
             digest=evidence.digest,

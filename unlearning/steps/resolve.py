@@ -9,11 +9,12 @@ from pathlib import Path
 
 from unlearning import models, provenance, settings, snapshots, splits
 from unlearning.errors import UserError
-from unlearning.files import new_folder, write_text
+from unlearning.files import new_folder
+from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
 from unlearning.steps.ingest import snapshot_key
 from unlearning.steps.split import split_key
-from unlearning.store import open_store
+from unlearning.store import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,32 @@ def resolve(*, model_name: str, version: str, model_path: Path, snapshot_path: P
         version: number or alias; empty means the champion.
 
     Raises:
-        UserError: unknown, purged, or not the weights that were registered.
+        UserError: unknown, purged, or weights, snapshot or split are not those that were registered;
+            nothing is written then.
     """
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
     found = registry.resolve(model_name, version or CHAMPION)
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.download(found, Path(scratch))
-        with new_folder(model_path) as target:
-            shutil.copytree(folder, target, dirs_exist_ok=True)
-    digest = models.digest(model_path)
-    if digest != found.tags["digest"]:
-        raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
-    made = provenance.load(model_path)
-    store = open_store(where.store)
-    store.get_folder(snapshot_key(made.snapshot), snapshot_path)
-    write_text(split_path, store.read(split_key(made.split)).decode())
-    if snapshots.load(snapshot_path).manifest.digest != made.snapshot or splits.load(split_path).digest != made.split:
-        raise UserError(f"model {model_name} version {found.version}: its snapshot or split in the store was changed")
+        digest = models.digest(folder)
+        if digest != found.tags["digest"]:
+            raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
+        snapshot, split = _fetch_data(provenance.load(folder), open_store(where.store), Path(scratch))
+        for source, target in ((folder, model_path), (snapshot, snapshot_path)):
+            with new_folder(target) as staging:
+                shutil.copytree(source, staging, dirs_exist_ok=True)
+        splits.save(splits.load(split), split_path)
     return ResolveResult(found.version, digest)
+
+
+def _fetch_data(made: Provenance, store: Store, scratch: Path) -> tuple[Path, Path]:
+    """The snapshot and the split a model was trained on, checked against its provenance."""
+    snapshot, split = scratch / "snapshot", scratch / "split.json"
+    store.get_folder(snapshot_key(made.snapshot), snapshot)
+    split.write_bytes(store.read(split_key(made.split)))
+    found = snapshots.load(snapshot)
+    snapshots.verify(found)
+    if found.manifest.digest != made.snapshot or splits.load(split).digest != made.split:
+        raise UserError(f"snapshot {made.snapshot[:12]} or split {made.split[:12]} was changed in the store")
+    return snapshot, split

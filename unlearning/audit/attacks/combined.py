@@ -41,6 +41,9 @@ def _fit_and_score(members: Matrix, strangers: Matrix, scored: Matrix) -> Matrix
 def _cross_fitted(signals: AuditedSignals, seed: int, *, fit_on_forget: bool) -> MembershipScores:
     forget, holdout = _matrix(signals.forget), _matrix(signals.holdout)
     retained = _matrix(signals.retained)
+    if min(len(forget), len(holdout)) < 2:
+        # With one record left out nobody is left to fit on: scores that tell nothing.
+        return MembershipScores(np.zeros(len(forget)), np.zeros(len(holdout)))
     both = np.concatenate([forget, holdout])
     truth = np.concatenate([np.ones(len(forget)), np.zeros(len(holdout))])
     folds = StratifiedKFold(min(FOLDS, len(forget), len(holdout)), shuffle=True, random_state=seed % 2**32)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from unlearning.audit.attacks import ATTACKS
+from unlearning.audit.audit import HISTOGRAM_BINS, attack_all, audit, measure_groups
+from unlearning.audit.results import Audit, Interval
+from unlearning.audit.signals import SIGNALS, SignalConfig, measure_signals
+from unlearning.audit.statistics import auc_difference
+from unlearning.audit.verdict import VerdictConfig, decide
+from unlearning.models import Model
+from unlearning.paradigms import Paradigm
+from unlearning.paradigms.supervised import Supervised
+from unlearning.records import Records
+
+BuildModel = Callable[..., Model]
+MakeRecords = Callable[..., Records]
+Array = npt.NDArray[np.float64]
+CONFIG = SignalConfig(queries=2, batch_size=64)
+GROUPS = ("forget", "holdout", "retained")
+DIGESTS = {"original": "0" * 64, "candidate": "1" * 64, "retrained": "2" * 64}
+
+
+def slow_auc(members: Array, strangers: Array) -> float:
+    return float(np.mean([[(m > s) + (m == s) / 2 for s in strangers] for m in members]))
+
+
+class Case:
+    """A model that memorised its members, one that never saw any, and the three groups."""
+
+    def __init__(self, toy: Any, stranger: Model) -> None:
+        self.paradigm: Paradigm = toy.paradigm
+        self.memorised: Model = toy.model
+        self.stranger = stranger
+        self.groups = {"forget": toy.members[:20], "retained": toy.members[20:], "holdout": toy.strangers[:30]}
+
+    def audit(self, original: Model, candidate: Model, retrained: Model, **changed: Any) -> Audit:
+        models = {"original": original, "candidate": candidate, "retrained": retrained}
+        return audit(
+            {name: (DIGESTS[name], model) for name, model in models.items()},
+            self.paradigm,
+            **({"seed": 3, "config": CONFIG, "split": "s" * 64, "forget_digest": "f" * 64} | self.groups | changed),
+        )
+
+
+@pytest.fixture
+def case(memorised: Callable[[str, int], Any], build_model: BuildModel) -> Case:
+    toy = memorised("supervised", 0)
+    return Case(toy, build_model(toy.paradigm, 99, hidden=(64,)).eval())
+
+
+@pytest.mark.parametrize("sizes", [(5, 4, 3), (1, 6, 2)])
+def test_every_signal_comes_back_in_the_group_of_its_record(
+    supervised: Supervised, build_model: BuildModel, noise: MakeRecords, sizes: tuple[int, int, int]
+) -> None:
+    """Without augmentation a supervised model's signals do not depend on the company they are measured in."""
+    model = build_model(supervised).eval()
+    groups = {name: noise(size, seed) for seed, (name, size) in enumerate(zip(GROUPS, sizes, strict=True))}
+    measured = measure_groups(model, supervised, **groups, config=CONFIG, seed=0)
+    for name, records in groups.items():
+        alone = measure_signals(model, supervised, records, CONFIG, seed=1)
+        found = getattr(measured, name)
+        assert tuple(found) == SIGNALS
+        for signal in SIGNALS:
+            np.testing.assert_allclose(found[signal], alone[signal], rtol=1e-4, atol=1e-5)
+
+
+def test_a_candidate_that_is_the_retrained_model_differs_by_exactly_nothing(case: Case) -> None:
+    found = case.audit(case.memorised, case.stranger, case.stranger.clone())
+    assert [each.attack for each in found.comparisons] == list(ATTACKS)
+    assert {each.difference for each in found.comparisons} == {Interval(estimate=0, low=0, high=0, level=0.9)}
+    assert found.models["candidate"].attacks == found.models["retrained"].attacks
+
+
+def test_a_model_that_learned_the_forget_set_by_heart_leaks(case: Case) -> None:
+    found = case.audit(case.memorised, case.memorised.clone(), case.stranger)
+    attacks = {each.name: each for each in found.models["original"].attacks}
+    assert list(attacks) == list(ATTACKS)
+    assert attacks["loss"].auc.estimate > 0.8
+    assert attacks["combined_retained"].auc.estimate > 0.75
+    assert found.models["original"].retained_auc.estimate > 0.8
+    innocent = {each.name: each for each in found.models["retrained"].attacks}
+    assert abs(innocent["loss"].auc.estimate - 0.5) < 0.3
+    useful = {name: Interval(estimate=0, low=0, high=0, level=0.9) for name in ("knn", "linear_probe")}
+    assert decide(found, useful, VerdictConfig()).outcome == "leaks"
+
+
+def test_comparisons_are_the_candidate_minus_the_retrained_model_whatever_the_original(case: Case) -> None:
+    there = case.audit(case.memorised, case.memorised, case.stranger)
+    back = case.audit(case.memorised, case.stranger, case.memorised)
+    for one, other in zip(there.comparisons, back.comparisons, strict=True):
+        aucs = [
+            next(each.auc.estimate for each in there.models[name].attacks if each.name == one.attack)
+            for name in ("candidate", "retrained")
+        ]
+        assert one.difference.estimate == pytest.approx(aucs[0] - aucs[1])
+        assert one.difference.level == 0.9
+        assert other.difference.estimate == -one.difference.estimate
+        assert (other.difference.low, other.difference.high) == (-one.difference.high, -one.difference.low)
+
+
+def test_the_numbers_are_those_of_the_measured_signals_paired_by_record(case: Case) -> None:
+    found = case.audit(case.memorised, case.stranger, case.memorised)
+    scores = {}
+    for name, model in (("original", case.memorised), ("candidate", case.stranger)):
+        signals = measure_groups(model, case.paradigm, **case.groups, config=CONFIG, seed=3)
+        scores[name] = attack_all(signals, 3)
+        result = found.models[name]
+        for attack in result.attacks:
+            forget, holdout = scores[name][attack.name].pair
+            assert attack.auc.estimate == pytest.approx(slow_auc(forget, holdout))
+            assert attack.auc.level == attack.tpr_at_1_fpr.level == 0.95
+            # One percent of 30 strangers is none: members above every stranger.
+            assert attack.tpr_at_1_fpr.estimate == (forget > holdout.max()).mean()
+        retained = slow_auc(np.asarray(signals.retained["loss"]), np.asarray(signals.holdout["loss"]))
+        assert result.retained_auc.estimate == pytest.approx(retained)
+    for each in found.comparisons:  # the retrained model is the original here
+        pairs = [scores[name][each.attack].pair for name in ("candidate", "original")]
+        assert each.difference == auc_difference(pairs[0], pairs[1])
+
+
+def test_the_audit_says_what_it_is_about(case: Case) -> None:
+    found = case.audit(case.memorised, case.stranger, case.stranger)
+    assert found.records == {"forget": 20, "holdout": 30, "retained": 28}
+    assert (found.seed, found.split, found.forget) == (3, "s" * 64, "f" * 64)
+    assert {name: each.model for name, each in found.models.items()} == DIGESTS
+
+
+def test_histograms_count_every_record_once_over_shared_bins(case: Case) -> None:
+    found = case.audit(case.memorised, case.stranger, case.stranger).models["original"]
+    signals = measure_groups(case.memorised, case.paradigm, **case.groups, config=CONFIG, seed=3)
+    assert [each.name for each in found.signals] == list(SIGNALS)
+    for histogram in found.signals:
+        edges = histogram.edges
+        assert len(edges) == HISTOGRAM_BINS + 1
+        for group in GROUPS:
+            values = getattr(signals, group)[histogram.name]
+            counts = [sum(low <= value < high for value in values) for low, high in zip(edges, edges[1:], strict=False)]
+            counts[-1] += sum(value == edges[-1] for value in values)
+            assert list(getattr(histogram, group)) == counts
+            assert sum(counts) == len(values)
+            assert getattr(histogram, f"mean_{group}") == pytest.approx(sum(values) / len(values))
+
+
+def test_the_same_seed_gives_the_same_audit_and_another_does_not(case: Case) -> None:
+    first, again, other = (case.audit(case.memorised, case.stranger, case.memorised, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first.models != other.models
+
+
+def test_the_audit_survives_json(case: Case) -> None:
+    found = case.audit(case.memorised, case.stranger, case.stranger)
+    assert Audit.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_single_forgotten_record_is_too_few_to_tell(case: Case) -> None:
+    found = case.audit(case.memorised, case.memorised, case.stranger, forget=case.groups["forget"][:1])
+    assert {(each.difference.low, each.difference.high) for each in found.comparisons} == {(-1.0, 1.0)}
+    useful = {name: Interval(estimate=0, low=0, high=0, level=0.9) for name in ("knn", "linear_probe")}
+    assert decide(found, useful, VerdictConfig()).outcome == "inconclusive"
+
+
+def test_without_a_retrained_model_there_is_no_audit(case: Case) -> None:
+    with pytest.raises(KeyError, match="retrained"):
+        audit(
+            {"original": ("0", case.memorised), "candidate": ("1", case.memorised)},
+            case.paradigm,
+            **case.groups,
+            config=CONFIG,
+            seed=0,
+            split="",
+            forget_digest="",
+        )

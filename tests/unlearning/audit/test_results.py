@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from unlearning.audit.results import (
+    AttackResult,
+    Audit,
+    Interval,
+    ModelAudit,
+    Roc,
+    Verdict,
+    roc_points,
+    strongest_attack,
+)
+
+SURE = Interval(estimate=0.5, low=0.4, high=0.6)
+
+
+def attack(name: str, auc: float, points: int = 3) -> AttackResult:
+    rates = tuple(index / max(points - 1, 1) for index in range(points))
+    return AttackResult(
+        name=name,
+        auc=Interval(estimate=auc, low=auc, high=auc),
+        tpr_at_1_fpr=SURE,
+        roc=Roc(false_positive_rate=rates, true_positive_rate=tuple(rate**auc for rate in rates)),
+    )
+
+
+def model(**attacks: float) -> ModelAudit:
+    return ModelAudit(
+        model="0" * 64,
+        attacks=tuple(attack(name, auc, points=3 + number) for number, (name, auc) in enumerate(attacks.items())),
+        retained_auc=SURE,
+        signals=(),
+    )
+
+
+@pytest.fixture
+def audit() -> Audit:
+    models = {"original": model(a=0.6, b=0.9, c=0.7), "candidate": model(a=0.99, b=0.5, c=0.4)}
+    return Audit(records={}, seed=0, split="s", forget="f", models=models, comparisons=())
+
+
+def test_the_strongest_attack_is_the_one_with_the_largest_area() -> None:
+    assert strongest_attack(model(a=0.6, b=0.9, c=0.7)) == "b"
+    assert strongest_attack(model(a=0.1, b=0.05)) == "a"
+
+
+@pytest.mark.parametrize("name", ["original", "candidate"])
+def test_the_curve_drawn_is_that_of_the_originals_strongest_attack(audit: Audit, name: str) -> None:
+    false_rate, true_rate, thresholds = roc_points(audit, name)
+    chosen = audit.models[name].attacks[1].roc
+    assert false_rate == list(chosen.false_positive_rate)
+    assert true_rate == list(chosen.true_positive_rate)
+    assert thresholds == pytest.approx([1, 2 / 3, 1 / 3, 0])
+
+
+def test_thresholds_fall_from_one_to_zero_and_are_finite() -> None:
+    """KFP refuses a curve whose lists differ in length and one with infinite thresholds."""
+    for points in (1, 2, 201):
+        only = ModelAudit(model="0", attacks=(attack("a", 0.7, points),), retained_auc=SURE, signals=())
+        audit = Audit(records={}, seed=0, split="", forget="", models={"original": only}, comparisons=())
+        lists = roc_points(audit, "original")
+        assert [len(each) for each in lists] == [points] * 3
+        assert lists[2] == sorted(lists[2], reverse=True)
+        assert lists[2][0] == 1
+        assert lists[2][-1] == (0 if points > 1 else 1)
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.5, 95])
+def test_a_level_is_a_share(level: float) -> None:
+    with pytest.raises(ValidationError, match="level"):
+        Interval(estimate=0, low=0, high=0, level=level)
+
+
+@pytest.mark.parametrize("change", [{"note": "unknown"}, {"seed": "many"}, {"comparisons": [{"attack": "a"}]}])
+def test_what_is_not_an_audit_is_refused(audit: Audit, change: dict[str, Any]) -> None:
+    document = audit.model_dump(mode="json")
+    assert Audit.model_validate(document) == audit
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        Audit.model_validate(document | change)
+
+
+def test_only_the_five_outcomes_exist() -> None:
+    values: dict[str, Any] = {"reasons": (), "auc_margin": 0.1, "utility_margin": 0.1}
+    for outcome in ("passed", "leaks", "over_forgotten", "utility_lost", "inconclusive"):
+        assert Verdict(outcome=outcome, comparisons=(), utility_lost={}, **values).outcome == outcome
+    with pytest.raises(ValidationError, match="outcome"):
+        Verdict.model_validate(values | {"outcome": "probably fine", "comparisons": (), "utility_lost": {}})
+
+
+def test_results_cannot_be_changed_afterwards(audit: Audit) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        audit.seed = 1

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from unlearning.audit import verdict
+from unlearning.audit.attacks import ATTACKS
+from unlearning.audit.results import Audit, Comparison, Interval, ModelAudit, Outcome, Verdict
+from unlearning.audit.verdict import FITTED_ON_FORGET, REQUIRED_MODELS, REQUIRED_UTILITY, VerdictConfig, decide
+
+MODELS = ("original", "candidate", "retrained")
+ATTACK_NAMES = (
+    "view_similarity", "encoder_similarity", "loss", "gradient_norm", "combined_retained", "combined_forget",
+)  # fmt: skip
+UTILITIES = ("knn", "linear_probe")
+MARGINS = VerdictConfig(auc_margin=0.1, utility_margin=0.03)
+
+Gaps = Mapping[str, Interval]
+
+
+def interval(low: float, high: float, estimate: float | None = None) -> Interval:
+    middle = (low + high) / 2 if estimate is None else estimate
+    return Interval(estimate=middle, low=low, high=high, level=0.9)
+
+
+INSIDE = interval(-0.05, 0.05)
+USEFUL = interval(-0.01, 0.02)
+
+
+def audit_of(gaps: Gaps, models: tuple[str, ...] = MODELS) -> Audit:
+    bare = ModelAudit(model="0" * 64, attacks=(), retained_auc=interval(0.4, 0.6), signals=())
+    return Audit(
+        records={"forget": 2, "holdout": 2, "retained": 2},
+        seed=0,
+        split="s",
+        forget="f",
+        models=dict.fromkeys(models, bare),
+        comparisons=tuple(Comparison(attack=name, difference=gap) for name, gap in gaps.items()),
+    )
+
+
+def gaps_with(**changed: Interval) -> Gaps:
+    return dict.fromkeys(ATTACK_NAMES, INSIDE) | changed
+
+
+def judge(gaps: Gaps, utility: Gaps | None = None) -> Verdict:
+    return decide(audit_of(gaps), dict(utility or dict.fromkeys(UTILITIES, USEFUL)), MARGINS)
+
+
+def intervals(reach: float) -> st.SearchStrategy[Interval]:
+    """Intervals around the margin, its exact edge and zero included."""
+    edges = st.sampled_from([-1.0, -reach, 0.0, reach, 1.0])
+    bound = st.one_of(edges, st.floats(-2 * reach, 2 * reach), st.floats(-reach, reach))
+    return st.lists(bound, min_size=3, max_size=3).map(sorted).map(lambda v: interval(v[0], v[2], v[1]))
+
+
+def parts(names: tuple[str, ...], reach: float) -> st.SearchStrategy[dict[str, Interval]]:
+    """Evidence in which anything may be missing, though usually nothing is."""
+    complete = st.fixed_dictionaries(dict.fromkeys(names, intervals(reach)))
+    inside = st.fixed_dictionaries(
+        dict.fromkeys(names, st.sampled_from([INSIDE, USEFUL, interval(0, 0), interval(-0.1, 0.03)]))
+    )
+    chosen = st.lists(st.sampled_from(names), unique=True)
+    return st.one_of(
+        complete,
+        inside,
+        st.tuples(inside, chosen).map(lambda each: {name: each[0][name] for name in each[1]}),
+    )
+
+
+MODEL_SETS = st.one_of(st.just(MODELS), st.lists(st.sampled_from(MODELS), unique=True).map(tuple))
+GAPS = parts(ATTACK_NAMES, 0.1)
+LOST = parts(UTILITIES, 0.03)
+
+
+def may_pass(gaps: Gaps, lost: Gaps, models: tuple[str, ...]) -> bool:
+    return (
+        all(name in models for name in MODELS)
+        and all(name in gaps for name in ATTACK_NAMES)
+        and all(name in lost for name in UTILITIES)
+        and all(-0.1 <= gap.low <= gap.high <= 0.1 for gap in gaps.values())
+        and all(each.high <= 0.03 for each in lost.values())
+    )
+
+
+def test_the_evidence_asked_for_is_the_evidence_there_is() -> None:
+    assert REQUIRED_MODELS == MODELS
+    assert REQUIRED_UTILITY == UTILITIES
+    assert tuple(ATTACKS) == ATTACK_NAMES
+    assert FITTED_ON_FORGET in ATTACK_NAMES
+
+
+@given(gaps=GAPS, lost=LOST, models=MODEL_SETS)
+@example(gaps=gaps_with(), lost=dict.fromkeys(UTILITIES, USEFUL), models=MODELS)
+@example(gaps=gaps_with(loss=interval(-0.1, 0.1)), lost=dict.fromkeys(UTILITIES, interval(0, 0.03)), models=MODELS)
+@example(gaps={}, lost={}, models=())
+def test_passed_means_complete_evidence_with_every_interval_inside_its_margin(
+    gaps: Gaps, lost: dict[str, Interval], models: tuple[str, ...]
+) -> None:
+    found = decide(audit_of(gaps, models), lost, MARGINS)
+    assert (found.outcome == "passed") == may_pass(gaps, lost, models)
+    assert found.reasons
+
+
+def test_with_anything_missing_even_perfect_evidence_is_inconclusive() -> None:
+    """Every subset of models, attacks and accuracies."""
+    perfect = interval(0, 0)
+    everything = [("model", name) for name in MODELS]
+    everything += [("attack", name) for name in ATTACK_NAMES] + [("accuracy", name) for name in UTILITIES]
+    for kept in itertools.product((True, False), repeat=len(everything)):
+        there = {thing for thing, keep in zip(everything, kept, strict=True) if keep}
+        audit = audit_of(
+            {name: perfect for kind, name in there if kind == "attack"},
+            tuple(name for kind, name in there if kind == "model"),
+        )
+        found = decide(audit, {name: perfect for kind, name in there if kind == "accuracy"}, MARGINS)
+        missing = set(everything) - there
+        assert found.outcome == ("inconclusive" if missing else "passed")
+        assert not missing or len(found.reasons) == len(missing)
+        assert all(any(name in reason for reason in found.reasons) for _, name in missing)
+
+
+def widened(each: Interval, by: tuple[float, float]) -> Interval:
+    return each.model_copy(update={"low": each.low - by[0], "high": each.high + by[1]})
+
+
+REACH = st.tuples(st.floats(0, 0.2), st.floats(0, 0.2))
+
+
+@given(gaps=GAPS, lost=LOST, models=MODEL_SETS, reach=st.lists(REACH, min_size=8, max_size=8))
+def test_a_wider_interval_never_makes_a_candidate_pass(
+    gaps: Gaps, lost: dict[str, Interval], models: tuple[str, ...], reach: list[tuple[float, float]]
+) -> None:
+    by = dict(zip((*ATTACK_NAMES, *UTILITIES), reach, strict=True))
+    wider = decide(
+        audit_of({name: widened(each, by[name]) for name, each in gaps.items()}, models),
+        {name: widened(each, by[name]) for name, each in lost.items()},
+        MARGINS,
+    )
+    assert wider.outcome != "passed" or decide(audit_of(gaps, models), lost, MARGINS).outcome == "passed"
+
+
+ROWS: list[tuple[str, Gaps, Gaps | None, Outcome]] = [
+    ("| yes | yes | `passed` |", gaps_with(), None, "passed"),
+    (
+        "| some significantly above, and beyond the margin possible | any | `leaks` |",
+        gaps_with(loss=interval(0.01, 0.11)),
+        None,
+        "leaks",
+    ),
+    (
+        "| some significantly above, and beyond the margin possible | any | `leaks` |",
+        gaps_with(loss=interval(0.2, 0.4)),
+        dict.fromkeys(UTILITIES, interval(0.5, 0.9)),
+        "leaks",
+    ),
+    (
+        "| some significantly below, and beyond the margin possible | any | `over_forgotten` |",
+        gaps_with(gradient_norm=interval(-0.11, -0.01)),
+        None,
+        "over_forgotten",
+    ),
+    (
+        "| some significantly below, and beyond the margin possible | any | `over_forgotten` |",
+        gaps_with(gradient_norm=interval(-0.4, -0.2)),
+        dict.fromkeys(UTILITIES, interval(0.5, 0.9)),
+        "over_forgotten",
+    ),
+    (
+        "| yes | estimate beyond the margin | `utility_lost` |",
+        gaps_with(),
+        {"knn": USEFUL, "linear_probe": interval(0.0, 0.08)},
+        "utility_lost",
+    ),
+    ("| otherwise, or evidence missing | | `inconclusive` |", gaps_with(loss=interval(-0.01, 0.11)), None, "inconclusive"),
+    (
+        "| otherwise, or evidence missing | | `inconclusive` |",
+        gaps_with(),
+        {"knn": USEFUL, "linear_probe": interval(-0.03, 0.031)},
+        "inconclusive",
+    ),
+    ("| otherwise, or evidence missing | | `inconclusive` |", {}, None, "inconclusive"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "gaps", "lost", "outcome"), ROWS)
+def test_the_table_of_the_documentation_is_what_happens(
+    row: str, gaps: Gaps, lost: Gaps | None, outcome: Outcome
+) -> None:
+    assert verdict.__doc__ is not None
+    assert row in verdict.__doc__
+    assert f"`{outcome}`" in row
+    assert judge(gaps, lost).outcome == outcome
+
+
+def test_every_row_of_the_table_is_tried() -> None:
+    assert verdict.__doc__ is not None
+    table = [line for line in verdict.__doc__.splitlines() if line.startswith("|")][2:]
+    assert set(table) == {row for row, *_ in ROWS}
+
+
+@pytest.mark.parametrize("name", ATTACK_NAMES)
+def test_any_attack_alone_can_reveal_a_leak(name: str) -> None:
+    found = judge(gaps_with(**{name: interval(0.15, 0.25)}))
+    assert found.outcome == "leaks"
+    assert found.reasons == (f"{name}: AUC +0.200 from the retrained model's, 90% interval +0.150 to +0.250",)
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACK_NAMES if name != "combined_forget"])
+def test_any_directed_attack_alone_can_reveal_over_forgetting(name: str) -> None:
+    found = judge(gaps_with(**{name: interval(-0.25, -0.15)}))
+    assert found.outcome == "over_forgotten"
+    assert found.reasons == (f"{name}: AUC -0.200 from the retrained model's, 90% interval -0.250 to -0.150",)
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(-0.02, "over_forgotten"), (0.02, "leaks"), (0.0, "leaks")])
+def test_a_forget_set_that_stands_apart_is_judged_by_the_direction_of_the_other_attacks(
+    others: float, outcome: Outcome
+) -> None:
+    apart = interval(0.2, 0.3)
+    gaps = dict.fromkeys(ATTACK_NAMES, interval(others - 0.01, others + 0.01)) | {"combined_forget": apart}
+    assert judge(gaps).outcome == outcome
+
+
+def test_a_forget_set_that_stands_apart_less_than_after_retraining_is_no_over_forgetting() -> None:
+    assert judge(gaps_with(combined_forget=interval(-0.3, -0.2))).outcome == "inconclusive"
+
+
+def test_a_leak_is_reported_before_over_forgetting_and_names_only_what_leaks() -> None:
+    found = judge(gaps_with(loss=interval(0.2, 0.3), view_similarity=interval(-0.3, -0.2)))
+    assert found.outcome == "leaks"
+    assert [reason.split(":")[0] for reason in found.reasons] == ["loss"]
+
+
+def test_a_sure_gap_inside_the_margin_is_accepted() -> None:
+    assert judge(gaps_with(loss=interval(0.02, 0.09), gradient_norm=interval(-0.09, -0.02))).outcome == "passed"
+
+
+def test_too_few_records_are_named_as_the_reason() -> None:
+    found = judge(gaps_with(loss=interval(-0.4, 0.4)))
+    assert found.outcome == "inconclusive"
+    assert len(found.reasons) == 1
+    assert found.reasons[0].startswith("loss: AUC +0.000")
+    assert "too few records to tell" in found.reasons[0]
+
+
+def test_lost_accuracy_is_named_and_a_gain_is_welcome() -> None:
+    found = judge(gaps_with(), {"knn": interval(0.04, 0.06), "linear_probe": interval(-0.3, -0.2)})
+    assert found.outcome == "utility_lost"
+    assert found.reasons == ("knn: +0.050 of accuracy lost against the retrained model, margin 0.03",)
+    assert judge(gaps_with(), dict.fromkeys(UTILITIES, interval(-0.3, -0.2))).outcome == "passed"
+
+
+def test_a_measure_beyond_the_required_ones_counts_too() -> None:
+    extra = dict.fromkeys(UTILITIES, USEFUL) | {"classifier": interval(0.1, 0.2)}
+    assert judge(gaps_with(), extra).outcome == "utility_lost"
+    assert judge(gaps_with(unheard_of=interval(0.2, 0.3))).outcome == "leaks"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_none_never_passes(value: float) -> None:
+    broken = Interval(estimate=value, low=value, high=value, level=0.9)
+    for name in ATTACK_NAMES:
+        assert judge(gaps_with(**{name: broken})).outcome != "passed"
+    for name in UTILITIES:
+        assert judge(gaps_with(), dict.fromkeys(UTILITIES, USEFUL) | {name: broken}).outcome != "passed"
+
+
+def test_the_verdict_carries_its_evidence_and_its_margins() -> None:
+    gaps, lost = gaps_with(loss=interval(0.2, 0.3)), dict.fromkeys(UTILITIES, USEFUL)
+    audit = audit_of(gaps)
+    found = decide(audit, lost, VerdictConfig(auc_margin=0.07, utility_margin=0.02))
+    assert (found.auc_margin, found.utility_margin) == (0.07, 0.02)
+    assert found.comparisons == audit.comparisons
+    assert found.utility_lost == lost
+
+
+def test_the_margins_decide() -> None:
+    audit, lost = audit_of(gaps_with()), dict.fromkeys(UTILITIES, USEFUL)
+    assert decide(audit, lost, VerdictConfig(auc_margin=0.049, utility_margin=0.03)).outcome == "inconclusive"
+    assert decide(audit, lost, VerdictConfig(auc_margin=0.05, utility_margin=0.019)).outcome == "inconclusive"
+    assert decide(audit, lost, VerdictConfig(auc_margin=0.05, utility_margin=0.02)).outcome == "passed"
+
+
+@pytest.mark.parametrize("wrong", [{"auc_margin": 0}, {"auc_margin": 0.5}, {"utility_margin": 0}, {"utility_margin": 1}])
+def test_margins_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        VerdictConfig(**wrong)

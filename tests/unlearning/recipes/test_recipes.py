@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unlearning import recipes
+from unlearning.errors import UserError
+from unlearning.methods import METHODS
+from unlearning.methods.gradient_penalty import GradientPenaltyConfig
+from unlearning.paradigms import PARADIGMS
+from unlearning.recipes import MethodsConfig, Recipe
+from unlearning.sources import SOURCES
+from unlearning.training import OptimisationConfig
+
+NAMES = recipes.names()
+TINY = "digits-simclr"
+
+
+def refusal(call: Any, *arguments: Any) -> str:
+    with pytest.raises(UserError) as refused:
+        call(*arguments)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def nested(path: str, value: Any) -> str:
+    """YAML overrides of one value: `a.b` is {a: {b: value}}."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return yaml.safe_dump(value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_recipe_is_valid_and_knows_its_name(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipe.name == name
+    assert name.endswith(f"-{recipe.paradigm.name}")
+    assert recipe.data.source in SOURCES
+    assert recipe.description
+
+
+def test_there_is_a_recipe_of_every_paradigm_for_the_bundled_digits() -> None:
+    assert {f"digits-{paradigm}" for paradigm in PARADIGMS} <= set(NAMES)
+    assert sorted(NAMES) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_has_settings_of_its_type_in_every_recipe(name: str) -> None:
+    recipe = recipes.load(name)
+    for method in METHODS.values():
+        assert isinstance(recipe.method_config(method.name), method.config)
+    assert recipe.method_config("retrain") is recipe.training
+    assert recipe.method_config("finetune") is recipe.methods.finetune
+    assert recipe.method_config("gradient_penalty_stage2") is recipe.methods.gradient_penalty_stage2
+
+
+LEVELS = [
+    "unheard_of",
+    "data.unheard_of",
+    "split.unheard_of",
+    "training.unheard_of",
+    "signals.unheard_of",
+    "evaluation.unheard_of",
+    "methods.unheard_of",
+    "methods.finetune.unheard_of",
+    "methods.gradient_penalty.unheard_of",
+    "methods.gradient_penalty.optimisation.unheard_of",
+    "methods.gradient_penalty_stage2.optimisation.unheard_of",
+]
+
+
+@pytest.mark.parametrize("path", LEVELS)
+def test_an_unknown_key_is_an_error_that_names_it(path: str) -> None:
+    assert f"recipe {TINY}: {path}: Extra inputs are not permitted" in refusal(recipes.load, TINY, nested(path, 1))
+
+
+@pytest.mark.parametrize("path", ["encoder.unheard_of", "paradigm.unheard_of", "paradigm.augmentation.unheard_of"])
+def test_an_unknown_key_of_a_chosen_kind_is_an_error_that_names_it(path: str) -> None:
+    found = refusal(recipes.load, TINY, nested(path, 1))
+    section, _, rest = path.partition(".")
+    kind = {"encoder": "mlp", "paradigm": "simclr"}[section]
+    assert f"{section}.{kind}.{rest}: Extra inputs are not permitted" in found
+
+
+def test_the_number_of_further_errors_is_told() -> None:
+    found = refusal(recipes.load, TINY, "{first: 1, second: 2, third: 3}")
+    assert found.endswith("(and 2 more)")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("training.epochs", 0, "training.epochs: Input should be greater than 0"),
+        ("training.epochs", "many", "training.epochs: Input should be a valid integer"),
+        ("data.image_side", 3, "data.image_side: Input should be greater than 3"),
+        ("data.limit", 0, "data.limit: Input should be greater than 0"),
+        ("encoder.kind", "transformer", "encoder: Input tag 'transformer'"),
+        ("paradigm.name", "telepathy", "paradigm: Input tag 'telepathy'"),
+        ("split", None, "split: Input should be"),
+    ],
+)
+def test_a_wrong_value_is_an_error_that_names_its_key(path: str, value: Any, message: str) -> None:
+    assert message in refusal(recipes.load, TINY, nested(path, value))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "just text", "7"])
+def test_a_recipe_is_a_mapping(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    assert f"recipe {path}: top level: Input should be" in refusal(recipes.load, str(path))
+
+
+def test_overrides_reach_deep_and_leave_their_neighbours_alone() -> None:
+    base = recipes.load(TINY).model_dump()
+    found = recipes.load(TINY, "methods: {gradient_penalty: {optimisation: {epochs: 3}}}\ncheckpoint_every: 9")
+    base["methods"]["gradient_penalty"]["optimisation"]["epochs"] = 3
+    base["checkpoint_every"] = 9
+    assert found.model_dump() == base
+
+
+def test_merging_replaces_lists_and_scalars_and_joins_mappings() -> None:
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 4}
+    overrides = {"a": {"c": [3], "e": {"f": 5}}, "d": {"g": 6}}
+    assert recipes.merge(base, overrides) == {"a": {"b": 1, "c": [3], "e": {"f": 5}}, "d": {"g": 6}}
+    assert recipes.merge(base, {}) == base
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 4}
+
+
+def test_the_digest_is_of_every_setting() -> None:
+    recipe = recipes.load(TINY)
+    assert recipes.load(TINY).digest == recipe.digest
+    changed = {recipes.load(TINY, nested(path, 3)).digest for path in ("training.epochs", "signals.queries")}
+    assert len({recipe.digest, *changed}) == 3
+
+
+def test_a_file_is_as_good_as_a_shipped_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(yaml.safe_dump(recipes.load(TINY).model_dump(mode="json")))
+    assert recipes.load(str(path)) == recipes.load(TINY)
+
+
+@pytest.mark.parametrize("name", ["", "unheard-of", "digits-simclr.yam", "../recipes/digits-simclr", "digits_simclr"])
+def test_an_unknown_recipe_names_the_known_ones(name: str) -> None:
+    found = refusal(recipes.load, name)
+    assert found == f"recipe {name!r} is unknown: choose one of {', '.join(NAMES)}, or give a YAML file"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    missing, folder, binary = tmp_path / "missing.yaml", tmp_path / "folder.yaml", tmp_path / "binary.yaml"
+    folder.mkdir()
+    binary.write_bytes(b"\xff\xfe\x00")
+    for path, reason in ((missing, "No such file"), (folder, "Is a directory"), (binary, "not text in UTF-8")):
+        found = refusal(recipes.load, str(path))
+        assert found.startswith(f"recipe {path}: {reason}")
+        assert found.endswith("give a readable YAML file")
+
+
+@pytest.mark.parametrize("content", ["a: [1", "a: b: c", "\tx: 1", "a: &x *y", "day: 2024-13-01", "{[]: 1}"])
+def test_what_is_not_yaml_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    assert f"recipe {path} is not YAML: " in refusal(recipes.load, str(path))
+    assert "recipe overrides is not YAML: " in refusal(recipes.load, TINY, content)
+
+
+def test_yaml_cannot_run_code(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"name: !!python/object/apply:pathlib.Path.touch [{tmp_path / 'made'}]")
+    assert "is not YAML" in refusal(recipes.load, str(path))
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_recipe_of_a_data_set_and_a_paradigm() -> None:
+    assert recipes.default_recipe("digits", "supervised") == "digits-supervised"
+
+
+def test_an_unknown_paradigm_names_the_known_ones() -> None:
+    found = refusal(recipes.default_recipe, "digits", "telepathy")
+    assert found == f"paradigm 'telepathy' is unknown: choose one of {', '.join(PARADIGMS)}"
+
+
+def test_a_data_set_without_a_recipe_names_the_recipes_there_are() -> None:
+    found = refusal(recipes.default_recipe, "stamps", "simclr")
+    assert found == f"no recipe 'stamps-simclr': choose one of {', '.join(NAMES)}, or give a YAML file"
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return recipes.load(TINY)
+
+
+def test_an_unknown_method_names_the_known_ones(recipe: Recipe) -> None:
+    found = refusal(recipe.method_config, "amnesia")
+    assert found == f"method 'amnesia' is unknown: choose one of {', '.join(METHODS)}"
+
+
+@pytest.mark.parametrize("method", MethodsConfig.model_fields)
+def test_overriding_a_method_changes_its_settings_and_nothing_else(recipe: Recipe, method: str) -> None:
+    nests = isinstance(recipe.method_config(method), GradientPenaltyConfig)
+    found = recipes.override_method(recipe, method, "optimisation: {epochs: 2}" if nests else "epochs: 2")
+    expected = recipe.model_dump()
+    settings = expected["methods"][method]
+    (settings["optimisation"] if nests else settings)["epochs"] = 2
+    assert found.model_dump() == expected
+    assert found != recipe
+
+
+def test_no_overrides_change_nothing(recipe: Recipe) -> None:
+    for method in METHODS:
+        assert recipes.override_method(recipe, method, "") is recipe
+
+
+@pytest.mark.parametrize("method", ["retrain", "amnesia"])
+def test_a_method_without_settings_has_none_to_override(recipe: Recipe, method: str) -> None:
+    found = refusal(recipes.override_method, recipe, method, "epochs: 2")
+    assert found == f"method {method!r} has no settings of its own: leave the overrides empty"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("unheard_of: 1", "methods.finetune.unheard_of: Extra inputs are not permitted"),
+        ("epochs: 0", "methods.finetune.epochs: Input should be greater than 0"),
+        ("[1]", "methods.finetune: Input should be"),
+        ("a: [", "settings of finetune is not YAML"),
+    ],
+)
+def test_wrong_overrides_of_a_method_are_named(recipe: Recipe, overrides: str, message: str) -> None:
+    assert message in refusal(recipes.override_method, recipe, "finetune", overrides)
+
+
+def test_settings_that_are_left_out_have_their_defaults(tmp_path: Path) -> None:
+    document = recipes.load(TINY).model_dump(mode="json")
+    for key in ("signals", "evaluation", "checkpoint_every"):
+        del document[key]
+    document["methods"]["finetune"] = {"epochs": 4}
+    found = recipes.validate(document, "mine")
+    assert found.checkpoint_every == 50
+    assert found.methods.finetune == OptimisationConfig(epochs=4)
