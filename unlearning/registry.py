@@ -252,9 +252,8 @@ class Registry:
 
 def _log_model(new: NewVersion) -> ModelInfo:
     with warnings.catch_warnings():
-        # The signature is given; MLflow also asks for type hints, and for an example, which would be
-        # somebody's image.
-        warnings.filterwarnings("ignore", message=".*(input example|type hints).*")
+        # The signature is given; MLflow also asks for an example, which would be somebody's image.
+        warnings.filterwarnings("ignore", message=".*input example.*")
         info: ModelInfo = mlflow.pyfunc.log_model(
             name=new.kind,
             python_model=str(PACKAGE / "serving.py"),

@@ -58,17 +58,14 @@ def slow_knn(gallery: Array, labels: list[int], queries: Array, k: int, temperat
 def test_weighted_knn_is_that_of_explicit_loops(neighbours: int, temperature: float) -> None:
     gallery, labels, queries = points(30, 0), classes_of(30, 1), points(40, 2)
     found = weighted_knn(gallery, labels, queries, neighbours=neighbours, temperature=temperature, classes=3)
-    expected = slow_knn(
-        gallery.double().numpy(), labels.tolist(), queries.double().numpy(), neighbours, temperature, 3
-    )
+    expected = slow_knn(gallery.double().numpy(), labels.tolist(), queries.double().numpy(), neighbours, temperature, 3)
     assert found.dtype == torch.int64
     assert found.tolist() == expected
 
 
 def knn(gallery: list[list[float]], labels: list[int], query: list[float], k: int, temperature: float) -> int:
-    found = weighted_knn(
-        torch.tensor(gallery), torch.tensor(labels), torch.tensor([query]), neighbours=k, temperature=temperature, classes=3
-    )  # fmt: skip
+    tensors = torch.tensor(gallery), torch.tensor(labels), torch.tensor([query])
+    found = weighted_knn(*tensors, neighbours=k, temperature=temperature, classes=3)
     return int(found.item())
 
 
@@ -150,7 +147,12 @@ def test_a_good_encoder_on_separable_records_is_right_about_everything(trained: 
     )
     assert found.classifier is not None
     assert found.forget_knn is not None
-    assert [len(each) for each in (found.knn, found.linear_probe, found.classifier, found.forget_knn)] == [30, 30, 30, 7]
+    assert [len(each) for each in (found.knn, found.linear_probe, found.classifier, found.forget_knn)] == [
+        30,
+        30,
+        30,
+        7,
+    ]
     assert all(each.all() for each in (found.knn, found.linear_probe, found.classifier, found.forget_knn))
 
 
@@ -179,9 +181,7 @@ def test_the_labels_come_from_the_gallery(trained: Model, separable: MakeRecords
     assert found.classifier.all()
 
 
-def test_contrastive_models_have_no_classifier(
-    simclr: SimCLR, build_model: BuildModel, separable: MakeRecords
-) -> None:
+def test_contrastive_models_have_no_classifier(simclr: SimCLR, build_model: BuildModel, separable: MakeRecords) -> None:
     model = build_model(simclr).eval()
     found = evaluate(model, gallery=separable(20), test=separable(9, 1), forget=None, config=EvaluationConfig())
     assert found.classifier is None

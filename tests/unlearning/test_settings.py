@@ -112,7 +112,7 @@ def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch, erro
     def fail(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr(settings.subprocess, "run", fail)
+    monkeypatch.setattr(subprocess, "run", fail)
     assert from_environment().commit == "unknown"
 
 
@@ -120,6 +120,6 @@ def test_an_image_without_git_names_its_commit_by_the_variable(monkeypatch: pyte
     def fail(*arguments: Any, **options: Any) -> None:
         raise AssertionError("git must not be asked")
 
-    monkeypatch.setattr(settings.subprocess, "run", fail)
+    monkeypatch.setattr(subprocess, "run", fail)
     monkeypatch.setenv("UNLEARNING_COMMIT", "built-from-this")
     assert from_environment().commit == "built-from-this"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -41,10 +42,11 @@ class Case:
 
     def audit(self, original: Model, candidate: Model, retrained: Model, **changed: Any) -> Audit:
         models = {"original": original, "candidate": candidate, "retrained": retrained}
+        options: dict[str, Any] = {"seed": 3, "config": CONFIG, "split": "s" * 64, "forget_digest": "f" * 64}
         return audit(
             {name: (DIGESTS[name], model) for name, model in models.items()},
             self.paradigm,
-            **({"seed": 3, "config": CONFIG, "split": "s" * 64, "forget_digest": "f" * 64} | self.groups | changed),
+            **(options | self.groups | changed),
         )
 
 
@@ -140,7 +142,7 @@ def test_histograms_count_every_record_once_over_shared_bins(case: Case) -> None
         assert len(edges) == HISTOGRAM_BINS + 1
         for group in GROUPS:
             values = getattr(signals, group)[histogram.name]
-            counts = [sum(low <= value < high for value in values) for low, high in zip(edges, edges[1:], strict=False)]
+            counts = [sum(low <= value < high for value in values) for low, high in itertools.pairwise(edges)]
             counts[-1] += sum(value == edges[-1] for value in values)
             assert list(getattr(histogram, group)) == counts
             assert sum(counts) == len(values)

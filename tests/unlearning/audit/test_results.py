@@ -94,4 +94,4 @@ def test_only_the_five_outcomes_exist() -> None:
 
 def test_results_cannot_be_changed_afterwards(audit: Audit) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        audit.seed = 1
+        audit.seed = 1  # type: ignore[misc]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -262,7 +263,7 @@ def test_rounding_of_the_rate_costs_no_stranger(percent: int) -> None:
 
 def area_below(x: tuple[float, ...], y: tuple[float, ...]) -> float:
     points = list(zip(x, y, strict=True))
-    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(points, points[1:], strict=False))
+    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
 
 
 @given(pair=groups())

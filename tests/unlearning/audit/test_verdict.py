@@ -178,7 +178,12 @@ ROWS: list[tuple[str, Gaps, Gaps | None, Outcome]] = [
         {"knn": USEFUL, "linear_probe": interval(0.0, 0.08)},
         "utility_lost",
     ),
-    ("| otherwise, or evidence missing | | `inconclusive` |", gaps_with(loss=interval(-0.01, 0.11)), None, "inconclusive"),
+    (
+        "| otherwise, or evidence missing | | `inconclusive` |",
+        gaps_with(loss=interval(-0.01, 0.11)),
+        None,
+        "inconclusive",
+    ),
     (
         "| otherwise, or evidence missing | | `inconclusive` |",
         gaps_with(),
@@ -186,7 +191,7 @@ ROWS: list[tuple[str, Gaps, Gaps | None, Outcome]] = [
         "inconclusive",
     ),
     ("| otherwise, or evidence missing | | `inconclusive` |", {}, None, "inconclusive"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("row", "gaps", "lost", "outcome"), ROWS)
@@ -288,7 +293,9 @@ def test_the_margins_decide() -> None:
     assert decide(audit, lost, VerdictConfig(auc_margin=0.05, utility_margin=0.02)).outcome == "passed"
 
 
-@pytest.mark.parametrize("wrong", [{"auc_margin": 0}, {"auc_margin": 0.5}, {"utility_margin": 0}, {"utility_margin": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"auc_margin": 0}, {"auc_margin": 0.5}, {"utility_margin": 0}, {"utility_margin": 1}]
+)
 def test_margins_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         VerdictConfig(**wrong)
