@@ -99,6 +99,8 @@ def weighted_knn(
 
 def linear_probe(gallery: Tensor, gallery_labels: Tensor, queries: Tensor) -> Tensor:
     """Multinomial logistic regression on standardised features; (Q,) predicted labels."""
+    if (gallery_labels == gallery_labels[0]).all():  # nothing to tell apart, and scikit-learn refuses
+        return gallery_labels[:1].expand(len(queries))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     probe.fit(gallery.cpu().numpy(), gallery_labels.cpu().numpy())
     return torch.from_numpy(probe.predict(queries.cpu().numpy())).to(queries.device)

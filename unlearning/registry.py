@@ -20,6 +20,7 @@ from pathlib import Path
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import mlflow
 import numpy as np
@@ -246,7 +247,7 @@ class Registry:
                 self.client.set_registered_model_alias(version.name, SUPERSEDED, previous.version)
                 self.set_tags(previous, {"status": "superseded", "superseded_by": version.version})
             self.client.set_registered_model_alias(version.name, CHAMPION, version.version)
-            self.set_tags(version, {"status": "serving"})
+            self.set_tags(version, {"status": "serving", "superseded_by": "none"})
         return self.resolve(version.name, version.version)
 
 

@@ -30,30 +30,35 @@ class Settings(Config):
     commit: str
 
 
+def _git(*arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
+        ["git", *arguments],  # noqa: S607
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
 def _commit() -> str:
     """The checkout's commit, marked when files differ from it; `unknown` outside a checkout."""
-    here = Path(__file__).parent
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],  # noqa: S607
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        # Fails where the library is installed inside somebody else's checkout.
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return described.stdout.strip()
 
 
 def from_environment() -> Settings:
     """Read the variables above; paths become absolute."""
-    home = Path(os.environ.get("UNLEARNING_HOME", "runs")).absolute()
+    home = Path(os.environ.get("UNLEARNING_HOME") or "runs").absolute()
     return Settings(
         home=home,
-        store=os.environ.get("UNLEARNING_STORE", str(home / "store")),
-        data=Path(os.environ.get("UNLEARNING_DATA", "data")).absolute(),
-        checkpoints=Path(os.environ.get("UNLEARNING_CHECKPOINTS", home / "checkpoints")).absolute(),
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
+        store=os.environ.get("UNLEARNING_STORE") or str(home / "store"),
+        data=Path(os.environ.get("UNLEARNING_DATA") or "data").absolute(),
+        checkpoints=Path(os.environ.get("UNLEARNING_CHECKPOINTS") or home / "checkpoints").absolute(),
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         commit=os.environ.get("UNLEARNING_COMMIT") or _commit(),
     )

@@ -42,7 +42,7 @@ def attack_all(signals: AuditedSignals, seed: int) -> dict[str, MembershipScores
 def _attack_result(name: str, scores: MembershipScores) -> AttackResult:
     return AttackResult(
         name=name,
-        auc=auc_interval(*scores.pair),
+        auc=auc_interval(*scores.pair, error_factor=scores.error_factor),
         tpr_at_1_fpr=tpr_at_fpr(*scores.pair),
         roc=roc(*scores.pair),
     )
@@ -72,6 +72,11 @@ def _model_audit(digest: str, signals: AuditedSignals, scores: dict[str, Members
         retained_auc=auc_interval(np.asarray(signals.retained["loss"]), np.asarray(signals.holdout["loss"])),
         signals=tuple(_histogram(name, signals) for name in SIGNALS),
     )
+
+
+def _comparison(attack: str, candidate: MembershipScores, retrained: MembershipScores) -> Comparison:
+    difference = auc_difference(candidate.pair, retrained.pair, error_factor=candidate.error_factor)
+    return Comparison(attack=attack, difference=difference)
 
 
 def audit(
@@ -106,11 +111,7 @@ def audit(
         scores[name] = attack_all(signals, seed)
         audits[name] = _model_audit(digest, signals, scores[name])
     comparisons = tuple(
-        Comparison(
-            attack=attack,
-            difference=auc_difference(scores["candidate"][attack].pair, scores["retrained"][attack].pair),
-        )
-        for attack in ATTACKS
+        _comparison(attack, scores["candidate"][attack], scores["retrained"][attack]) for attack in ATTACKS
     )
     return Audit(
         records={"forget": len(forget), "holdout": len(holdout), "retained": len(retained)},

@@ -41,13 +41,14 @@ def _normal_interval(estimate: float, error: float, level: float, low: float, hi
     return Interval(estimate=estimate, low=max(low, estimate - reach), high=min(high, estimate + reach), level=level)
 
 
-def auc_interval(members: Scores, strangers: Scores, level: float = 0.95) -> Interval:
+def auc_interval(members: Scores, strangers: Scores, level: float = 0.95, *, error_factor: float = 1.0) -> Interval:
     """Area under the ROC curve with DeLong's interval (DeLong, DeLong & Clarke-Pearson 1988).
 
     Args:
         members: (m,) scores of the records under suspicion.
         strangers: (n,) scores of records never trained on.
         level: coverage.
+        error_factor: widens the interval where DeLong's error is known to be too small.
 
     Returns:
         0.5 for scores that tell nothing, 1 when every member scores above every stranger. With
@@ -55,21 +56,25 @@ def auc_interval(members: Scores, strangers: Scores, level: float = 0.95) -> Int
         single record in a group it is everything that is possible.
     """
     of_members, of_strangers = _placements(members, strangers)
-    error = _standard_error(of_members, of_strangers)
+    error = error_factor * _standard_error(of_members, of_strangers)
     return _normal_interval(float(of_members.mean()), error, level, 0.0, 1.0)
 
 
-def auc_difference(first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = 0.90) -> Interval:
+def auc_difference(
+    first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = 0.90, *, error_factor: float = 1.0
+) -> Interval:
     """AUC of the first scoring minus AUC of the second, paired on the same records (DeLong 1988).
 
     Args:
         first, second: (members, strangers) scores; row i is the same record in both.
         level: coverage; 0.90 makes the interval equal to two one-sided tests at 5 %.
+        error_factor: widens the interval where DeLong's error is known to be too small.
     """
     a_members, a_strangers = _placements(*first)
     b_members, b_strangers = _placements(*second)
     members, strangers = a_members - b_members, a_strangers - b_strangers
-    return _normal_interval(float(members.mean()), _standard_error(members, strangers), level, -1.0, 1.0)
+    error = error_factor * _standard_error(members, strangers)
+    return _normal_interval(float(members.mean()), error, level, -1.0, 1.0)
 
 
 def proportion_interval(hits: int, total: int, level: float = 0.95) -> Interval:

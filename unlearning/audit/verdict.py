@@ -24,7 +24,10 @@ FITTED_ON_FORGET = "combined_forget"
 """High whichever way the forget set stands apart, so its sign does not tell which."""
 
 REQUIRED_MODELS = ("original", "candidate", "retrained")
+REQUIRED_GROUPS = ("forget", "holdout")
 REQUIRED_UTILITY = ("knn", "linear_probe")
+LEVEL = 0.90
+"""Coverage of the intervals that makes the decision two one-sided tests at 5 %."""
 
 
 class VerdictConfig(Config):
@@ -32,13 +35,25 @@ class VerdictConfig(Config):
 
     auc_margin: float = Field(0.10, gt=0, lt=0.5, description="Largest AUC gap to the retrained model.")
     utility_margin: float = Field(0.03, gt=0, lt=1, description="Largest loss of accuracy, as a share.")
+    min_records: int = Field(20, gt=1, description="Fewest records of a group that can be judged at all.")
 
 
-def _missing(audit: Audit, utility_lost: dict[str, Interval]) -> list[str]:
+def _missing(audit: Audit, utility_lost: dict[str, Interval], min_records: int) -> list[str]:
     compared = {comparison.attack for comparison in audit.comparisons}
     reasons = [f"no audit of the {name} model" for name in REQUIRED_MODELS if name not in audit.models]
+    for name, audited in audit.models.items():
+        done = {attack.name for attack in audited.attacks}
+        reasons += [f"attack {attack} was not run on the {name} model" for attack in ATTACKS if attack not in done]
     reasons += [f"attack {name} was not compared" for name in ATTACKS if name not in compared]
     reasons += [f"accuracy {name} was not measured" for name in REQUIRED_UTILITY if name not in utility_lost]
+    intervals = [*(comparison.difference for comparison in audit.comparisons), *utility_lost.values()]
+    if any(interval.level < LEVEL for interval in intervals):
+        reasons.append(f"an interval covers less than {LEVEL:.0%}")
+    reasons += [
+        f"only {audit.records.get(group, 0)} {group} records were audited, at least {min_records} are needed"
+        for group in REQUIRED_GROUPS
+        if audit.records.get(group, 0) < min_records
+    ]
     return reasons
 
 
@@ -94,7 +109,7 @@ def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
 
 
 def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
-    missing = _missing(audit, utility_lost)
+    missing = _missing(audit, utility_lost, config.min_records)
     if missing:
         return "inconclusive", missing
     failed = _failed(audit.comparisons, config.auc_margin)

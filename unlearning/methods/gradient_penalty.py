@@ -10,11 +10,15 @@ to where it would be had those records never been seen:
     stage 2  (MEMtrain + MEMGP, member gradients only)     target = τ, fixed before unlearning
 
 D compares the batch's mean, or its sorted values quantile by quantile. Batch-norm statistics stay
-frozen, so a record's own gradient is its own.
+frozen, so a record's own gradient is its own. The last steps may do without the penalty (λ = 0):
+with a falling learning rate they restore accuracy and leave the forget set forgotten.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -37,6 +41,7 @@ class GradientPenaltyConfig(Config):
     penalty: float = Field(1.0, gt=0, description="λ: weight of the penalty.")
     match: Literal["mean", "quantiles"] = Field("mean", description="Compare batch means, or sorted values one by one.")
     forget_batch: int = Field(128, gt=1, description="Forget records per step.")
+    penalised: float = Field(1.0, gt=0, le=1, description="Share of the steps, the first ones, with the penalty.")
 
 
 def distance(log_norms: Tensor, target: Tensor, match: str) -> Tensor:
@@ -49,13 +54,32 @@ def distance(log_norms: Tensor, target: Tensor, match: str) -> Tensor:
     """
     if match == "mean":
         return (log_norms.mean() - target.mean()).square()
-    levels = (torch.arange(len(log_norms), device=target.device) + 0.5) / len(log_norms)
-    return (log_norms.sort().values - target.quantile(levels)).square().mean()
+    return (log_norms.sort().values - _quantiles(target, len(log_norms))).square().mean()
+
+
+def _quantiles(sample: Tensor, count: int) -> Tensor:
+    """`count` values of a sample, at the levels (i + ½) / count.
+
+    The k-th of K sorted values stands at level (k + ½) / K, so `count` = K gives the sample
+    itself, sorted. Values between two are interpolated; beyond the ends they are the ends.
+    """
+    last = len(sample) - 1
+    ranks = torch.arange(count, dtype=sample.dtype, device=sample.device)
+    places = ((ranks + 0.5) * (len(sample) / count) - 0.5).clamp(0, last)
+    below = places.floor().long()
+    ordered = sample.sort().values
+    return ordered[below].lerp(ordered[(below + 1).clamp(max=last)], places - below)
 
 
 def _draw_batch(records: Records, size: int, draw: torch.Generator) -> Records:
     rows = torch.randperm(len(records), generator=draw, device=draw.device)[:size]
     return records[rows]
+
+
+def _penalised_steps(count: int, config: GradientPenaltyConfig) -> Iterator[bool]:
+    """For one step after the other: does it carry the penalty?"""
+    steps = config.optimisation.epochs * math.ceil(count / config.optimisation.batch_size)
+    return (step < config.penalised * steps for step in itertools.count())
 
 
 def _log_norms(
@@ -77,16 +101,19 @@ def stage_1(
 ) -> Model:
     """Match the forget set's gradients to those of calibration non-members, measured as it goes."""
     model.eval()
+    penalised = _penalised_steps(len(retain), config)
 
     def batch_loss(rows: Tensor, draw: torch.Generator) -> Tensor:
         batch = retain[rows]
-        losses = paradigm.per_sample_loss(model, paradigm.views(batch.images, draw), batch.labels)
+        loss = paradigm.per_sample_loss(model, paradigm.views(batch.images, draw), batch.labels).mean()
+        if not next(penalised):
+            return loss
         forgotten = _draw_batch(forget, config.forget_batch, draw)
         unseen = _draw_batch(calibration, len(forgotten), draw)
         # One batch for both, so that they meet the same negatives.
         log_norms = _log_norms(model, paradigm, concatenate(forgotten, unseen), draw)
         target = log_norms[len(forgotten) :].detach()
-        return losses.mean() + config.penalty * distance(log_norms[: len(forgotten)], target, config.match)
+        return loss + config.penalty * distance(log_norms[: len(forgotten)], target, config.match)
 
     fit(model, batch_loss, len(retain), config.optimisation, seed=seed, purpose="gradient_penalty stage 1")
     return model
@@ -110,14 +137,17 @@ def stage_2(
         raise UserError("stage 2 needs the gradient target that pretraining stores with the model: pretrain it again")
     model.eval()
     target = torch.tensor(model.spec.gradient_target, device=retain.images.device)
+    penalised = _penalised_steps(len(retain), config)
 
     def batch_loss(rows: Tensor, draw: torch.Generator) -> Tensor:
         batch = retain[rows]
-        losses = paradigm.per_sample_loss(model, paradigm.views(batch.images, draw), batch.labels)
+        loss = paradigm.per_sample_loss(model, paradigm.views(batch.images, draw), batch.labels).mean()
+        if not next(penalised):
+            return loss
         forgotten = _draw_batch(forget, config.forget_batch, draw)
         company = _draw_batch(retain, len(forgotten), draw)
         log_norms = _log_norms(model, paradigm, concatenate(forgotten, company), draw)
-        return losses.mean() + config.penalty * distance(log_norms[: len(forgotten)], target, config.match)
+        return loss + config.penalty * distance(log_norms[: len(forgotten)], target, config.match)
 
     fit(model, batch_loss, len(retain), config.optimisation, seed=seed, purpose="gradient_penalty stage 2")
     return model

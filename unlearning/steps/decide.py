@@ -38,6 +38,9 @@ def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, ut
     for name, audited in audit.models.items():
         if evaluation.models.get(name) != audited.model:
             raise UserError(f"audit and evaluation disagree on which model is the {name}: run both on the same models")
+    classifier = evaluation.accuracies["candidate"].classifier if "candidate" in evaluation.accuracies else None
+    if classifier is not None and "classifier" not in evaluation.utility_lost:
+        raise UserError("the evaluation does not compare the classifiers: evaluate candidate and retrained together")
     return judge(audit, evaluation.utility_lost, config)
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from unlearning.audit import verdict
 from unlearning.audit.attacks import ATTACKS
-from unlearning.audit.results import Audit, Comparison, Interval, ModelAudit, Outcome, Verdict
+from unlearning.audit.results import AttackResult, Audit, Comparison, Interval, ModelAudit, Outcome, Roc, Verdict
 from unlearning.audit.verdict import FITTED_ON_FORGET, REQUIRED_MODELS, REQUIRED_UTILITY, VerdictConfig, decide
 
 MODELS = ("original", "candidate", "retrained")
@@ -29,14 +29,19 @@ def interval(low: float, high: float, estimate: float | None = None) -> Interval
     return Interval(estimate=middle, low=low, high=high, level=0.9)
 
 
+EMPTY_ROC = Roc(false_positive_rate=(0, 1), true_positive_rate=(0, 1))
 INSIDE = interval(-0.05, 0.05)
 USEFUL = interval(-0.01, 0.02)
 
 
 def audit_of(gaps: Gaps, models: tuple[str, ...] = MODELS) -> Audit:
-    bare = ModelAudit(model="0" * 64, attacks=(), retained_auc=interval(0.4, 0.6), signals=())
+    attacks = tuple(
+        AttackResult(name=name, auc=interval(0.4, 0.6), tpr_at_1_fpr=interval(0, 0.1), roc=EMPTY_ROC)
+        for name in ATTACK_NAMES
+    )
+    bare = ModelAudit(model="0" * 64, attacks=attacks, retained_auc=interval(0.4, 0.6), signals=())
     return Audit(
-        records={"forget": 2, "holdout": 2, "retained": 2},
+        records={"forget": 20, "holdout": 20, "retained": 20},
         seed=0,
         split="s",
         forget="f",
@@ -299,3 +304,30 @@ def test_the_margins_decide() -> None:
 def test_margins_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         VerdictConfig(**wrong)
+
+
+def without_attacks(audit: Audit, model: str) -> Audit:
+    bare = audit.models[model].model_copy(update={"attacks": ()})
+    return audit.model_copy(update={"models": {**audit.models, model: bare}})
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_without_attacks_is_not_audited(model: str) -> None:
+    verdict = decide(without_attacks(audit_of(gaps_with()), model), dict.fromkeys(UTILITIES, USEFUL), MARGINS)
+    assert verdict.outcome == "inconclusive"
+    assert f"was not run on the {model} model" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("group", ["forget", "holdout"])
+def test_too_few_records_cannot_pass_whatever_their_intervals_say(group: str) -> None:
+    audit = audit_of(gaps_with())
+    few = audit.model_copy(update={"records": {**audit.records, group: 19}})
+    verdict = decide(few, dict.fromkeys(UTILITIES, USEFUL), MARGINS)
+    assert verdict.outcome == "inconclusive"
+    assert f"only 19 {group} records" in verdict.reasons[0]
+
+
+def test_intervals_that_cover_too_little_cannot_pass() -> None:
+    narrow = INSIDE.model_copy(update={"level": 0.5})
+    assert judge(gaps_with(loss=narrow)).outcome == "inconclusive"
+    assert judge(gaps_with(), {"knn": USEFUL, "linear_probe": narrow}).outcome == "inconclusive"

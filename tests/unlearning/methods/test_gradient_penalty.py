@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unlearning.errors import UserError
 from unlearning.input_gradients import input_gradient_norms
+from unlearning.methods import gradient_penalty
 from unlearning.methods.gradient_penalty import GradientPenaltyConfig, distance, stage_1, stage_2
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
@@ -33,8 +34,8 @@ def values(count: int, seed: int) -> Tensor:
 
 
 def quantile(ordered: list[float], level: float) -> float:
-    """Linear interpolation between the neighbours of an ordered sample."""
-    place = level * (len(ordered) - 1)
+    """Linear interpolation between neighbours, where the k-th of K values stands at (k + ½) / K."""
+    place = min(max(level * len(ordered) - 0.5, 0.0), len(ordered) - 1.0)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
@@ -56,6 +57,24 @@ def test_the_distance_of_quantiles_compares_the_sorted_values_one_by_one() -> No
         ]
         expected = sum(difference**2 for difference in differences) / 7
         assert distance(forget, target, "quantiles").item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("match", MATCHES)
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 100])
+def test_identical_samples_are_exactly_0_apart(count: int, match: str, dtype: torch.dtype) -> None:
+    sample = values(count, 0).to(dtype)
+    result = distance(sample, sample.clone(), match)
+    assert result.dtype == dtype
+    assert result.item() == 0
+
+
+def test_stored_quantiles_are_read_at_the_levels_they_were_measured_at() -> None:
+    """The quantile function is level itself, so any number of stored levels gives the same one."""
+    stored = (torch.arange(64, dtype=torch.float64) + 0.5) / 64
+    for count in (16, 64):
+        forget = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+        assert distance(forget, stored, "quantiles").item() == pytest.approx(0, abs=1e-30)
 
 
 @pytest.mark.parametrize("match", MATCHES)
@@ -168,6 +187,34 @@ def test_batch_norm_statistics_stay_frozen(memorised: Callable[[str, int], Any],
     assert not torch.equal(torch.nn.utils.parameters_to_vector(result.parameters()), weights)
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 10), (0.4, 4), (0.01, 1)])
+def test_only_the_first_steps_carry_the_penalty(
+    supervised: Supervised, build_model: Callable[..., Model], noise: Callable[..., Records],
+    monkeypatch: pytest.MonkeyPatch, stage: int, share: float, expected: int,
+) -> None:  # fmt: skip
+    """Five epochs of two steps: with and without the penalty, in this order."""
+    calls: list[Tensor] = []
+
+    def counted(*arguments: Any, **options: Any) -> Tensor:
+        calls.append(input_gradient_norms(*arguments, **options))
+        return calls[-1]
+
+    monkeypatch.setattr(gradient_penalty, "input_gradient_norms", counted)
+    model = build_model(supervised)
+    model.spec = model.spec.model_copy(update={"gradient_target": (0.5,)})
+    optimisation = OptimisationConfig(epochs=5, batch_size=8)
+    shown: dict[str, Any] = {
+        "retain": noise(16), "forget": noise(4, 1), "seed": 0,
+        "config": config_of(optimisation=optimisation, penalised=share),
+    }  # fmt: skip
+    if stage == 1:
+        stage_1(model, supervised, calibration=noise(4, 2), **shown)
+    else:
+        stage_2(model, supervised, **shown)
+    assert len(calls) == expected
+
+
 def test_stage_2_cannot_be_shown_a_non_member() -> None:
     assert "calibration" in inspect.signature(stage_1).parameters
     assert list(inspect.signature(stage_2).parameters) == ["model", "paradigm", "retain", "forget", "config", "seed"]
@@ -192,7 +239,10 @@ def test_small_forget_and_calibration_sets_are_enough(
         assert torch.isfinite(torch.nn.utils.parameters_to_vector(model.parameters())).all()
 
 
-@pytest.mark.parametrize("wrong", [{"penalty": 0}, {"match": "median"}, {"forget_batch": 1}, {"lambda": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"penalty": 0}, {"match": "median"}, {"forget_batch": 1}, {"penalised": 0}, {"penalised": 1.1}, {"lambda": 1}],
+)
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         config_of(**wrong)

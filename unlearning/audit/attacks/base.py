@@ -20,10 +20,15 @@ class AuditedSignals:
 
 @dataclass(frozen=True)
 class MembershipScores:
-    """(F,) scores of the forget set and (H,) of the holdout; larger means "more likely a member"."""
+    """(F,) scores of the forget set and (H,) of the holdout; larger means "more likely a member".
+
+    `error_factor` is how much larger than DeLong's the standard error of their AUC is: 1 when the
+    attack was not fitted on the scored groups.
+    """
 
     forget: Scores
     holdout: Scores
+    error_factor: float = 1.0
 
     @property
     def pair(self) -> tuple[Scores, Scores]:

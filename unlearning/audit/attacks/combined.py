@@ -21,6 +21,12 @@ from unlearning.audit.signals import Signals
 
 FOLDS = 10
 
+SHARED_FIT_ERROR = 1.5
+"""DeLong's variance takes scores as given, but folds that are fitted on one another's records share
+the luck of the draw. On pure noise the standard deviation of the AUC is 1.40 to 1.43 times DeLong's
+error, that of the paired difference 1.41 to 1.57 times (60, 200 and 300 forgotten records; a test
+repeats the simulation)."""
+
 Matrix = npt.NDArray[np.float64]
 
 
@@ -51,7 +57,8 @@ def _cross_fitted(signals: AuditedSignals, seed: int, *, fit_on_forget: bool) ->
     for fitted, scored in folds.split(both, truth):
         members = both[fitted][truth[fitted] == 1] if fit_on_forget else retained
         scores[scored] = _fit_and_score(members, both[fitted][truth[fitted] == 0], both[scored])
-    return MembershipScores(scores[: len(forget)], scores[len(forget) :])
+    factor = SHARED_FIT_ERROR if fit_on_forget else 1.0
+    return MembershipScores(scores[: len(forget)], scores[len(forget) :], factor)
 
 
 def combined_retained(signals: AuditedSignals, seed: int) -> MembershipScores:

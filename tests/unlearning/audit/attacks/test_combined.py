@@ -13,6 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from unlearning.audit.attacks import Attack, AuditedSignals
 from unlearning.audit.attacks import combined as module
 from unlearning.audit.attacks.combined import combined_forget, combined_retained
+from unlearning.audit.statistics import auc_difference
 
 Array = npt.NDArray[np.float64]
 Row = tuple[float, ...]
@@ -218,3 +219,25 @@ def test_a_single_record_gets_scores_that_tell_nothing(attack: Attack, forget: i
 def test_signals_that_are_all_the_same_tell_nothing(attack: Attack) -> None:
     same = [{name: np.full(count, 3.0) for name in NAMES} for count in (12, 15, 20)]
     assert area(attack, AuditedSignals(*same)) == pytest.approx(0.5, abs=0.05)
+
+
+def test_intervals_of_differences_cover_zero_on_noise_as_often_as_they_say() -> None:
+    """Two models that tell nothing: 90 % intervals of the paired difference must hold 0 at least nine
+    times in ten, up to the binomial error of the simulation (three standard deviations). Without
+    the factor for the shared fit they would hold it three times in four."""
+    draws, with_factor, without = 150, 0, 0
+    for seed in range(draws):
+        first = combined_forget(noise(2 * seed, 60, 120, 60), seed)
+        second = combined_forget(noise(2 * seed + 1, 60, 120, 60), seed)
+        wide = auc_difference(first.pair, second.pair, 0.9, error_factor=first.error_factor)
+        narrow = auc_difference(first.pair, second.pair, 0.9)
+        with_factor += wide.low <= 0 <= wide.high
+        without += narrow.low <= 0 <= narrow.high
+    tolerance = 3 * math.sqrt(0.9 * 0.1 / draws)
+    assert with_factor / draws >= 0.9 - tolerance
+    assert without / draws < 0.9 - tolerance
+
+
+def test_an_attack_fitted_on_other_records_needs_no_factor() -> None:
+    assert combined_retained(noise(0), 0).error_factor == 1
+    assert combined_forget(noise(0), 0).error_factor > 1
