@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -199,13 +201,27 @@ def _runner(folder: Path, quiet: bool) -> Any:
         # Image names, accelerators and display names mean nothing to the local runner.
         warnings.simplefilter("ignore")
         try:
-            with contextlib.redirect_stdout(log):
+            with contextlib.redirect_stdout(log), _root_logger_to(log):
                 yield
         except RuntimeError as error:
             reason = log.error or f"{str(error).splitlines()[0]}; the task's output is at the end of {log_path}"
             raise UserError(reason) from error
         except KeyboardInterrupt:
             raise UserError(f"interrupted: give --run-id {folder.name} to resume") from None
+
+
+@contextlib.contextmanager
+def _root_logger_to(log: RunLog) -> Iterator[None]:
+    """kfp tells of a cache hit through the root logger, outside of what it prints to standard output."""
+    root, handler = logging.getLogger(), logging.StreamHandler(log)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def _outputs(folder: Path, pipeline: str, task: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -116,7 +117,7 @@ TINY_RECIPE = """\
 name: tiny
 description: Digits in seconds.
 data: {source: digits, image_side: 8}
-split: {members: 120, calibration: 80, holdout: 120, test: 120}
+split: {members: 300, calibration: 80, holdout: 300, test: 120}
 encoder: {kind: mlp, hidden: [16]}
 paradigm:
   name: supervised
@@ -172,11 +173,11 @@ def make_models(at: Chain) -> None:
     from unlearning.steps.split import split
     from unlearning.steps.unlearn import unlearn
 
-    data = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
+    data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
     ingest(recipe=str(at["recipe"]), overrides="", seed=0, snapshot_path=at["snapshot"], recipe_path=at["resolved"])
     split(snapshot_path=at["snapshot"], recipe_path=at["resolved"], seed=0, split_path=at["split"])
     pretrain(**data, recipe_path=at["resolved"], seed=0, device="cpu", model_path=at["model"])
-    select(**data, kind="random", fraction=0.2, class_name="", ids="", seed=0, forget_path=at["forget"])
+    select(**data, kind="random", fraction=0.4, class_name="", ids="", seed=0, forget_path=at["forget"])
     inputs = data | {"model_path": at["model"], "forget_path": at["forget"]}
     for name, method, seed in (("candidate", "gradient_penalty", 0), ("retrained", "retrain", 1)):
         unlearn(**inputs, method=method, overrides="", seed=seed, device="cpu", candidate_path=at[name])
@@ -188,9 +189,9 @@ def make_evidence(at: Chain) -> None:
     from unlearning.steps.decide import decide
     from unlearning.steps.evaluate import evaluate
 
-    data = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
+    data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
     models = {"original": at["model"], "candidate": at["candidate"], "retrained": at["retrained"]}
-    paths = {f"{name}_path": path for name, path in models.items()}
+    paths: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
     audit(**data, **paths, forget_path=at["forget"], seed=0, device="cpu", audit_path=at["audit"])
     before = {"original": at["model"]}
     evaluate(**data, model_paths=before, forget_path=None, device="cpu", evaluation_path=at["before"])

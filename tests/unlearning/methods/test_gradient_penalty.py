@@ -13,7 +13,7 @@ from torch import Tensor
 from unlearning.errors import UserError
 from unlearning.input_gradients import input_gradient_norms
 from unlearning.methods import gradient_penalty
-from unlearning.methods.gradient_penalty import GradientPenaltyConfig, distance, stage_1, stage_2
+from unlearning.methods.gradient_penalty import GradientPenaltyConfig, distance, feature_drift, stage_1, stage_2
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.paradigms.supervised import Supervised
@@ -246,3 +246,37 @@ def test_small_forget_and_calibration_sets_are_enough(
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         config_of(**wrong)
+
+
+def test_features_that_did_not_move_have_no_drift(simclr: Paradigm, build_model: Callable[..., Model]) -> None:
+    model = build_model(simclr).eval()
+    assert feature_drift(model, model.clone(), torch.rand(2, 5, 1, 4, 4)).item() == 0
+
+
+def test_the_drift_is_the_mean_relative_squared_distance(simclr: Paradigm, build_model: Callable[..., Model]) -> None:
+    model, original = build_model(simclr, 1).eval(), build_model(simclr, 2).eval()
+    views = torch.rand(2, 5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    ratios = []
+    for pixels in views.flatten(0, 1):
+        now = model.features(pixels[None])[0].detach().double().numpy()
+        before = original.features(pixels[None])[0].detach().double().numpy()
+        ratios.append(np.sum((now - before) ** 2) / np.sum(before**2))
+    drift = feature_drift(model, original, views)
+    assert drift.item() == pytest.approx(np.mean(ratios), rel=1e-4)
+    drift.backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is None for parameter in original.parameters())
+
+
+def test_distillation_keeps_features_closer_to_where_they_were(memorised: Callable[[str, int], Any]) -> None:
+    kept, free = [], []
+    for seed in SEEDS:
+        toy = memorised("simclr", seed)
+        forget, retain, calibration, _ = parts_of(toy)
+        views = toy.paradigm.views(retain.images, torch.Generator().manual_seed(seed))
+        for weight, found in ((5.0, kept), (0.0, free)):
+            model = stage_1(
+                toy.model.clone(), toy.paradigm, retain=retain, forget=forget, calibration=calibration,
+                config=config_of(distillation=weight), seed=seed,
+            )  # fmt: skip
+            found.append(feature_drift(model, toy.model, views).item())
+    assert np.mean(kept) < np.mean(free) / 2

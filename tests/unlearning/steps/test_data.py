@@ -17,7 +17,7 @@ def test_records_come_by_id_and_at_the_size_asked_for(chain: Chain) -> None:
     snapshot, split = load_split(chain["snapshot"], chain["split"])
     cpu = torch.device("cpu")
     assert tuple(record_ids(part(snapshot, split.holdout, 8, cpu).images)) == split.holdout
-    assert part(snapshot, split.holdout, 4, cpu).images.shape == (120, 1, 4, 4)
+    assert part(snapshot, split.holdout, 4, cpu).images.shape == (300, 1, 4, 4)
 
 
 def test_a_split_of_another_snapshot_is_refused(chain: Chain, tmp_path: Path) -> None:

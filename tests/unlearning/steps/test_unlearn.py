@@ -7,7 +7,8 @@ import pytest
 
 from unlearning import forgetting, models, provenance, splits
 from unlearning.errors import UserError
-from unlearning.steps.unlearn import TrainResult, unlearn
+from unlearning.steps.pretrain import TrainResult
+from unlearning.steps.unlearn import unlearn
 
 Chain = dict[str, Path]
 
@@ -24,7 +25,9 @@ def other_split(chain: Chain, folder: Path) -> Path:
     return folder / "split"
 
 
-@pytest.mark.parametrize(("name", "method", "seed"), [("candidate", "gradient_penalty", 0), ("retrained", "retrain", 1)])
+@pytest.mark.parametrize(
+    ("name", "method", "seed"), [("candidate", "gradient_penalty", 0), ("retrained", "retrain", 1)]
+)
 def test_provenance_names_parent_and_forget_set(chain: Chain, name: str, method: str, seed: int) -> None:
     made = provenance.load(chain[name])
     assert (made.method, made.seed) == (method, seed)

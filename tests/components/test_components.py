@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+
+from components.base import IMAGE
+
+Chain = dict[str, Path]
+FOLDER = Path(__file__).parents[2] / "components"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
+LINES = 60
+
+
+def load(name: str) -> Any:
+    return getattr(import_module(f"components.{name}"), name)
+
+
+def container(name: str) -> Any:
+    spec = load(name).pipeline_spec
+    (deployed,) = spec.deployment_spec["executors"].values()
+    return deployed["container"]
+
+
+def inputs_of(chain: Chain, *names: str, **renamed: str) -> dict[str, dsl.Artifact]:
+    """Real artifacts of the chain, by the name of the component's argument."""
+    named = {name: name for name in names} | renamed
+    return {argument: dsl.Artifact(name=argument, uri=str(chain[name])) for argument, name in named.items()}
+
+
+def outputs_in(folder: Path, **kinds: type[dsl.Artifact]) -> dict[str, dsl.Artifact]:
+    return {name: kind(name=name, uri=str(folder / name)) for name, kind in kinds.items()}
+
+
+def test_there_is_a_component_for_every_step() -> None:
+    steps = {path.stem for path in (FOLDER.parent / "unlearning" / "steps").glob("*.py")} - {"__init__", "data"}
+    assert steps | {"reject"} == set(NAMES)  # the step promote also rejects
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_module_imports_nothing_heavy(name: str) -> None:
+    tree = ast.parse((FOLDER / f"{name}.py").read_text())
+    modules = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
+    plain = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+    assert set(modules) == {"kfp.dsl", "components.base"}
+    assert plain == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_function_is_short_documented_and_fully_annotated(name: str) -> None:
+    function = load(name).python_func
+    assert (function.__doc__ or "").strip()
+    assert len(inspect.getsource(function).splitlines()) <= LINES
+    signature = inspect.signature(function)
+    assert signature.return_annotation is not inspect.Signature.empty
+    for parameter in signature.parameters.values():
+        assert parameter.annotation is not inspect.Parameter.empty, parameter
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_in_our_image_and_installs_nothing(name: str) -> None:
+    deployed = container(name)
+    assert deployed["image"] == IMAGE
+    command = " ".join(deployed["command"])
+    assert "pip" not in command.replace("pipeline", "")
+    assert "packages_to_install" not in command
+    assert "kfp.dsl.executor_main" in command
+
+
+def test_the_image_has_a_fixed_tag() -> None:
+    _, _, tag = IMAGE.rpartition(":")
+    assert tag not in ("", "latest")
+
+
+def test_ingest_describes_the_snapshot(chain: Chain, tmp_path: Path) -> None:
+    out = outputs_in(tmp_path, snapshot=dsl.Dataset, resolved_recipe=dsl.Artifact)
+    digest = load("ingest").python_func(recipe=str(chain["recipe"]), overrides="", seed=0, **out)
+    assert out["snapshot"].metadata == {"digest": digest, "records": "1797", "duplicates": "0"}
+    assert (tmp_path / "resolved_recipe").read_bytes() == chain["resolved"].read_bytes()
+
+
+def test_split_describes_its_parts(chain: Chain, tmp_path: Path) -> None:
+    out = outputs_in(tmp_path, split=dsl.Dataset)
+    given = inputs_of(chain, "snapshot", resolved_recipe="resolved")
+    digest = load("split").python_func(**given, seed=0, **out)
+    sizes = {"members": "300", "calibration": "80", "holdout": "300", "test": "120"}
+    assert out["split"].metadata == {"digest": digest, **sizes}
+
+
+def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: Path) -> None:
+    data = inputs_of(chain, "snapshot", "split")
+    run = {"device": "cpu", "gpus": 0}
+    out = outputs_in(tmp_path, model=dsl.Model, metrics=dsl.Metrics)
+    digest = load("pretrain").python_func(**data, **inputs_of(chain, resolved_recipe="resolved"), seed=0, **run, **out)
+    assert out["model"].metadata == {"digest": digest, "device": "cpu"}
+    weights = (tmp_path / "model" / "weights.safetensors").read_bytes()
+    assert weights == (chain["model"] / "weights.safetensors").read_bytes()
+    out = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
+    given = inputs_of(chain, "model", "forget")
+    load("unlearn").python_func(**data, **given, method="retrain", overrides="", seed=0, seed_offset=1, **run, **out)
+    weights = (tmp_path / "candidate" / "weights.safetensors").read_bytes()
+    assert weights == (chain["retrained"] / "weights.safetensors").read_bytes()
+    assert set(out["metrics"].metadata) == {"seconds"}
+    assert set(json.loads((tmp_path / "metrics").read_text())) == {"seconds"}
+
+
+def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
+    out = outputs_in(tmp_path, forget=dsl.Dataset)
+    chosen = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0}
+    assert load("select").python_func(**inputs_of(chain, "snapshot", "split"), **chosen, **out) == 120
+    assert (out["forget"].metadata["records"], out["forget"].metadata["kind"]) == ("120", "random")
+
+
+def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> None:
+    given = inputs_of(chain, "candidate", "retrained", "snapshot", "split", "forget", original="model")
+    curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
+    out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
+    load("audit").python_func(**given, seed=0, device="cpu", gpus=0, **out)
+    assert (tmp_path / "audit").read_bytes() == chain["audit"].read_bytes()
+    for name in curves:
+        points = out[name].metadata["confidenceMetrics"]
+        assert (points[0]["falsePositiveRate"], points[-1]["falsePositiveRate"]) == (0, 1)
+    assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate", "retrained"}
+
+
+@pytest.mark.parametrize(("others", "written"), [((), "before"), (("candidate", "retrained", "forget"), "evaluation")])
+def test_evaluate_measures_the_models_it_is_given(
+    chain: Chain, tmp_path: Path, others: tuple[str, ...], written: str
+) -> None:
+    given = inputs_of(chain, "snapshot", "split", *others, original="model")
+    out = outputs_in(tmp_path, evaluation=dsl.Artifact, metrics=dsl.Metrics)
+    load("evaluate").python_func(**given, device="cpu", gpus=0, **out)
+    assert (tmp_path / "evaluation").read_bytes() == chain[written].read_bytes()
+    assert "original knn" in out["metrics"].metadata
+
+
+@pytest.mark.parametrize(("margin", "written"), [(0.49, "passed"), (0.001, "failed")])
+def test_decide_returns_the_outcome_it_wrote(chain: Chain, tmp_path: Path, margin: float, written: str) -> None:
+    out = outputs_in(tmp_path, verdict=dsl.Artifact)
+    given = inputs_of(chain, "audit", "evaluation")
+    outcome = load("decide").python_func(**given, auc_margin=margin, utility_margin=0.9, **out)
+    assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
+    assert out["verdict"].metadata["outcome"] == outcome
+
+
+def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
+    named = {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}
+    given = inputs_of(chain, "model", "split", evaluation="before")
+    parent = load("register").python_func(**given, **named)
+    out = outputs_in(tmp_path, model=dsl.Model, snapshot=dsl.Dataset, split=dsl.Dataset)
+    assert load("resolve").python_func(model_name="components", version="champion", **out) == parent == "1"
+    assert out["model"].metadata["version"] == "1"
+    evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation")
+    rejected = load("reject").python_func(**evidence, **inputs_of(chain, verdict="failed"), **named, parent="1")
+    passed = inputs_of(chain, verdict="passed")
+    assert load("promote").python_func(**evidence, **passed, **named, parent="1") == "3" != rejected
+    versions = {"original_version": "1", "unlearned_version": "3", "retrained_version": ""}
+    given = inputs_of(chain, "retrained", "snapshot", "split", original="model") | evidence | passed
+    out = outputs_in(tmp_path, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)
+    load("report").python_func(**given, **versions, **named, **out)
+    assert "<html" in (tmp_path / "page").read_text()
+    assert '"run_id": "kfp-7"' in (tmp_path / "summary").read_text()

@@ -1,0 +1,257 @@
+"""Real runs of both pipelines through kfp.local, each started once and looked at by several tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from kfp.local.cache import LocalCache
+
+from pipelines import local
+from pipelines.local import LocalRun, new_run_id, run_locally
+from unlearning import models, summary
+from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK, UserError
+from unlearning.files import write_json
+from unlearning.registry import Registry, Version
+from unlearning.summary import Summary
+
+UNLEARN = Path(sys.executable).with_name("unlearn")
+WIDE = ("--forget-fraction", "0.4", "--auc-margin", "0.49", "--utility-margin", "0.9")
+SIMCLR = """\
+paradigm:
+  name: simclr
+  temperature: 0.2
+  projector_hidden: [16]
+  projection: 8
+  augmentation: {crop_min_scale: 0.6, flip: 0.0, brightness: 0.2, contrast: 0.2}
+"""
+EPOCHS = 600
+EVERY = 10
+LONG = f"{{training: {{epochs: {EPOCHS}}}, checkpoint_every: {EVERY}}}"
+PATIENCE = 240.0
+"""Seconds after which something that should happen is taken not to happen."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that came to its end."""
+
+    home: Path
+    code: int
+    out: str
+    err: str
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def summary(self) -> Summary:
+        return summary.load(self.folder / "summary.json")
+
+    @property
+    def versions(self) -> list[Version]:
+        return Registry(f"sqlite:///{self.home / 'mlflow.db'}").versions("tiny")
+
+
+def environment(home: Path) -> dict[str, str]:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("UNLEARNING_", "MLFLOW_"))}
+    return ours | {"UNLEARNING_HOME": str(home), "UNLEARNING_COMMIT": "test", "OMP_NUM_THREADS": "1"}
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`unlearn run` in a process group of its own."""
+    return subprocess.Popen(
+        [UNLEARN, "run", "--run-id", "run", *arguments],
+        env=environment(home),
+        cwd=home.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(home: Path, *arguments: str) -> Finished:
+    process = start(home, *arguments)
+    out, err = process.communicate(timeout=2 * PATIENCE)
+    return Finished(home, process.returncode, out, err)
+
+
+def kill_after_the_first_checkpoint(process: subprocess.Popen[str], home: Path) -> None:
+    """SIGKILL to the runner and its task as soon as there is something to resume from."""
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not list(home.glob("checkpoints/*/state.safetensors")):
+            assert process.poll() is None, "the run ended before its first checkpoint"
+            assert time.monotonic() < deadline, "no checkpoint appeared"
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
+    """A supervised run killed during pretraining, then resumed; its margins let any candidate pass."""
+    home = tmp_path_factory.mktemp("resumed") / "home"
+    arguments = ("--recipe", str(tiny_recipe), "--overrides", LONG, *WIDE)
+    kill_after_the_first_checkpoint(start(home, *arguments), home)
+    assert not (home / "run" / "summary.json").exists()
+    return finish(home, *arguments)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
+    """A SimCLR run whose margin no interval fits into, and which leaves failures to a person."""
+    home = tmp_path_factory.mktemp("stopped") / "home"
+    tight = ("--auc-margin", "0.001", "--on-failure", "stop")
+    return finish(home, "--recipe", str(tiny_recipe), "--overrides", SIMCLR, *tight)
+
+
+@pytest.fixture(scope="module")
+def escalated(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
+    """A whole class is to be forgotten by a method that changes next to nothing, so an exact retraining must help.
+
+    To the retrained model the class is strange and its AUC far below that of the candidate.
+    """
+    home = tmp_path_factory.mktemp("escalated") / "home"
+    forget = ("--forget-kind", "class", "--forget-class", "3")
+    idle = ("--method", "finetune", "--method-overrides", "{epochs: 1, learning_rate: 1.0e-9}")
+    margins = ("--auc-margin", "0.45", "--utility-margin", "0.9")
+    more = "{training: {epochs: 40}, split: {members: 200, holdout: 800}}"
+    return finish(home, "--recipe", str(tiny_recipe), "--overrides", more, *forget, *idle, *margins)
+
+
+def test_a_passed_run_ends_well_and_names_what_it_made(resumed: Finished) -> None:
+    assert resumed.code == EXIT_OK, resumed.err
+    assert "verdict: passed; promoted: unlearned" in resumed.out
+    assert "error" not in resumed.err
+    assert "lineage: unlearn lineage show tiny" in resumed.out
+
+
+def test_a_passed_run_leaves_summary_report_and_link(resumed: Finished) -> None:
+    found = resumed.summary
+    assert (found.run_id, found.paradigm, found.promoted) == ("run", "supervised", "unlearned")
+    assert (resumed.home / "latest").resolve() == resumed.folder.resolve()
+    assert "</html>" in (resumed.folder / "report.html").read_text()
+
+
+def test_the_champion_is_the_unlearned_version(resumed: Finished) -> None:
+    original, unlearned = resumed.versions
+    assert (original.aliases, original.tags["status"]) == (("superseded",), "superseded")
+    assert (unlearned.aliases, unlearned.tags["status"]) == (("champion",), "serving")
+    found = resumed.summary
+    assert found.registry.versions == {"original": original.version, "unlearned": unlearned.version}
+    assert found.registry.champion == unlearned.version
+    assert found.models["original"].digest == original.tags["digest"]
+    assert found.models["unlearned"].digest == unlearned.tags["digest"]
+
+
+def test_a_resumed_run_takes_finished_tasks_from_the_cache(resumed: Finished) -> None:
+    for task in ("ingest", "split"):
+        assert f"· {task}: done before, taken from the cache" in resumed.err
+    assert "· pretrain\n" in resumed.err
+
+
+def test_whatever_the_cache_holds_can_be_taken_from_it(resumed: Finished) -> None:
+    """An entry with an output that has no file, such as metrics, is a miss: the training would be done again."""
+    cache = LocalCache(str(resumed.folder / "tasks" / ".kfp_cache"))
+    keys = [path.stem for path in Path(cache.cache_root).glob("*.json")]
+    assert len(keys) >= 7, "ingest, split, pretrain, evaluate, select, unlearn twice"
+    assert all(cache.get(key) is not None for key in keys)
+
+
+def test_a_resumed_training_goes_on_from_its_checkpoint(resumed: Finished) -> None:
+    totals = [int(total) for total in re.findall(r"pretrain: \d+/(\d+)  ", resumed.err)]
+    assert len(set(totals)) == 1
+    assert 0 < totals[0] < EPOCHS
+    assert totals[0] % EVERY == 0
+    assert not [path for path in (resumed.home / "checkpoints").rglob("*") if path.is_file()]
+
+
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    resumed: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unlearning.steps.pretrain import pretrain
+
+    monkeypatch.setenv("UNLEARNING_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    (ingested,) = resumed.folder.glob("tasks/pretraining-*/ingest")
+    (split,) = resumed.folder.glob("tasks/pretraining-*/split/split")
+    result = pretrain(
+        snapshot_path=ingested / "snapshot",
+        split_path=split,
+        recipe_path=ingested / "resolved_recipe",
+        seed=0,
+        device="cpu",
+        model_path=tmp_path / "model",
+    )
+    assert result.digest == resumed.summary.models["original"].digest
+    (served,) = resumed.folder.glob("tasks/pretraining-*/pretrain/model/weights.safetensors")
+    assert models.digest(served.parent) == result.digest
+
+
+def test_a_failed_run_that_stops_says_so_with_its_exit_code(stopped: Finished) -> None:
+    assert stopped.code == EXIT_NOT_PROMOTED, stopped.err
+    assert "promoted: nothing" in stopped.out
+    found = stopped.summary
+    assert (found.paradigm, found.promoted, found.escalation) == ("simclr", None, None)
+    assert found.verdict.outcome != "passed"
+    assert (stopped.folder / "report.html").exists()
+
+
+def test_a_failed_candidate_is_on_record_and_the_original_still_serves(stopped: Finished) -> None:
+    original, unlearned = stopped.versions
+    assert (original.aliases, original.tags["status"]) == (("champion",), "serving")
+    assert (unlearned.aliases, unlearned.tags["status"]) == ((), "rejected")
+    assert unlearned.tags["verdict"] == stopped.summary.verdict.outcome
+    assert stopped.summary.registry.champion == original.version == "1"
+
+
+@pytest.mark.slow
+def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: Finished) -> None:
+    assert escalated.code == EXIT_OK, escalated.err
+    found = escalated.summary
+    assert (found.verdict.outcome, found.promoted) == ("leaks", "retrained")
+    assert found.escalation is not None
+    assert found.escalation.outcome == "passed"
+    assert found.forget.kind == "class"
+    original, unlearned, retrained = escalated.versions
+    assert [each.tags["status"] for each in (original, unlearned, retrained)] == ["superseded", "rejected", "serving"]
+    assert (retrained.aliases, retrained.tags["parent"]) == (("champion",), original.version)
+    assert found.registry.versions == {"original": "1", "unlearned": "2", "retrained": "3"}
+
+
+@pytest.mark.slow
+def test_the_retrained_model_that_is_promoted_is_not_its_own_reference(escalated: Finished) -> None:
+    assert escalated.versions[-1].tags["digest"] != escalated.summary.models["retrained"].digest
+
+
+def test_an_interrupted_run_says_how_to_go_on(home: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "pretraining", interrupted)
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # tasks inherit it; this process must not
+    with pytest.raises(UserError, match="give --run-id mine to resume"):
+        run_locally(LocalRun(recipe=str(tiny_recipe)), run_id="mine", quiet=True)
+    assert (home / "mine" / "run.json").exists()
+
+
+@pytest.mark.parametrize("content", [{"surprise": 1}, []])
+def test_a_folder_that_holds_no_run_is_refused(home: Path, tiny_recipe: Path, content: object) -> None:
+    write_json(home / "mine" / "run.json", content)
+    with pytest.raises(UserError, match="does not hold the parameters of a run"):
+        run_locally(LocalRun(recipe=str(tiny_recipe)), run_id="mine")
+
+
+def test_a_run_is_named_after_its_recipe_in_characters_that_a_folder_bears() -> None:
+    name = new_run_id(LocalRun(recipe="somewhere/my best recipe.yaml", seed=3))
+    assert re.fullmatch(r"\d{8}-\d{6}-my-best-recipe-s3", name)

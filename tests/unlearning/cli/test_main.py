@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import local
+from unlearning import recipes, splits, summary
+from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK
+from unlearning.methods import METHODS
+from unlearning.summary import Summary
+
+Cli = Callable[..., Any]
+Chain = dict[str, Path]
+Make = Callable[..., Summary]
+
+
+@pytest.fixture
+def refused(cli: Cli, home: Path, tiny_recipe: Path) -> Callable[..., str]:
+    """Runs with bad input and returns the one line it is told in; no run may be left behind."""
+
+    def call(*arguments: str) -> str:
+        given = () if arguments[0] in ("--dataset", "--paradigm", "--recipe") else ("--recipe", str(tiny_recipe))
+        answer = cli("run", *given, *arguments)
+        assert (answer.code, answer.out) == (2, "")
+        assert not home.is_dir() or list(home.iterdir()) == []
+        return str(answer.error)
+
+    return call
+
+
+def test_help_lists_the_commands(cli: Cli) -> None:
+    shown = cli("--help")
+    assert shown.code == 0
+    for command in ("run", "report", "recipes", "methods", "step", "lineage"):
+        assert f" {command} " in shown.out
+    assert "3 finished but nothing was promoted" in " ".join(shown.out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--paradigm", "hypnosis"), "paradigm 'hypnosis' is unknown: choose one of"),
+        (("--dataset", "nowhere"), "no recipe 'nowhere-simclr': choose one of"),
+        (("--recipe", "nothing"), "recipe 'nothing' is unknown: choose one of"),
+        (("--recipe", "nothing.yaml"), "recipe nothing.yaml: No such file"),
+        (("--method", "amnesia"), "method 'amnesia' is unknown: choose one of"),
+        (("--method-overrides", "strength: 3"), "strength: Extra inputs are not permitted"),
+        (("--method", "retrain", "--method-overrides", "epochs: 3"), "has no settings of its own"),
+        (("--overrides", "training: {epoch: 3}"), "training.epoch: Extra inputs are not permitted"),
+        (("--overrides", "training: {epochs: 0}"), "training.epochs: Input should be greater than 0"),
+        (("--overrides", "{"), "recipe overrides is not YAML"),
+        (("--overrides", "split: {members: 5000}"), "the split needs 5500 distinct records"),
+        (("--overrides", "data: {source: nowhere}"), "unknown data source 'nowhere'"),
+        (("--on-failure", "pray"), "on_failure 'pray' is unknown: choose retrain or stop"),
+        (("--device", "abacus"), "device 'abacus'"),
+        (("--auc-margin", "0.7"), "auc_margin"),
+        (("--utility-margin", "0"), "utility_margin"),
+        (("--forget-kind", "somebody"), "forget kind 'somebody' is unknown"),
+        (("--forget-kind", "records"), "the forget set is empty"),
+        (("--forget-kind", "records", "--forget-ids", "[]"), "the forget set is empty"),
+        (("--forget-kind", "records", "--forget-ids", "['a']"), "forget ids are not valid JSON"),
+        (("--forget-kind", "records", "--forget-ids", "[1]"), "forget ids must be strings"),
+        (("--forget-kind", "class"), "class '' is unknown: choose one of 0, 1"),
+        (("--forget-fraction", "0"), "outside 0 to 1"),
+        (("--forget-fraction", "nan"), "outside 0 to 1"),
+        (("--forget-fraction", "0.9999"), "every member would be forgotten"),
+        (("--run-id", "../elsewhere"), "run id '../elsewhere' cannot be used"),
+        (("--run-id", "latest"), "run id 'latest' cannot be used"),
+        (("--run-id", "store"), "run id 'store' cannot be used"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(
+    refused: Callable[..., str], arguments: tuple[str, ...], problem: str
+) -> None:
+    assert problem in refused(*arguments)
+
+
+def test_strangers_cannot_be_forgotten(refused: Callable[..., str], finished_chain: Chain) -> None:
+    split = splits.load(finished_chain["split"])
+    ids = json.dumps([split.members[0], split.test[0]])
+    problem = refused("--forget-kind", "records", "--forget-ids", ids)
+    assert f"1 of 2 records to forget are not members of split {split.digest[:12]}" in problem
+
+
+def test_not_everybody_can_be_forgotten(refused: Callable[..., str], finished_chain: Chain) -> None:
+    everybody = json.dumps(splits.load(finished_chain["split"]).members)
+    assert "every member would be forgotten" in refused("--forget-kind", "records", "--forget-ids", everybody)
+
+
+def test_a_model_name_that_mlflow_cannot_search_for_is_refused(cli: Cli, home: Path, tiny_recipe: Path) -> None:
+    answer = cli("run", "--recipe", tiny_recipe, "--overrides", "name: it's")
+    assert answer.code == 2
+    assert "holds a quote, slash or colon" in answer.error
+    assert not list(home.rglob("run.json"))
+
+
+@pytest.mark.parametrize("below", ["a file", "a file system of the kernel"])
+def test_an_unwritable_home_is_refused(
+    cli: Cli, home: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    folder = tiny_recipe / "home" if below == "a file" else Path("/proc/home")
+    monkeypatch.setenv("UNLEARNING_HOME", str(folder))
+    answer = cli("run", "--recipe", tiny_recipe)
+    assert answer.code == 2
+    assert f"cannot write {folder}" in answer.error
+    assert "UNLEARNING_HOME" in answer.error
+
+
+def test_an_unreachable_mlflow_is_told_soon_and_before_training(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:secret@127.0.0.1:9")
+    begun = time.monotonic()
+    problem = refused("--run-id", "mine")
+    assert time.monotonic() - begun < 15
+    assert problem.startswith("MLflow at http://127.0.0.1:9: ")
+    assert "check MLFLOW_TRACKING_URI" in problem
+    assert "secret" not in problem
+
+
+def test_the_installed_command_answers_bad_input_with_one_line(tmp_path: Path, tiny_recipe: Path) -> None:
+    """A process of its own, so that what libraries print while they are imported would show."""
+    unlearn = str(Path(sys.executable).with_name("unlearn"))
+    command = [unlearn, "run", "--recipe", str(tiny_recipe), "--forget-kind", "records"]
+    environment = os.environ | {"UNLEARNING_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: the forget set is empty: name at least one member to forget\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "last"),
+    [
+        (("passed",), EXIT_OK, "verdict: passed; promoted: unlearned"),
+        (("leaks", "retrained", "passed"), EXIT_OK, "verdict: leaks; promoted: retrained"),
+        (("inconclusive", None), EXIT_NOT_PROMOTED, "verdict: inconclusive; promoted: nothing"),
+    ],
+)
+def test_the_exit_code_says_whether_anything_was_promoted(
+    cli: Cli,
+    make_summary: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made: tuple[Any, ...],
+    code: int,
+    last: str,
+) -> None:
+    finished = make_summary(*made)
+    monkeypatch.setattr(local, "run_locally", lambda *_, **__: (tmp_path, finished))
+    answer = cli("run", "--dataset", "digits")
+    assert answer.code == code
+    assert last in answer.out.splitlines()
+    scripted = cli("run", "--dataset", "digits", "--json")
+    assert scripted.code == code
+    assert Summary.model_validate_json(scripted.out) == finished
+
+
+def test_the_options_reach_the_run(
+    cli: Cli, make_summary: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def remember(run: local.LocalRun, **how: Any) -> tuple[Path, Summary]:
+        seen.extend([run, how])
+        return tmp_path, make_summary()
+
+    monkeypatch.setattr(local, "run_locally", remember)
+    given = ("--paradigm", "supervised", "--seed", 3, "--forget-kind", "class", "--forget-class", "7", "--quiet")
+    assert cli("run", "--dataset", "digits", *given, "--run-id", "mine").code == EXIT_OK
+    run, how = seen
+    assert run == local.LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
+    assert how == {"run_id": "mine", "quiet": True}
+
+
+@pytest.fixture
+def finished(make_summary: Make, home: Path) -> Summary:
+    """The latest run, as `latest` in the home points at it."""
+    made = make_summary()
+    summary.save(made, home / "mine" / "summary.json")
+    (home / "latest").symlink_to("mine")
+    return made
+
+
+def test_report_draws_the_latest_run_again(cli: Cli, finished: Summary, home: Path) -> None:
+    answer = cli("report")
+    assert answer.code == EXIT_OK
+    assert "unlearned" in answer.out
+    assert "</html>" in (home / "mine" / "report.html").read_text()
+
+
+def test_report_takes_any_folder_and_prints_json(cli: Cli, finished: Summary, home: Path) -> None:
+    answer = cli("report", home / "mine", "--json")
+    assert Summary.model_validate_json(answer.out) == finished
+
+
+def test_report_without_a_run_is_told_in_one_line(cli: Cli, home: Path) -> None:
+    answer = cli("report")
+    assert answer.code == 2
+    assert "summary.json does not exist" in answer.error
+    assert not home.exists()
+
+
+def test_recipes_and_methods_are_listed(cli: Cli) -> None:
+    found = json.loads(cli("recipes", "--json").out)
+    assert list(found) == recipes.names()
+    assert all(description.strip() for description in found.values())
+    assert set(json.loads(cli("methods", "--json").out)) == set(METHODS)
+    assert "digits-simclr: " in cli("recipes").out
+    assert "retrain: nothing more" in cli("methods").out

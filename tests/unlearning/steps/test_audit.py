@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unlearning import forgetting, models, provenance, splits
+from unlearning.audit.attacks import ATTACKS
+from unlearning.audit.results import Audit
+from unlearning.errors import UserError
+from unlearning.steps.audit import audit, load_audit
+from unlearning.steps.unlearn import unlearn
+
+Chain = dict[str, Path]
+
+
+def audit_into(chain: Chain, path: Path, **changed: Path) -> Audit:
+    inputs: dict[str, Any] = {
+        f"{name}_path": chain[name] for name in ("candidate", "retrained", "snapshot", "split", "forget")
+    }
+    return audit(**inputs | {"original_path": chain["model"]} | changed, seed=0, device="cpu", audit_path=path)
+
+
+def test_the_audit_names_the_models_and_the_data_it_is_about(chain: Chain) -> None:
+    found = load_audit(chain["audit"])
+    digests = {name: audited.model for name, audited in found.models.items()}
+    paths = {"original": chain["model"], "candidate": chain["candidate"], "retrained": chain["retrained"]}
+    assert digests == {name: models.digest(path) for name, path in paths.items()}
+    assert found.records == {"forget": 120, "holdout": 300, "retained": 180}
+    assert found.split == splits.load(chain["split"]).digest
+    assert found.forget == forgetting.load(chain["forget"]).digest
+
+
+def test_every_attack_is_run_on_every_model_and_compared(chain: Chain) -> None:
+    found = load_audit(chain["audit"])
+    for audited in found.models.values():
+        assert [attack.name for attack in audited.attacks] == list(ATTACKS)
+    assert [comparison.attack for comparison in found.comparisons] == list(ATTACKS)
+
+
+def test_the_same_audit_gives_the_same_file(chain: Chain, tmp_path: Path) -> None:
+    audit_into(chain, tmp_path / "audit")
+    assert (tmp_path / "audit").read_bytes() == chain["audit"].read_bytes()
+
+
+def test_a_candidate_is_no_reference_for_itself(chain: Chain, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a retrained model"):
+        audit_into(chain, tmp_path / "audit", retrained_path=chain["candidate"])
+    with pytest.raises(UserError, match="is its own reference"):
+        audit_into(chain, tmp_path / "audit", candidate_path=chain["retrained"])
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_candidate_that_forgot_others_is_refused(chain: Chain, tmp_path: Path) -> None:
+    forget = forgetting.load(chain["forget"])
+    forgetting.save(forget.model_copy(update={"ids": forget.ids[:12]}), tmp_path / "forget")
+    unlearn(
+        model_path=chain["model"],
+        snapshot_path=chain["snapshot"],
+        split_path=chain["split"],
+        forget_path=tmp_path / "forget",
+        method="finetune",
+        overrides="",
+        seed=0,
+        device="cpu",
+        candidate_path=tmp_path / "candidate",
+    )
+    with pytest.raises(UserError, match="was not made from this original and this forget set"):
+        audit_into(chain, tmp_path / "audit", candidate_path=tmp_path / "candidate")
+
+
+def test_a_candidate_of_another_original_is_refused(chain: Chain, tmp_path: Path) -> None:
+    shutil.copytree(chain["candidate"], tmp_path / "candidate")
+    made = provenance.load(chain["candidate"]).model_copy(update={"parent": "0" * 64})
+    provenance.save(made, tmp_path / "candidate")
+    with pytest.raises(UserError, match="was not made from this original"):
+        audit_into(chain, tmp_path / "audit", candidate_path=tmp_path / "candidate")
+
+
+def test_a_split_of_another_model_is_refused(chain: Chain, tmp_path: Path) -> None:
+    splits.save(splits.load(chain["split"]).model_copy(update={"seed": 7}), tmp_path / "split")
+    with pytest.raises(UserError, match="the model was trained on split"):
+        audit_into(chain, tmp_path / "audit", split_path=tmp_path / "split")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "", '{"seed": "x"}'])
+def test_a_damaged_audit_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "audit").write_text(content)
+    with pytest.raises(UserError, match="audit") as caught:
+        load_audit(tmp_path / "audit")
+    assert "\n" not in str(caught.value)

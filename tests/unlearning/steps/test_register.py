@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unlearning import models, settings, splits
+from unlearning.errors import UserError
+from unlearning.registry import Registry, Version
+from unlearning.steps.register import register
+
+Chain = dict[str, Path]
+
+
+def test_an_original_serves_as_champion(chain: Chain, parent: Version) -> None:
+    assert (parent.version, parent.aliases) == ("1", ("champion",))
+    wanted = {
+        "kind": "original",
+        "status": "serving",
+        "method": "pretrain",
+        "verdict": "none",
+        "parent": "none",
+        "forget": "none",
+        "digest": models.digest(chain["model"]),
+        "split": splits.load(chain["split"]).digest,
+        "run_name": "first",
+    }
+    assert wanted.items() <= parent.tags.items()
+
+
+def test_registering_twice_changes_nothing(chain: Chain, parent: Version) -> None:
+    inputs = {"model_path": chain["model"], "split_path": chain["split"], "evaluation_path": chain["before"]}
+    assert register(**inputs, model_name=parent.name, run_name="first") == parent
+    assert Registry(settings.from_environment().tracking_uri).versions(parent.name) == [parent]
+
+
+def test_an_evaluation_of_another_model_is_refused(chain: Chain, home: Path) -> None:
+    with pytest.raises(UserError, match="is of another model"):
+        register(
+            model_path=chain["candidate"],
+            split_path=chain["split"],
+            evaluation_path=chain["before"],
+            model_name="",
+            run_name="x",
+        )
+    assert not home.exists()
+
+
+def test_a_split_that_is_not_in_the_store_is_refused(chain: Chain, home: Path) -> None:
+    """Nothing could be unlearned from a version whose split nobody has."""
+    with pytest.raises(UserError, match="is not in the store"):
+        register(
+            model_path=chain["model"],
+            split_path=chain["split"],
+            evaluation_path=chain["before"],
+            model_name="",
+            run_name="x",
+        )
+    assert not (home / "mlflow.db").exists()

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unlearning import snapshots, splits
+from unlearning.errors import UserError
+from unlearning.files import read_json, write_json
+from unlearning.registry import Version
+from unlearning.steps.ingest import snapshot_key
+from unlearning.steps.resolve import ResolveResult, resolve
+from unlearning.steps.split import split_key
+
+Chain = dict[str, Path]
+OUTPUTS = ("model", "snapshot", "split")
+
+
+@pytest.fixture
+def store(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the chain's store that may be tampered with."""
+    copied = shutil.copytree(chain["home"] / "store", tmp_path / "store")
+    monkeypatch.setenv("UNLEARNING_STORE", str(copied))
+    return Path(copied)
+
+
+def resolve_into(folder: Path, name: str, version: str = "") -> ResolveResult:
+    paths = {f"{output}_path": folder / output for output in OUTPUTS}
+    return resolve(model_name=name, version=version, **paths)
+
+
+def content(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+def weights_of(chain: Chain, version: Version) -> Path:
+    folder = chain["home"] / "mlartifacts" / "models" / version.tags["logged_model"]
+    (found,) = folder.rglob("weights.safetensors")
+    return found
+
+
+@pytest.mark.parametrize("version", ["", "1", "champion"])
+def test_everything_comes_back_byte_for_byte(chain: Chain, parent: Version, tmp_path: Path, version: str) -> None:
+    result = resolve_into(tmp_path, parent.name, version)
+    assert (result.version, result.digest) == (parent.version, parent.tags["digest"])
+    for output in OUTPUTS:
+        assert content(tmp_path / output) == content(chain[output]), output
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "problem"), [("nobody", "", "is not in the registry"), ("", "9", "no version or alias '9'")]
+)
+def test_an_unknown_model_or_version_is_refused(
+    parent: Version, tmp_path: Path, name: str, version: str, problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        resolve_into(tmp_path, name or parent.name, version)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_changed_in_the_registry_are_refused(chain: Chain, parent: Version, tmp_path: Path) -> None:
+    stored = weights_of(chain, parent)
+    stored.write_bytes(stored.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match="the stored weights are not those registered"):
+        resolve_into(tmp_path, parent.name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def change_seed(store: Path, split: splits.Split) -> None:
+    path = store / split_key(split.digest)
+    write_json(path, read_json(path, "split") | {"seed": 7})
+
+
+def change_a_value(store: Path, split: splits.Split) -> None:
+    path = store / snapshot_key(split.snapshot) / snapshots.RECORDS_FILE
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 255
+    path.write_bytes(raw)
+
+
+def cut_the_records(store: Path, split: splits.Split) -> None:
+    path = store / snapshot_key(split.snapshot) / snapshots.RECORDS_FILE
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def lose_the_split(store: Path, split: splits.Split) -> None:
+    (store / split_key(split.digest)).unlink()
+
+
+def lose_the_snapshot(store: Path, split: splits.Split) -> None:
+    shutil.rmtree(store / snapshot_key(split.snapshot))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "problem"),
+    [
+        (change_seed, "was changed in the store"),
+        (change_a_value, "does not hold the (images|labels)"),
+        (cut_the_records, "is damaged or not a snapshot"),
+        (lose_the_split, "has no 'splits/"),
+        (lose_the_snapshot, "has nothing under 'snapshots/"),
+    ],
+)
+def test_data_that_changed_in_the_store_is_refused_and_nothing_is_written(
+    chain: Chain,
+    parent: Version,
+    store: Path,
+    tmp_path: Path,
+    tamper: Callable[[Path, splits.Split], None],
+    problem: str,
+) -> None:
+    tamper(store, splits.load(chain["split"]))
+    with pytest.raises(UserError, match=problem) as caught:
+        resolve_into(tmp_path, parent.name)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [store]
