@@ -268,7 +268,8 @@ def test_the_drift_is_the_mean_relative_squared_distance(simclr: Paradigm, build
 
 
 def test_distillation_keeps_features_closer_to_where_they_were(memorised: Callable[[str, int], Any]) -> None:
-    kept, free = [], []
+    kept: list[float] = []
+    free: list[float] = []
     for seed in SEEDS:
         toy = memorised("simclr", seed)
         forget, retain, calibration, _ = parts_of(toy)
