@@ -237,7 +237,16 @@ def test_the_champion_moves_and_the_one_before_is_superseded(fixture: Fixture, n
     assert aliases(fixture, name) == {CHAMPION: "3", SUPERSEDED: "2"}
     status = [each.tags["status"] for each in registry.versions(name)]
     assert status == ["superseded", "superseded", "serving"]
-    assert [each.tags.get("superseded_by") for each in registry.versions(name)] == ["2", "3", None]
+    assert [each.tags.get("superseded_by") for each in registry.versions(name)] == ["2", "3", "none"]
+
+
+def test_a_version_that_serves_again_is_superseded_by_nothing(fixture: Fixture, name: str) -> None:
+    first, second = (fixture.register(name, str(number)) for number in range(2))
+    for version in (first, second, first):
+        fixture.registry.make_champion(version)
+    tags = [each.tags for each in fixture.registry.versions(name)]
+    assert [each["status"] for each in tags] == ["serving", "superseded"]
+    assert [each["superseded_by"] for each in tags] == ["none", "1"]
 
 
 def test_promoting_twice_changes_nothing(fixture: Fixture, name: str) -> None:
