@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -60,10 +61,10 @@ class LocalRun:
 
 
 def new_run_id(run: LocalRun) -> str:
-    """A name that sorts by time and says what was run."""
+    """A name that sorts by time, says what was run, and is nobody else's."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(run.recipe).stem)
-    return f"{stamp}-{name}-s{run.seed}"
+    return f"{stamp}-{name}-s{run.seed}-{secrets.token_hex(2)}"
 
 
 def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tuple[Path, Summary]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -130,6 +131,8 @@ class Checkpoint:
         """Remove the file once the finished model is saved: it holds the training data's traces."""
         for file in (self.path, self.partial):
             file.unlink(missing_ok=True)
+        with suppress(OSError):  # other files in its folder are not ours
+            self.path.parent.rmdir()
 
 
 def fit(

@@ -254,4 +254,4 @@ def test_a_folder_that_holds_no_run_is_refused(home: Path, tiny_recipe: Path, co
 
 def test_a_run_is_named_after_its_recipe_in_characters_that_a_folder_bears() -> None:
     name = new_run_id(LocalRun(recipe="somewhere/my best recipe.yaml", seed=3))
-    assert re.fullmatch(r"\d{8}-\d{6}-my-best-recipe-s3", name)
+    assert re.fullmatch(r"\d{8}-\d{6}-my-best-recipe-s3-[0-9a-f]{4}", name)

@@ -287,8 +287,16 @@ def test_the_last_epoch_needs_no_checkpoint(simclr: SimCLR, model: Model, noise:
 def test_deleting_a_checkpoint_leaves_no_trace_of_the_training_data(checkpoint: Checkpoint) -> None:
     checkpoint.partial.write_bytes(b"half written")
     checkpoint.delete()
-    assert list(checkpoint.path.parent.iterdir()) == []
+    assert not checkpoint.path.parent.exists()
     checkpoint.delete()
+
+
+def test_deleting_a_checkpoint_leaves_its_neighbours(checkpoint: Checkpoint) -> None:
+    checkpoint.partial.write_bytes(b"half written")
+    neighbour = checkpoint.path.parent / "somebody else's"
+    neighbour.touch()
+    checkpoint.delete()
+    assert list(checkpoint.path.parent.iterdir()) == [neighbour]
 
 
 def test_a_checkpoint_of_another_training_is_refused(

@@ -24,6 +24,8 @@ def lineage() -> None:
 def _label(version: Version) -> str:
     tags = version.tags
     aliases = f" [{', '.join(version.aliases)}]" if version.aliases else ""
+    if "kind" not in tags:
+        return f"version {version.version}{aliases}: registered by something else"
     verdict = "" if tags["verdict"] == "none" else f", verdict {tags['verdict']}"
     gap = f", largest AUC gap {tags['largest_auc_gap']}" if "largest_auc_gap" in tags else ""
     return f"version {version.version}{aliases}: {tags['kind']} by {tags['method']}, {tags['status']}{verdict}{gap}"
@@ -33,7 +35,8 @@ def _tree(name: str, versions: list[Version]) -> Tree:
     root = Tree(name)
     nodes: dict[str, Tree] = {}
     for version in versions:
-        nodes[version.version] = nodes.get(version.tags["parent"], root).add(_label(version).replace("[", r"\["))
+        parent = nodes.get(version.tags.get("parent", ""), root)
+        nodes[version.version] = parent.add(_label(version).replace("[", r"\["))
     return root
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unlearning import models, provenance, recipes, settings
 from unlearning.devices import choose_device, deterministic
+from unlearning.errors import TrainingDivergedError
 from unlearning.files import read_json, sha256_json
 from unlearning.input_gradients import measure_gradient_target
 from unlearning.models import Model
@@ -66,7 +67,13 @@ def pretrain(
     folder = where.checkpoints / f"pretrain-{sha256_json(fingerprint)[:16]}"
     checkpoint = Checkpoint(folder / "state.safetensors", fingerprint, recipe.checkpoint_every)
     begun = time.perf_counter()
-    train(model.to(chosen), paradigm, members, recipe.training, seed=seed, purpose="pretrain", checkpoint=checkpoint)
+    try:
+        train(
+            model.to(chosen), paradigm, members, recipe.training, seed=seed, purpose="pretrain", checkpoint=checkpoint
+        )
+    except TrainingDivergedError:
+        checkpoint.delete()  # going on from it would only diverge again
+        raise
     seconds = time.perf_counter() - begun
     calibration = part(snapshot, split.calibration, side, chosen)
     store_gradient_target(model, paradigm, recipe, nonmembers=calibration, members=members, seed=seed)

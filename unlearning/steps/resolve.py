@@ -42,7 +42,7 @@ def resolve(*, model_name: str, version: str, model_path: Path, snapshot_path: P
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.download(found, Path(scratch))
         digest = models.digest(folder)
-        if digest != found.tags["digest"]:
+        if digest != found.tags.get("digest"):
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         snapshot, split = _fetch_data(provenance.load(folder), open_store(where.store), Path(scratch))
         for source, target in ((folder, model_path), (snapshot, snapshot_path)):

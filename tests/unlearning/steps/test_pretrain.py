@@ -129,3 +129,17 @@ def test_a_truncated_checkpoint_is_named_in_one_line(
     assert str(state) in message
     assert "\n" not in message
     assert not (tmp_path / "model").exists()
+
+
+def test_a_diverged_training_leaves_no_checkpoint_to_diverge_from_again(
+    chain: Chain, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(chain, tmp_path / "model", monkeypatch)
+
+    def diverge(*arguments: object, **options: object) -> None:
+        raise TrainingDivergedError("the loss became nan")
+
+    monkeypatch.setattr("unlearning.steps.pretrain.train", diverge)
+    with pytest.raises(TrainingDivergedError):
+        pretrain_into(chain, tmp_path / "model")
+    assert list(checkpoints.iterdir()) == []
