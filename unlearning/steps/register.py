@@ -68,7 +68,7 @@ def register(*, model_path: Path, split_path: Path, evaluation_path: Path, model
     version = registry.register(
         NewVersion(
             name=model_name or made.recipe.name,
-            operation=f"register:{run_name}:{digest}",
+            operation=f"register:{run_name}:{digest}:{made.recipe.digest}",
             kind="original",
             folder=model_path,
             digest=digest,

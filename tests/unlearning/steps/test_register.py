@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from unlearning import models, settings, splits
 from unlearning.errors import UserError
+from unlearning.files import read_json, write_json
 from unlearning.registry import Registry, Version
 from unlearning.steps.register import register
 
@@ -32,6 +34,21 @@ def test_registering_twice_changes_nothing(chain: Chain, parent: Version) -> Non
     inputs = {"model_path": chain["model"], "split_path": chain["split"], "evaluation_path": chain["before"]}
     assert register(**inputs, model_name=parent.name, run_name="first") == parent
     assert Registry(settings.from_environment().tracking_uri).versions(parent.name) == [parent]
+
+
+def test_the_same_weights_with_other_settings_to_unlearn_them_are_another_version(
+    chain: Chain, parent: Version, tmp_path: Path
+) -> None:
+    """Unlearning takes its settings from the registered model, so an old version must not stand in."""
+    model = tmp_path / "model"
+    shutil.copytree(chain["model"], model)
+    content = read_json(model / "provenance.json", "provenance")
+    content["recipe"]["methods"]["finetune"]["epochs"] += 1
+    write_json(model / "provenance.json", content)
+    inputs = {"model_path": model, "split_path": chain["split"], "evaluation_path": chain["before"]}
+    made = register(**inputs, model_name=parent.name, run_name="first")
+    assert made.version == "2"
+    assert made.tags["digest"] == parent.tags["digest"]
 
 
 def test_an_evaluation_of_another_model_is_refused(chain: Chain, home: Path) -> None:
