@@ -32,7 +32,12 @@ def sha256_json(value: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` with `text` in one step.
+    """Replace `path` with `text` in one step; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` with `data` in one step, so that a run that is cut off leaves no damaged file.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -41,8 +46,8 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w") as handle:
-                handle.write(text)
+            with os.fdopen(descriptor, "wb") as handle:
+                handle.write(data)
             os.chmod(name, 0o644)
             os.replace(name, path)
         except BaseException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,26 +39,6 @@ def md5_file(path: Path) -> str:
     """MD5 of one file, in hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def place(path: Path, data: bytes) -> None:
-    """Write `path` in one step, so that a run that is cut off leaves no damaged file for the next.
-
-    Raises:
-        UserError: the folder cannot be written to.
-    """
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as handle:
-                handle.write(data)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
 @contextmanager

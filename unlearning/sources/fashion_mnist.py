@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from unlearning.errors import UserError
+from unlearning.files import write_bytes
 from unlearning.records import Records
 from unlearning.sources.base import (
     NETWORK_TIMEOUT,
@@ -25,7 +26,6 @@ from unlearning.sources.base import (
     UnavailableError,
     md5,
     one_line,
-    place,
     scratch_inside,
 )
 
@@ -146,7 +146,7 @@ def fetch(folder: Path) -> dict[str, bytes]:
                 tried.append(f"{way} ({one_line(error)})")
                 continue
             for name, data in files.items():
-                place(folder / name, data)
+                write_bytes(folder / name, data)
             return files
     raise UserError(
         f"Fashion-MNIST is not in {folder} and could not be fetched; tried {'; '.join(tried)}. Connect to the "
