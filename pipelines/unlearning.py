@@ -137,7 +137,7 @@ def unlearning(
         forget_class: Class name, for forget_kind class.
         forget_ids: Record ids as a JSON list, for forget_kind records.
         method: gradient_penalty, gradient_penalty_stage2, finetune or retrain.
-        method_overrides: YAML laid over the method's settings, such as "penalty: 3.0". Empty for none.
+        method_overrides: YAML laid over the method's settings, such as "weight: 3.0". Empty for none.
         seed: Seed of the forget set, the unlearning and the audit.
         auc_margin: Largest difference to the retrained model in any attack's AUC (equivalence test).
         utility_margin: Largest accuracy lost against the retrained model, as a share.

@@ -17,6 +17,8 @@ from unlearning.augmentations import AugmentationConfig
 from unlearning.encoders import MLPConfig
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
+from unlearning.paradigms.byol import BYOL, BYOLConfig
+from unlearning.paradigms.moco import MoCo, MoCoConfig
 from unlearning.paradigms.simclr import SimCLR, SimCLRConfig
 from unlearning.paradigms.supervised import Supervised, SupervisedConfig
 from unlearning.records import Records
@@ -78,6 +80,14 @@ def supervised() -> Supervised:
 
 
 @pytest.fixture
+def every_paradigm(simclr: SimCLR, supervised: Supervised) -> dict[str, Paradigm]:
+    """Small objectives of all paradigms, by name."""
+    moco = MoCoConfig(temperature=0.5, momentum=0.9, queue=24, projector_hidden=(8,), projection=6)
+    byol = BYOLConfig(momentum=0.9, projector_hidden=(8,), predictor_hidden=(8,), projection=6)
+    return {"simclr": simclr, "moco": MoCo(moco), "byol": BYOL(byol), "supervised": supervised}
+
+
+@pytest.fixture
 def build_model() -> Callable[..., Model]:
     """A small MLP with the paradigm's head and weights that follow from the seed."""
     return small_model
@@ -96,10 +106,17 @@ class Memorised:
 @cache
 def memorise(name: str, seed: int) -> Memorised:
     weak = AugmentationConfig(crop_min_scale=0.8, flip=0, brightness=0.1, contrast=0.1)
-    paradigm: Paradigm = Supervised(SupervisedConfig(augmentation=weak))
-    if name == "simclr":
-        settings = SimCLRConfig(temperature=0.2, projector_hidden=(32,), projection=16, augmentation=weak)
-        paradigm = SimCLR(settings)
+    wide: dict[str, Any] = {"projector_hidden": (32,), "projection": 16, "augmentation": weak}
+    paradigm: Paradigm
+    match name:
+        case "simclr":
+            paradigm = SimCLR(SimCLRConfig(temperature=0.2, **wide))
+        case "moco":
+            paradigm = MoCo(MoCoConfig(temperature=0.2, momentum=0.9, queue=48, symmetric=True, **wide))
+        case "byol":
+            paradigm = BYOL(BYOLConfig(momentum=0.9, predictor_hidden=(32,), **wide))
+        case _:
+            paradigm = Supervised(SupervisedConfig(augmentation=weak))
     records = random_records(96, seed)
     model = small_model(paradigm, seed, hidden=(64,))
     config = OptimisationConfig(epochs=80, batch_size=48, learning_rate=0.01)
@@ -128,7 +145,7 @@ signals: {queries: 2, batch_size: 120}
 methods:
   gradient_penalty: &stage
     optimisation: {epochs: 2, batch_size: 60, learning_rate: 0.001}
-    penalty: 0.1
+    weight: 0.1
     match: quantiles
     forget_batch: 24
   gradient_penalty_stage2: *stage

@@ -9,12 +9,18 @@ from torch import Tensor
 
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
-from unlearning.records import Records, concatenate
+from unlearning.records import Records
 from unlearning.seeding import generator
 
 
 def input_gradient_norms(
-    model: Model, paradigm: Paradigm, views: Tensor, labels: Tensor, *, differentiable: bool = False
+    model: Model,
+    paradigm: Paradigm,
+    views: Tensor,
+    labels: Tensor,
+    *,
+    company: Tensor | None = None,
+    differentiable: bool = False,
 ) -> Tensor:
     """g(x) = ‖∂ℓ(x)/∂v‖₂ over all views v of each record x.
 
@@ -25,13 +31,14 @@ def input_gradient_norms(
         model: in evaluation mode, so that batch norm does not tie records together.
         views: (V, B, C, H, W) pixels in [0, 1].
         labels: (B,) int64.
+        company: (V, K, C, H, W) views of records that a contrastive loss tells the batch from.
         differentiable: keep the graph, to differentiate g with respect to the weights.
 
     Returns:
         (B,) norms ≥ 0 in loss per pixel unit. Trained members have small ones.
     """
     views = views.detach().requires_grad_()
-    losses = paradigm.per_sample_loss(model, views, labels, isolate=True)
+    losses = paradigm.per_sample_loss(model, views, labels, isolate=True, company=company)
     (gradient,) = torch.autograd.grad(losses.sum(), views, create_graph=differentiable)
     squares = gradient.square().sum(dim=(0, 2, 3, 4))
     # The root has an infinite slope at 0; a record that is fitted perfectly must not give NaN.
@@ -73,8 +80,8 @@ def measure_gradient_target(
     order = torch.randperm(len(nonmembers), generator=draw, device=device)
     for rows in order.tensor_split(math.ceil(2 * len(order) / batch_size)):
         company = torch.randperm(len(members), generator=draw, device=device)[: len(rows)]
-        batch = concatenate(nonmembers[rows], members[company])
-        views = paradigm.views(batch.images, draw)
-        measured.append(input_gradient_norms(model, paradigm, views, batch.labels)[: len(rows)].log())
+        batch = nonmembers[rows]
+        views, others = paradigm.views(batch.images, draw), paradigm.views(members.images[company], draw)
+        measured.append(input_gradient_norms(model, paradigm, views, batch.labels, company=others).log())
     levels = (torch.arange(quantiles, device=device) + 0.5) / quantiles
     return tuple(torch.cat(measured).quantile(levels).tolist())

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unlearning.config import Config
 from unlearning.encoders import EncoderConfig, build_backbone
@@ -35,6 +36,12 @@ class ModelSpec(Config):
     image_shape: tuple[int, int, int]
     head: HeadConfig
     class_names: tuple[str, ...]
+    predictor: HeadConfig | None = None
+    """BYOL's predictor, behind the head."""
+    momentum: bool = False
+    """Whether a slow copy of backbone and head follows them: MoCo's momentum encoder, BYOL's target."""
+    queue: int = Field(0, ge=0)
+    """How many keys of earlier batches MoCo keeps as negatives."""
     gradient_target: tuple[float, ...] = ()
     """τ of stage 2: quantiles of log g over non-members, measured when the model was trained."""
 
@@ -49,17 +56,30 @@ def _head(features: int, config: HeadConfig) -> nn.Module:
 
 
 class Model(nn.Module):
-    """Backbone and head.
+    """Backbone and head, and the state that a paradigm trains them with.
 
     `forward` goes all the way: projections for contrastive paradigms, logits for the supervised
     one. `features` stops at the backbone, which is what serves after training.
+
+    `momentum` and `queue` are no parameters: no gradient reaches them, the paradigm moves them.
+    They are saved with the weights, since they remember records as the weights do.
     """
+
+    queue: Tensor
+    queue_position: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         self.backbone = build_backbone(spec.encoder, spec.image_shape)
         self.head = _head(spec.encoder.features, spec.head)
+        if spec.predictor is not None:
+            self.predictor = _head(spec.head.outputs, spec.predictor)
+        if spec.momentum:
+            self.momentum = nn.Sequential(copy.deepcopy(self.backbone), copy.deepcopy(self.head)).requires_grad_(False)
+        if spec.queue:
+            self.register_buffer("queue", F.normalize(torch.randn(spec.queue, spec.head.outputs), dim=1))
+            self.register_buffer("queue_position", torch.zeros((), dtype=torch.int64))
 
     def features(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) pixels in [0, 1] to (B, D) backbone features."""

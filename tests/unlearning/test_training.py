@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unlearning.errors import TrainingDivergedError, UserError
 from unlearning.models import Model
-from unlearning.paradigms import Paradigm
+from unlearning.paradigms import PARADIGMS, Paradigm
 from unlearning.paradigms.simclr import SimCLR
 from unlearning.paradigms.supervised import Supervised
 from unlearning.records import Records, as_pixels
@@ -35,7 +35,7 @@ class InterruptedSimCLR(SimCLR):
 
     steps_left = 10**9
 
-    def after_step(self, model: Model) -> None:
+    def after_step(self, model: Model, views: Tensor) -> None:
         self.steps_left -= 1
         if self.steps_left < 0:
             raise Interrupted
@@ -62,8 +62,8 @@ def fit_sum_of_weights(model: Model, config: OptimisationConfig, count: int = 8,
     """How far every weight goes when the loss falls by `slope` per unit of each."""
     before = parameters_of(model)
 
-    def loss(rows: Tensor, draw: torch.Generator) -> Tensor:
-        return slope * nn.utils.parameters_to_vector(model.parameters()).sum()
+    def loss(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        return slope * nn.utils.parameters_to_vector(model.parameters()).sum(), rows
 
     fit(model, loss, count, config, seed=0, purpose="sum")
     return parameters_of(model) - before
@@ -136,16 +136,22 @@ def test_batches_come_in_another_order_every_epoch() -> None:
 
 def test_every_row_is_visited_once_per_epoch_and_every_step_is_followed_up(model: Model) -> None:
     visited: list[int] = []
-    followed: list[Model] = []
+    followed: list[int] = []
+    finished: list[int] = []
 
-    def loss(rows: Tensor, draw: torch.Generator) -> Tensor:
+    def follow(stepped: Model, views: Tensor) -> None:
+        assert stepped is model
+        followed.extend(views.tolist())
+
+    def loss(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         visited.extend(rows.tolist())
-        return parameters_sum(model)
+        return parameters_sum(model), rows
 
-    fit(model, loss, 20, config_of(epochs=3), seed=0, purpose="spy", after_step=followed.append)
+    fit(model, loss, 20, config_of(epochs=3), seed=0, purpose="spy", after_step=follow, after_epoch=finished.append)
     for epoch in range(3):
         assert sorted(visited[20 * epoch : 20 * epoch + 20]) == list(range(20))
-    assert followed == [model] * 9
+    assert followed == visited
+    assert finished == [1, 2, 3]
 
 
 def parameters_sum(model: Model) -> Tensor:
@@ -343,8 +349,8 @@ def test_a_loss_that_is_not_finite_ends_training_and_writes_no_checkpoint(
     steps = iter([1.0] * 4 + [value] * 4)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "one", 2)
 
-    def loss(rows: Tensor, draw: torch.Generator) -> Tensor:
-        return parameters_sum(model) * 0 + next(steps)
+    def loss(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        return parameters_sum(model) * 0 + next(steps), rows
 
     with pytest.raises(TrainingDivergedError, match=f"toy: the loss became {value} in epoch 2; nothing was saved"):
         fit(model, loss, 24, config_of(), seed=0, purpose="toy", checkpoint=checkpoint)
@@ -366,3 +372,22 @@ def test_a_training_with_an_absurd_rate_diverges_instead_of_returning(
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         config_of(**wrong)
+
+
+@pytest.mark.parametrize("name", PARADIGMS)
+def test_what_a_paradigm_remembers_beside_the_weights_is_resumed_too(
+    name: str, every_paradigm: dict[str, Paradigm], build_model: BuildModel, noise: MakeRecords, tmp_path: Path
+) -> None:
+    paradigm, records = every_paradigm[name], noise(20)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", name, every=2)
+    saved = train(build_model(paradigm), paradigm, records, config_of(epochs=3), seed=0, checkpoint=checkpoint)
+    resumed = train(build_model(paradigm, 1), paradigm, records, config_of(epochs=3), seed=0, checkpoint=checkpoint)
+    assert torch.equal(weights_of(resumed), weights_of(saved))
+
+
+def test_watching_a_training_changes_nothing(simclr: SimCLR, build_model: BuildModel, noise: MakeRecords) -> None:
+    model, seen = build_model(simclr), list[Tensor]()
+    train(model, simclr, noise(20), config_of(), seed=1, after_epoch=lambda epoch: seen.append(weights_of(model)))
+    plain = train(build_model(simclr), simclr, noise(20), config_of(), seed=1)
+    assert torch.equal(seen[-1], weights_of(plain))
+    assert len(seen) == 4

@@ -10,6 +10,7 @@ from unlearning.config import Config
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.records import Records
+from unlearning.seeding import generator
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Method:
     config: type[Config]
     run: Callable[..., Model]
     sees: frozenset[str]
+    inherits: bool = True
+    """Whether the result grows out of the given model, rather than from fresh weights."""
 
     def __call__(
         self,
@@ -37,7 +40,19 @@ class Method:
         config: Any,
         seed: int,
     ) -> Model:
-        """The unlearned model; `model` itself stays as it is."""
+        """The unlearned model; `model` itself stays as it is.
+
+        What the paradigm remembers beside the weights (momentum encoder, queue) is made anew from
+        retained records before the method runs and from the new weights after it.
+        """
         offered = {"forget": forget, "calibration": calibration}
         shown = {part: records for part, records in offered.items() if part in self.sees}
-        return self.run(model.clone(), paradigm, retain=retain, **shown, config=config, seed=seed)
+        draw = generator(seed, "rebuild state", retain.images.device)
+        start = model.clone()
+        if not self.inherits:
+            return self.run(start, paradigm, retain=retain, **shown, config=config, seed=seed)
+        paradigm = paradigm.while_unlearning()
+        paradigm.rebuild_state(start, retain, draw)
+        unlearned = self.run(start, paradigm, retain=retain, **shown, config=config, seed=seed)
+        paradigm.rebuild_state(unlearned, retain, draw)
+        return unlearned

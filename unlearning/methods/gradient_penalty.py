@@ -17,117 +17,54 @@ so that a falling learning rate repairs what it broke.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator
-from typing import Literal
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.input_gradients import input_gradient_norms
+from unlearning.methods.matching import Match, distance
+from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
-from unlearning.records import Records, concatenate
-from unlearning.training import OptimisationConfig, fit
+from unlearning.records import Records
 
 
-class GradientPenaltyConfig(Config):
+class GradientPenaltyConfig(UnlearningConfig):
     """Settings of both stages."""
 
-    optimisation: OptimisationConfig
-    penalty: float = Field(1.0, gt=0, description="λ: weight of the penalty.")
-    match: Literal["mean", "quantiles"] = Field("mean", description="Compare batch means, or sorted values one by one.")
-    forget_batch: int = Field(128, gt=1, description="Forget records per step.")
-    distillation: float = Field(0.0, ge=0, description="δ: weight of keeping the retain set's features in place.")
-    penalised: float = Field(1.0, gt=0, le=1, description="Share of the steps, the first ones, with the penalty.")
+    match: Match = Field("mean", description="Compare batch means, or sorted values one by one.")
+    tolerance: float | None = Field(
+        None,
+        description="Let the penalty rest once mean log g of the forget set is no further below its target; "
+        "never, if unset.",
+    )
+    rest: int = Field(3, gt=0, description="Steps that the penalty rests.")
 
 
-def distance(log_norms: Tensor, target: Tensor, match: str) -> Tensor:
-    """D²: 0 when the statistics agree, larger the further apart they are.
+class Rest:
+    """Lets the penalty rest while the forget set's gradients are where they should be.
 
-    Args:
-        log_norms: (B,) of the forget batch.
-        target: (K,) values or quantiles that the forget batch should resemble.
-        match: `mean` or `quantiles`.
+    Every step with the penalty tells how far mean log g of the forget batch still is below its
+    target. Once that is within the tolerance the penalty is left out for `rest` steps, then
+    looked at again: it neither goes on forgetting what is forgotten, nor misses that retained
+    records bring it back, and it saves the second differentiation.
     """
-    if match == "mean":
-        return (log_norms.mean() - target.mean()).square()
-    return (log_norms.sort().values - _quantiles(target, len(log_norms))).square().mean()
 
+    def __init__(self, config: GradientPenaltyConfig) -> None:
+        self.config = config
+        self._left = 0
 
-def _quantiles(sample: Tensor, count: int) -> Tensor:
-    """`count` values of a sample, at the levels (i + ½) / count.
+    def now(self) -> bool:
+        """Whether this step does without the penalty; counts down."""
+        self._left -= 1
+        return self._left >= 0
 
-    The k-th of K sorted values stands at level (k + ½) / K, so `count` = K gives the sample
-    itself, sorted. Values between two are interpolated; beyond the ends they are the ends.
-    """
-    last = len(sample) - 1
-    ranks = torch.arange(count, dtype=sample.dtype, device=sample.device)
-    places = ((ranks + 0.5) * (len(sample) / count) - 0.5).clamp(0, last)
-    below = places.floor().long()
-    ordered = sample.sort().values
-    return ordered[below].lerp(ordered[(below + 1).clamp(max=last)], places - below)
-
-
-def feature_drift(model: Model, original: Model, views: Tensor) -> Tensor:
-    """How far the backbone's features of retained records moved: mean of ‖h(v; θ) − h(v; θ₀)‖² / ‖h(v; θ₀)‖².
-
-    0 when nothing moved. Not part of the paper: it keeps what a linear probe can read.
-    """
-    pixels = views.flatten(0, 1)
-    with torch.no_grad():
-        before = original.features(pixels)
-    moved = (model.features(pixels) - before).square().sum(dim=1)
-    return (moved / before.square().sum(dim=1).clamp_min(1e-12)).mean()
-
-
-def _draw_batch(records: Records, size: int, draw: torch.Generator) -> Records:
-    rows = torch.randperm(len(records), generator=draw, device=draw.device)[:size]
-    return records[rows]
-
-
-def _penalised_steps(count: int, config: GradientPenaltyConfig) -> Iterator[bool]:
-    """For one step after the other: does it carry the penalty?"""
-    steps = config.optimisation.epochs * math.ceil(count / config.optimisation.batch_size)
-    return (step < config.penalised * steps for step in itertools.count())
-
-
-def _log_norms(model: Model, paradigm: Paradigm, records: Records, draw: torch.Generator) -> Tensor:
-    views = paradigm.views(records.images, draw)
-    return input_gradient_norms(model, paradigm, views, records.labels, differentiable=True).log()
-
-
-def _minimise(
-    model: Model,
-    paradigm: Paradigm,
-    retain: Records,
-    penalty: Callable[[torch.Generator], Tensor],
-    config: GradientPenaltyConfig,
-    *,
-    seed: int,
-    purpose: str,
-) -> Model:
-    """What both stages share: the retain set's loss, its features kept in place, and λ · D²."""
-    model.eval()
-    original = model.clone()
-    penalised = _penalised_steps(len(retain), config)
-
-    def batch_loss(rows: Tensor, draw: torch.Generator) -> Tensor:
-        batch = retain[rows]
-        views = paradigm.views(batch.images, draw)
-        loss = paradigm.per_sample_loss(model, views, batch.labels).mean()
-        if config.distillation > 0:
-            loss = loss + config.distillation * feature_drift(model, original, views)
-        if next(penalised):
-            loss = loss + config.penalty * penalty(draw)
-        return loss
-
-    fit(model, batch_loss, len(retain), config.optimisation, seed=seed, purpose=purpose)
-    return model
+    def saw(self, log_norms: Tensor, target: Tensor) -> None:
+        """Decide about the next steps from what this one measured."""
+        tolerance = self.config.tolerance
+        if tolerance is not None and float(target.mean() - log_norms.detach().mean()) <= tolerance:
+            self._left = self.config.rest
 
 
 def stage_1(
@@ -142,15 +79,21 @@ def stage_1(
 ) -> Model:
     """Match the forget set's gradients to those of calibration non-members, measured as it goes."""
 
-    def penalty(draw: torch.Generator) -> Tensor:
-        forgotten = _draw_batch(forget, config.forget_batch, draw)
-        unseen = _draw_batch(calibration, len(forgotten), draw)
-        # One batch for both, so that they meet the same negatives.
-        log_norms = _log_norms(model, paradigm, concatenate(forgotten, unseen), draw)
-        target = log_norms[len(forgotten) :].detach()
-        return distance(log_norms[: len(forgotten)], target, config.match)
+    rest = Rest(config)
 
-    return _minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 1")
+    def penalty(draw: torch.Generator) -> Tensor | None:
+        if rest.now():
+            return None
+        forgotten = draw_batch(forget, config.forget_batch, draw)
+        unseen = draw_batch(calibration, len(forgotten), draw)
+        members, strangers = paradigm.views(forgotten.images, draw), paradigm.views(unseen.images, draw)
+        # Each keeps the other company, so that both meet the same negatives.
+        target = input_gradient_norms(model, paradigm, strangers, unseen.labels, company=members).log()
+        norms = input_gradient_norms(model, paradigm, members, forgotten.labels, company=strangers, differentiable=True)
+        rest.saw(norms.log(), target)
+        return distance(norms.log(), target, config.match)
+
+    return minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 1")
 
 
 def stage_2(
@@ -171,11 +114,17 @@ def stage_2(
         raise UserError("stage 2 needs the gradient target that pretraining stores with the model: pretrain it again")
     target = torch.tensor(model.spec.gradient_target, device=retain.images.device)
 
-    def penalty(draw: torch.Generator) -> Tensor:
-        forgotten = _draw_batch(forget, config.forget_batch, draw)
-        # Members keep them company, as when τ was measured: no non-member is needed.
-        company = _draw_batch(retain, len(forgotten), draw)
-        log_norms = _log_norms(model, paradigm, concatenate(forgotten, company), draw)
-        return distance(log_norms[: len(forgotten)], target, config.match)
+    rest = Rest(config)
 
-    return _minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 2")
+    def penalty(draw: torch.Generator) -> Tensor | None:
+        if rest.now():
+            return None
+        forgotten = draw_batch(forget, config.forget_batch, draw)
+        # Members keep them company, as when τ was measured: no non-member is needed.
+        company = draw_batch(retain, len(forgotten), draw)
+        views, others = paradigm.views(forgotten.images, draw), paradigm.views(company.images, draw)
+        norms = input_gradient_norms(model, paradigm, views, forgotten.labels, company=others, differentiable=True)
+        rest.saw(norms.log(), target)
+        return distance(norms.log(), target, config.match)
+
+    return minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 2")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unlearning.encoders import EncoderConfig
 from unlearning.models import Model
+from unlearning.records import Records
 
 
 class Paradigm(Protocol):
@@ -24,14 +25,33 @@ class Paradigm(Protocol):
         """(B, C, H, W) uint8 images to (V, B, C, H, W) random views in [0, 1]."""
         ...
 
-    def per_sample_loss(self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False) -> Tensor:
+    def per_sample_loss(
+        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+    ) -> Tensor:
         """(B,) losses, one per record.
 
         With `isolate`, record i's loss depends on no other record's views (they enter as
-        constants), so that the gradient of the sum is every record's own gradient.
+        constants), so that the gradient of the sum is every record's own gradient. `company` are
+        (V, K, C, H, W) views of further records that a contrastive loss tells the batch from, as
+        constants; other losses ignore them.
         """
         ...
 
-    def after_step(self, model: Model) -> None:
-        """What follows an optimiser step: momentum encoders and queues move here."""
+    def while_unlearning(self) -> Paradigm:
+        """The same objective with the pace of its slow parts made for unlearning's few steps."""
+        ...
+
+    def after_step(self, model: Model, views: Tensor) -> None:
+        """What follows an optimiser step on (V, B, C, H, W) `views`: momentum encoder and queue move here.
+
+        Only views of records that stay may be given: they are remembered.
+        """
+        ...
+
+    def rebuild_state(self, model: Model, retain: Records, draw: torch.Generator) -> None:
+        """Make anew, from the weights and the retained records alone, what is remembered beside the weights.
+
+        Called before and after unlearning, so that no forgotten record's features stay in a queue
+        and no momentum encoder keeps the weights that knew it.
+        """
         ...

@@ -13,7 +13,7 @@ from unlearning.augmentations import AugmentationConfig, augment
 from unlearning.config import Config
 from unlearning.encoders import EncoderConfig
 from unlearning.models import HeadConfig, Model, ModelSpec
-from unlearning.records import as_pixels
+from unlearning.records import Records, as_pixels
 
 
 class SimCLRConfig(Config):
@@ -26,13 +26,16 @@ class SimCLRConfig(Config):
     augmentation: AugmentationConfig = AugmentationConfig()
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float, *, isolate: bool = False) -> Tensor:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float, *, isolate: bool = False, company: Tensor | None = None
+) -> Tensor:
     """The NT-Xent loss of each record (Chen et al. 2020, equation 1), averaged over its two views.
 
     Args:
         first, second: (B, D) projections of two views, of any length.
         temperature: τ > 0; smaller weighs hard negatives more.
         isolate: treat the other records' projections as constants.
+        company: (C, D) projections of further records, as more negatives.
 
     Returns:
         (B,) losses ≥ 0; smaller means the views agree better than with any other record.
@@ -47,7 +50,10 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, *, isolate: bool 
     # isolating the negatives leaves both of the record's own views in its gradient.
     mask = own[:, None] % count == own[None, :] % count
     similarity = similarity.masked_fill(mask, -torch.inf)
-    logits = torch.cat([positive[:, None], similarity], dim=1) / temperature
+    parts = [positive[:, None], similarity]
+    if company is not None:
+        parts.append(queries @ F.normalize(company, dim=1).T)
+    logits = torch.cat(parts, dim=1) / temperature
     loss = logits.logsumexp(dim=1) - logits[:, 0]
     return (loss[:count] + loss[count:]) / 2
 
@@ -71,10 +77,23 @@ class SimCLR:
         pixels = as_pixels(images)
         return torch.stack([augment(pixels, self.config.augmentation, generator) for _ in range(2)])
 
-    def per_sample_loss(self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False) -> Tensor:
-        """NT-Xent of each record within its batch; labels are not used."""
+    def per_sample_loss(
+        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+    ) -> Tensor:
+        """NT-Xent of each record within its batch and its company; labels are not used."""
         first, second = model(views.flatten(0, 1)).chunk(2)
-        return nt_xent(first, second, self.config.temperature, isolate=isolate)
+        others = None
+        if company is not None:
+            with torch.no_grad():
+                others = model(company.flatten(0, 1))
+        return nt_xent(first, second, self.config.temperature, isolate=isolate, company=others)
 
-    def after_step(self, model: Model) -> None:
+    def while_unlearning(self) -> SimCLR:
+        """Itself: nothing in it is slow."""
+        return self
+
+    def after_step(self, model: Model, views: Tensor) -> None:
         """SimCLR keeps no state beside the weights."""
+
+    def rebuild_state(self, model: Model, retain: Records, draw: torch.Generator) -> None:
+        """There is none."""

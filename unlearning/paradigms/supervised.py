@@ -12,7 +12,7 @@ from unlearning.augmentations import AugmentationConfig, augment
 from unlearning.config import Config
 from unlearning.encoders import EncoderConfig
 from unlearning.models import HeadConfig, Model, ModelSpec
-from unlearning.records import as_pixels
+from unlearning.records import Records, as_pixels
 
 
 class SupervisedConfig(Config):
@@ -40,15 +40,24 @@ class Supervised:
         """One random view: (1, B, C, H, W)."""
         return augment(as_pixels(images), self.config.augmentation, generator)[None]
 
-    def per_sample_loss(self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False) -> Tensor:
+    def per_sample_loss(
+        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+    ) -> Tensor:
         """Cross-entropy of each record, averaged over its views.
 
-        In evaluation mode a record's loss never depends on the others, so `isolate` changes
-        nothing; in training mode batch norm ties the batch together.
+        In evaluation mode a record's loss never depends on the others, so neither `isolate` nor
+        `company` changes anything; in training mode batch norm ties the batch together.
         """
         count = len(views)
         loss = F.cross_entropy(model(views.flatten(0, 1)), labels.repeat(count), reduction="none")
         return loss.view(count, -1).mean(dim=0)
 
-    def after_step(self, model: Model) -> None:
+    def while_unlearning(self) -> Supervised:
+        """Itself: nothing in it is slow."""
+        return self
+
+    def after_step(self, model: Model, views: Tensor) -> None:
         """Supervised training keeps no state beside the weights."""
+
+    def rebuild_state(self, model: Model, retain: Records, draw: torch.Generator) -> None:
+        """There is none."""

@@ -16,7 +16,12 @@ from unlearning.errors import UserError
 from unlearning.evaluation import EvaluationConfig
 from unlearning.files import sha256_json
 from unlearning.methods import METHODS
+from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
+from unlearning.methods.gradient_ascent import GradientAscentConfig
 from unlearning.methods.gradient_penalty import GradientPenaltyConfig
+from unlearning.methods.loss_matching import LossMatchingConfig
+from unlearning.methods.random_label import RandomLabelConfig
+from unlearning.methods.saliency import SaliencyConfig
 from unlearning.paradigms import PARADIGMS, ParadigmConfig
 from unlearning.splits import SplitConfig
 from unlearning.training import OptimisationConfig
@@ -31,11 +36,19 @@ class DataConfig(Config):
 
 
 class MethodsConfig(Config):
-    """Settings of every method that can be chosen; `retrain` uses the training settings."""
+    """Settings of every method that can be chosen; `retrain` uses the training settings.
+
+    A method without settings cannot be chosen with this recipe.
+    """
 
     gradient_penalty: GradientPenaltyConfig
     gradient_penalty_stage2: GradientPenaltyConfig
     finetune: OptimisationConfig
+    loss_matching: LossMatchingConfig | None = None
+    gradient_ascent: GradientAscentConfig | None = None
+    random_label: RandomLabelConfig | None = None
+    saliency: SaliencyConfig | None = None
+    alignment_calibration: AlignmentCalibrationConfig | None = None
 
 
 class Recipe(Config):
@@ -62,11 +75,14 @@ class Recipe(Config):
         """The settings of one method.
 
         Raises:
-            UserError: there is no such method.
+            UserError: there is no such method, or the recipe has no settings for it.
         """
         if method not in METHODS:
             raise UserError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
-        return self.training if method == "retrain" else getattr(self.methods, method)
+        config: Config | None = self.training if method == "retrain" else getattr(self.methods, method)
+        if config is None:
+            raise UserError(f"recipe {self.name} has no settings for method {method}: give it methods.{method}")
+        return config
 
 
 def names() -> list[str]:

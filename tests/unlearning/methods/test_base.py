@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from unlearning.augmentations import AugmentationConfig
 from unlearning.config import Config
 from unlearning.methods import METHODS, Method
-from unlearning.methods.gradient_penalty import GradientPenaltyConfig
+from unlearning.methods.objective import UnlearningConfig
 from unlearning.models import Model
-from unlearning.paradigms import Paradigm
+from unlearning.paradigms import PARADIGMS, Paradigm
+from unlearning.paradigms.moco import MoCo, MoCoConfig
+from unlearning.paradigms.momentum import catch_up
 from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records
+from unlearning.records import Records, as_pixels, concatenate
 from unlearning.training import OptimisationConfig
 
 OFFERED = ("forget", "calibration")
@@ -53,7 +58,7 @@ def state_of(model: Model) -> dict[str, Tensor]:
 
 def config_for(method: Method) -> Config:
     optimisation = OptimisationConfig(epochs=2, batch_size=10, learning_rate=0.05)
-    return GradientPenaltyConfig(optimisation=optimisation) if method.config is GradientPenaltyConfig else optimisation
+    return method.config(optimisation=optimisation) if issubclass(method.config, UnlearningConfig) else optimisation
 
 
 @pytest.mark.parametrize("sees", SUBSETS, ids=lambda sees: "+".join(sorted(sees)) or "nothing")
@@ -80,32 +85,155 @@ def test_a_method_works_on_a_copy_and_its_result_is_handed_on(
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_no_method_changes_the_model_it_is_given(
-    model: Model, supervised: Supervised, parts: dict[str, Records], name: str
+EVERY_PAIR = [
+    (name, paradigm)
+    for name in METHODS
+    for paradigm in PARADIGMS
+    if (name, paradigm) != ("alignment_calibration", "supervised")
+]
+
+
+def model_of(paradigm: Paradigm, build_model: Callable[..., Model]) -> Model:
+    model = build_model(paradigm).eval()
+    model.spec = model.spec.model_copy(update={"gradient_target": (1.0,)})
+    return model
+
+
+@pytest.mark.parametrize(("name", "paradigm_name"), EVERY_PAIR)
+def test_every_method_works_on_every_paradigm_and_leaves_the_given_model_alone(
+    every_paradigm: dict[str, Paradigm],
+    build_model: Callable[..., Model],
+    parts: dict[str, Records],
+    name: str,
+    paradigm_name: str,
 ) -> None:
-    method, before = METHODS[name], state_of(model)
-    result = method(model, supervised, **parts, config=config_for(method), seed=0)
-    after = model.state_dict()
-    assert all(torch.equal(after[key], value) for key, value in before.items())
-    assert any(not torch.equal(result.state_dict()[key], value) for key, value in before.items())
+    paradigm, method = every_paradigm[paradigm_name], METHODS[name]
+    model = model_of(paradigm, build_model)
+    before = state_of(model)
+    first, again, other = (method(model, paradigm, **parts, config=config_for(method), seed=seed) for seed in (1, 1, 2))
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
     assert not model.training
-    assert not result.training
+    assert not first.training
+    assert all(torch.equal(again.state_dict()[key], value) for key, value in first.state_dict().items())
+    vectors = [torch.nn.utils.parameters_to_vector(found.parameters()) for found in (model, first, other)]
+    assert not torch.allclose(vectors[0], vectors[1])
+    assert not torch.allclose(vectors[1], vectors[2])
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_same_seed_gives_the_same_result_and_another_does_not(
-    model: Model, supervised: Supervised, parts: dict[str, Records], name: str
+@dataclass
+class Unlearner:
+    """A method that steps once, as every method does, and remembers what stood at its beginning."""
+
+    queue: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def __call__(
+        self, model: Model, paradigm: Paradigm, *, retain: Records, forget: Records, config: Any, seed: int
+    ) -> Model:
+        self.queue = model.queue.clone()
+        with torch.no_grad():
+            for weight in model.backbone.parameters():
+                weight.add_(0.1)
+        paradigm.after_step(model, paradigm.views(retain.images[:4], torch.Generator().manual_seed(0)))
+        return model
+
+
+def keys_of(model: Model, records: Records) -> Tensor:
+    """(N, D) queue entries that these records would leave; views are the images themselves."""
+    with torch.no_grad():
+        return F.normalize(model.momentum(as_pixels(records.images)), dim=1)
+
+
+def distances(rows: Tensor, among: Tensor) -> Tensor:
+    """(R, A) distances, summed term by term: the fast way by products rounds them away."""
+    return torch.cdist(rows, among, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def rows_in(rows: Tensor, among: Tensor) -> Tensor:
+    """(R,) whether each row is, to rounding, one of `among`."""
+    return distances(rows, among).min(dim=1).values < 1e-4
+
+
+def test_no_forgotten_record_stays_in_a_queue(build_model: Callable[..., Model], noise: Callable[..., Records]) -> None:
+    still = AugmentationConfig(crop_min_scale=1.0, flip=0.0, brightness=0.0, contrast=0.0)
+    moco = MoCo(MoCoConfig(queue=32, projection=6, projector_hidden=(8,), augmentation=still))
+    retain, forget = noise(20, 0), noise(12, 1)
+    model = build_model(moco).eval()
+    with torch.no_grad():
+        model.queue.copy_(keys_of(model, concatenate(retain, forget)))
+    assert rows_in(model.queue, keys_of(model, forget)).sum() == 12
+    unlearner = Unlearner()
+    method = Method("step", Config, unlearner, frozenset({"forget"}))
+    result = method(model, moco, retain=retain, forget=forget, calibration=noise(4, 2), config=Config(), seed=0)
+    for queue, moment in ((unlearner.queue, model_caught_up(model)), (result.queue, result)):
+        assert rows_in(queue, keys_of(moment, retain)).all()
+        assert not rows_in(queue, keys_of(moment, forget)).any()
+    # Every retained record is there once before any is there twice.
+    assert len(torch.unique(distances(result.queue, keys_of(result, retain)).argmin(dim=1))) == 20
+
+
+def model_caught_up(model: Model) -> Model:
+    copy = model.clone()
+    catch_up(copy)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["moco", "byol"])
+def test_the_slow_copy_is_the_unlearned_model_itself(
+    every_paradigm: dict[str, Paradigm], build_model: Callable[..., Model], parts: dict[str, Records], name: str
 ) -> None:
-    method = METHODS[name]
-    first, again, other = (
-        torch.nn.utils.parameters_to_vector(
-            method(model, supervised, **parts, config=config_for(method), seed=seed).parameters()
-        )
-        for seed in (1, 1, 2)
+    paradigm = every_paradigm[name]
+    model = model_of(paradigm, build_model)
+    for method in METHODS.values():
+        if not method.inherits:
+            continue
+        result = method(model, paradigm, **parts, config=config_for(method), seed=0)
+        online = torch.nn.Sequential(result.backbone, result.head).state_dict()
+        assert all(torch.equal(value, online[key]) for key, value in result.momentum.state_dict().items())
+        if name == "byol":
+            before = model.predictor.state_dict()
+            assert any(not torch.equal(value, before[key]) for key, value in result.predictor.state_dict().items())
+
+
+@pytest.mark.parametrize("name", PARADIGMS)
+def test_retraining_inherits_nothing_from_the_given_model(
+    every_paradigm: dict[str, Paradigm], build_model: Callable[..., Model], parts: dict[str, Records], name: str
+) -> None:
+    paradigm, method = every_paradigm[name], METHODS["retrain"]
+    one, other = (
+        method(build_model(paradigm, seed).eval(), paradigm, **parts, config=config_for(method), seed=0)
+        for seed in (1, 2)
     )
-    assert torch.equal(first, again)
-    assert not torch.allclose(first, other)
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+
+
+@pytest.mark.parametrize(("name", "paradigm_name"), EVERY_PAIR)
+def test_only_views_of_retained_records_are_remembered(
+    every_paradigm: dict[str, Paradigm],
+    build_model: Callable[..., Model],
+    noise: Callable[..., Records],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    paradigm_name: str,
+) -> None:
+    """Retained images are dark, all others bright; augmentation keeps them so."""
+    paradigm, method = every_paradigm[paradigm_name], METHODS[name]
+    dark, bright = noise(20, 0), noise(8, 1)
+    retain = replace(dark, images=dark.images // 16)
+    other = replace(bright, images=bright.images // 16 + 200)
+    brightest: list[float] = []
+    followed = type(paradigm).after_step
+
+    def watched(self: Paradigm, model: Model, views: Tensor) -> None:
+        brightest.append(views.max().item())
+        followed(self, model, views)
+
+    monkeypatch.setattr(type(paradigm), "after_step", watched)
+    config = config_for(method)
+    method(
+        model_of(paradigm, build_model), paradigm, retain=retain, forget=other, calibration=other, config=config, seed=0
+    )
+    assert len(brightest) == 4
+    assert max(brightest) < 0.4
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -115,5 +243,34 @@ def test_a_method_asks_for_exactly_what_it_may_see(name: str) -> None:
     assert METHODS[name].name == name
 
 
-def test_only_stage_1_ever_sees_non_members() -> None:
-    assert [name for name, method in METHODS.items() if "calibration" in method.sees] == ["gradient_penalty"]
+def test_only_stage_1_and_its_ablation_ever_see_non_members() -> None:
+    seeing = [name for name, method in METHODS.items() if "calibration" in method.sees]
+    assert seeing == ["gradient_penalty", "loss_matching"]
+
+
+class Poisoned:
+    """Non-members that nobody may touch."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"non-members were asked for {name}")
+
+    def __len__(self) -> int:
+        raise AssertionError("non-members were counted")
+
+    def __getitem__(self, rows: Any) -> Any:
+        raise AssertionError("non-members were drawn")
+
+
+@pytest.mark.parametrize("name", PARADIGMS)
+def test_stage_2_never_touches_a_non_member(
+    every_paradigm: dict[str, Paradigm], build_model: Callable[..., Model], parts: dict[str, Records], name: str
+) -> None:
+    paradigm = every_paradigm[name]
+    shown: dict[str, Any] = parts | {"calibration": Poisoned()}
+    for method in (METHODS["gradient_penalty_stage2"], METHODS["gradient_penalty"]):
+        run = partial(method, model_of(paradigm, build_model), paradigm, config=config_for(method), seed=0)
+        if method.name == "gradient_penalty_stage2":
+            run(**shown)
+        else:
+            with pytest.raises(AssertionError, match="non-members were"):
+                run(**shown)

@@ -162,10 +162,14 @@ def test_the_configured_projector_is_built(simclr: SimCLR) -> None:
     assert model.eval()(torch.zeros(3, 1, 4, 4)).shape == (3, 6)
 
 
-def test_a_step_is_followed_by_nothing(simclr: SimCLR, build_model: BuildModel) -> None:
+def test_there_is_nothing_beside_the_weights(
+    simclr: SimCLR, build_model: BuildModel, noise: Callable[..., Records]
+) -> None:
     model = build_model(simclr)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    simclr.after_step(model)
+    simclr.after_step(model, torch.rand(2, 4, 1, 4, 4))
+    simclr.rebuild_state(model, noise(4), torch.Generator())
+    assert simclr.while_unlearning() is simclr
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

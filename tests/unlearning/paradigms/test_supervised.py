@@ -89,9 +89,13 @@ def test_there_is_one_logit_per_class(supervised: Supervised) -> None:
     assert model.eval()(torch.zeros(2, 1, 4, 4)).shape == (2, 3)
 
 
-def test_a_step_is_followed_by_nothing(supervised: Supervised, model: Model) -> None:
+def test_there_is_nothing_beside_the_weights(
+    supervised: Supervised, model: Model, noise: Callable[..., Records]
+) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    supervised.after_step(model)
+    supervised.after_step(model, torch.rand(1, 4, 1, 4, 4))
+    supervised.rebuild_state(model, noise(4), torch.Generator())
+    assert supervised.while_unlearning() is supervised
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

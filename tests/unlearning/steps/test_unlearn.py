@@ -48,10 +48,10 @@ def test_every_other_method_runs_too(chain: Chain, tmp_path: Path, method: str) 
 
 
 def test_overrides_are_recorded_where_the_model_is(chain: Chain, tmp_path: Path) -> None:
-    unlearn_into(chain, tmp_path / "candidate", overrides="penalty: 0.25")
+    unlearn_into(chain, tmp_path / "candidate", overrides="weight: 0.25")
     made = provenance.load(tmp_path / "candidate")
-    assert made.recipe.methods.gradient_penalty.penalty == 0.25
-    assert made.recipe.methods.gradient_penalty_stage2.penalty == 0.1
+    assert made.recipe.methods.gradient_penalty.weight == 0.25
+    assert made.recipe.methods.gradient_penalty_stage2.weight == 0.1
 
 
 @pytest.mark.parametrize(
