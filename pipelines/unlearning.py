@@ -132,8 +132,9 @@ def unlearning(
     Args:
         model_name: Registered model in MLflow.
         model_version: Version number or alias of the model that is to forget.
-        forget_kind: random (a share of the members), class (all members of one class) or records (given ids).
-        forget_fraction: Share of the members to forget, for forget_kind random.
+        forget_kind: random (a share of the members), class (all members of one class),
+            cluster (a random member and its nearest in pixels) or records (given ids).
+        forget_fraction: Share of the members to forget, for forget_kind random or cluster.
         forget_class: Class name, for forget_kind class.
         forget_ids: Record ids as a JSON list, for forget_kind records.
         method: gradient_penalty, gradient_penalty_stage2, finetune or retrain.

@@ -15,8 +15,8 @@ from unlearning.seeding import generator
 from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
 
-Kind = Literal["random", "class", "records"]
-KINDS = ("random", "class", "records")
+Kind = Literal["random", "class", "cluster", "records"]
+KINDS = ("random", "class", "cluster", "records")
 
 
 class ForgetSet(Config):
@@ -48,7 +48,8 @@ def select(
         split: whose members may be chosen.
         snapshot: what the split divides.
         kind: `random` takes `fraction` of the members, `class` all members of `class_name`,
-            `records` the given `ids`.
+            `cluster` a random member and the others most like it in pixels, `fraction` of the
+            members together, `records` the given `ids`.
 
     Raises:
         UserError: unknown kind or class, a fraction outside (0, 1), ids that are not members, or
@@ -59,6 +60,8 @@ def select(
             chosen = _random(split, fraction, seed)
         case "class":
             chosen = _class(split, snapshot, class_name)
+        case "cluster":
+            chosen = _cluster(split, snapshot, fraction, seed)
         case "records":
             chosen = ids
         case _:
@@ -67,12 +70,33 @@ def select(
     return ForgetSet(kind=kind, split=split.digest, ids=chosen)
 
 
-def _random(split: Split, fraction: float, seed: int) -> tuple[str, ...]:
+def _count(split: Split, fraction: float) -> int:
     if not 0 < fraction < 1:
         raise UserError(f"forget fraction {fraction} is outside 0 to 1: give a share of the members, such as 0.2")
-    count = max(1, round(fraction * len(split.members)))
+    return max(1, round(fraction * len(split.members)))
+
+
+def _random(split: Split, fraction: float, seed: int) -> tuple[str, ...]:
+    count = _count(split, fraction)
     order = torch.randperm(len(split.members), generator=generator(seed, "forget"))
     return tuple(split.members[row] for row in sorted(order[:count].tolist()))
+
+
+def _cluster(split: Split, snapshot: Snapshot, fraction: float, seed: int) -> tuple[str, ...]:
+    count = _count(split, fraction)
+    centre = int(torch.randint(len(split.members), (), generator=generator(seed, "forget cluster")))
+    distances = pixel_distances(snapshot, split.members, split.members[centre])
+    nearest = distances.argsort(stable=True)[:count]
+    return tuple(split.members[row] for row in sorted(nearest.tolist()))
+
+
+def pixel_distances(snapshot: Snapshot, ids: tuple[str, ...], centre: str) -> torch.Tensor:
+    """(N,) Euclidean distances of the pixels of `ids` to those of `centre`, in grey levels."""
+    images = snapshot.rows(ids).images.flatten(1).float()
+    distances: torch.Tensor = torch.linalg.vector_norm(
+        images - snapshot.rows((centre,)).images.flatten(1).float(), dim=1
+    )
+    return distances
 
 
 def _class(split: Split, snapshot: Snapshot, class_name: str) -> tuple[str, ...]:

@@ -73,9 +73,11 @@ def measure_gradient_target(
         `quantiles` ascending values of log g, in log(loss per pixel unit), at the levels
         (k + ½) / quantiles.
     """
-    model.eval()
     device = nonmembers.images.device
     draw = generator(seed, "gradient target", device)
+    # As unlearning will find the model: slow copies caught up, the queue made anew.
+    model = model.clone().eval()
+    paradigm.rebuild_state(model, members, draw)
     measured = []
     order = torch.randperm(len(nonmembers), generator=draw, device=device)
     for rows in order.tensor_split(math.ceil(2 * len(order) / batch_size)):

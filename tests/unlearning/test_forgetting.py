@@ -81,6 +81,24 @@ def test_a_class_is_all_its_members_and_nobody_else(name: str) -> None:
     assert 0 < len(expected) < 30
 
 
+def test_a_cluster_is_a_member_and_its_nearest_by_pixels() -> None:
+    """Every forgotten member is nearer to some common centre than every member that stays."""
+    for seed in range(5):
+        chosen = select(SPLIT, SNAPSHOT, kind="cluster", fraction=0.3, seed=seed).ids
+        pixels = {
+            identity: SNAPSHOT.rows((identity,)).images.numpy().astype(float).ravel() for identity in SPLIT.members
+        }
+
+        def encloses(centre: str, pixels: dict[str, Any] = pixels, chosen: tuple[str, ...] = chosen) -> bool:
+            away = {identity: float(((other - pixels[centre]) ** 2).sum()) for identity, other in pixels.items()}
+            staying = [away[identity] for identity in SPLIT.members if identity not in chosen]
+            return max(away[identity] for identity in chosen) <= min(staying)
+
+        assert len(chosen) == round(0.3 * len(SPLIT.members))
+        assert any(encloses(identity) for identity in chosen)
+    assert select(SPLIT, SNAPSHOT, kind="cluster", fraction=0.3, seed=0).ids != chosen
+
+
 def test_named_records_are_taken_as_they_are() -> None:
     ids = (SPLIT.members[7], SPLIT.members[2])
     found = chosen(kind="records", ids=ids)
@@ -103,8 +121,8 @@ def test_the_digest_is_of_who_is_forgotten_from_which_split() -> None:
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
-    assert refusal(kind="oldest") == "forget kind 'oldest' is unknown: choose one of random, class, records"
-    assert KINDS == ("random", "class", "records")
+    assert refusal(kind="oldest") == "forget kind 'oldest' is unknown: choose one of random, class, cluster, records"
+    assert KINDS == ("random", "class", "cluster", "records")
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan"), float("inf")])

@@ -103,6 +103,33 @@ def tpr_at_fpr(members: Scores, strangers: Scores, rate: float = 0.01, level: fl
     return proportion_interval(int((members > threshold).sum()), len(members), level)
 
 
+def balanced_accuracy(members: Scores, strangers: Scores) -> float:
+    """Accuracy of guessing "member" above a threshold, with both groups counting the same.
+
+    The threshold that scores best on every other record judges the rest, and the other way round,
+    so no record is judged by a threshold fitted on it. 0.5 tells nothing and is what a model that
+    forgot should have; 1 tells everybody apart.
+
+    Args:
+        members: (m ≥ 2,) scores of the records under suspicion.
+        strangers: (n ≥ 2,) scores of records never trained on.
+    """
+    halves = [(members[k::2], strangers[k::2]) for k in (0, 1)]
+    shares = []
+    for fitted, judged in (halves, halves[::-1]):
+        threshold = _best_threshold(*fitted)
+        shares.append(((judged[0] > threshold).mean() + (judged[1] <= threshold).mean()) / 2)
+    return float(np.mean(shares))
+
+
+def _best_threshold(members: Scores, strangers: Scores) -> float:
+    truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])
+    scores = np.concatenate([members, strangers])
+    false_rate, true_rate, thresholds = roc_curve(truth, scores, drop_intermediate=False)
+    # roc_curve calls a score at the threshold a member; ours must be above it.
+    return float(np.nextafter(thresholds[np.argmax(true_rate - false_rate)], -np.inf))
+
+
 def roc(members: Scores, strangers: Scores) -> Roc:
     """The ROC curve, thinned to `ROC_POINTS` points."""
     truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])

@@ -34,7 +34,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
     method: Annotated[str, typer.Option(help="See `unlearn methods`.")] = "gradient_penalty",
     method_overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
-    forget_kind: Annotated[str, typer.Option(help="random, class or records.")] = "random",
+    forget_kind: Annotated[str, typer.Option(help="random, class, cluster or records.")] = "random",
     forget_fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
     forget_class: Annotated[str, typer.Option(help="Class to forget, for class.")] = "",
     forget_ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",

@@ -113,7 +113,7 @@ def select(
     snapshot: Snapshot,
     split: SplitFile,
     out: Out,
-    kind: Annotated[str, typer.Option(help="random, class or records.")] = "random",
+    kind: Annotated[str, typer.Option(help="random, class, cluster or records.")] = "random",
     fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
     class_name: Annotated[str, typer.Option(help="Class, for class.")] = "",
     ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",

@@ -16,6 +16,7 @@ from unlearning.audit.statistics import (
     ROC_POINTS,
     auc_difference,
     auc_interval,
+    balanced_accuracy,
     mean_difference,
     proportion_interval,
     roc,
@@ -297,3 +298,30 @@ def test_raising_a_members_score_never_lowers_the_area(pair: Pair, record: int) 
     raised = pair[0].copy()
     raised[record] += 1
     assert auc_interval(raised, pair[1]).estimate >= auc_interval(*pair).estimate
+
+
+def slow_balanced_accuracy(members: Scores, strangers: Scores) -> float:
+    """Try every score of one half as the threshold; judge the other half by the best."""
+    shares = []
+    for fitted, judged in ((0, 1), (1, 0)):
+        ours, theirs = members[fitted::2], strangers[fitted::2]
+        candidates = sorted({*ours.tolist(), *theirs.tolist()}, reverse=True)
+        best = max([np.inf, *candidates], key=lambda at: np.mean(ours >= at) - np.mean(theirs >= at))
+        shares.append((np.mean(members[judged::2] >= best) + np.mean(strangers[judged::2] < best)) / 2)
+    return float(np.mean(shares))
+
+
+def test_the_balanced_accuracy_is_that_of_the_best_threshold_on_the_other_half() -> None:
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        members, strangers = draw.normal(1, size=31), draw.normal(size=44)
+        assert balanced_accuracy(members, strangers) == pytest.approx(slow_balanced_accuracy(members, strangers))
+
+
+def test_complete_separation_is_right_about_everybody_and_no_difference_about_half() -> None:
+    assert balanced_accuracy(np.arange(10.0) + 20, np.arange(14.0)) == 1
+    assert balanced_accuracy(np.zeros(10), np.zeros(14)) == 0.5
+    chance = [
+        balanced_accuracy(draw.normal(size=60), draw.normal(size=60)) for draw in map(np.random.default_rng, range(40))
+    ]
+    assert abs(float(np.mean(chance)) - 0.5) < 4 * float(np.std(chance)) / np.sqrt(40)

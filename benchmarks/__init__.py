@@ -1,0 +1,1 @@
+"""Side-by-side measurements: how well each method forgets, and how fast."""

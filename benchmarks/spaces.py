@@ -1,0 +1,76 @@
+"""Where tuning searches: the values that each setting of each method may take."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from unlearning.recipes import Recipe, merge
+
+Space = dict[str, tuple[Any, ...]]
+
+CONTRASTIVE: Space = {
+    "optimisation.epochs": (6, 8, 10, 12),
+    "optimisation.batch_size": (128,),
+    "optimisation.learning_rate": (0.001, 0.002, 0.003, 0.005),
+    "optimisation.schedule": ("cosine",),
+    "distillation": (0.0, 0.5, 2.0, 5.0),
+    "forget_batch": (64,),
+}
+SUPERVISED: Space = CONTRASTIVE | {
+    "optimisation.epochs": (5, 6, 8, 10),
+    "optimisation.clip_norm": (5.0,),
+    "distillation": (0.5, 1.0, 2.0, 4.0),
+}
+OWN: dict[str, Space] = {
+    "gradient_penalty": {
+        "weight": (0.5, 1.0, 3.0, 5.0),
+        "match": ("mean", "quantiles"),
+        "tolerance": (0.0, 0.1, 0.2),
+        "rest": (3,),
+    },
+    "loss_matching": {"weight": (0.3, 1.0, 3.0, 10.0), "match": ("mean", "quantiles")},
+    "gradient_ascent": {"weight": (0.01, 0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0)},
+    "random_label": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0)},
+    "saliency": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0), "share": (0.1, 0.3, 0.5, 0.8)},
+    "alignment_calibration": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0), "positive": (0.0, 1.0, 3.0)},
+    "finetune": {},
+}
+OWN["gradient_penalty_stage2"] = OWN["gradient_penalty"]
+
+
+def space(paradigm: str, method: str) -> Space:
+    """Every setting that the search may choose, by dotted name.
+
+    Finetuning has the settings of the optimiser alone, and may step further.
+    """
+    common = SUPERVISED if paradigm == "supervised" else CONTRASTIVE
+    if method != "finetune":
+        return common | OWN[method]
+    plain = {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}
+    return plain | {"learning_rate": (0.001, 0.003, 0.01, 0.03)}
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` to `{"a": {"b": 1}}`."""
+    found: dict[str, Any] = {}
+    for key, value in flat.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        found = merge(found, value)
+    return found
+
+
+def candidates(recipe: Recipe, method: str, count: int) -> list[dict[str, Any]]:
+    """The recipe's own settings and `count` − 1 distinct random draws from the space, always the same ones."""
+    own = recipe.method_config(method).model_dump(mode="json")
+    choices = space(recipe.paradigm.name, method)
+    draw = random.Random(f"{recipe.paradigm.name} {method}")  # noqa: S311 - nothing secret
+    found = [own]
+    for _ in range(100 * count):
+        if len(found) == count:
+            break
+        drawn = nested({key: draw.choice(values) for key, values in choices.items()})
+        if drawn not in found:
+            found.append(drawn)
+    return found

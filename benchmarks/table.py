@@ -1,0 +1,203 @@
+"""Results as a page: means over seeds with 95 % intervals, gap to the retrained model first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.rows import Row
+from unlearning.methods import METHODS
+from unlearning.paradigms import PARADIGMS
+
+MODELS = ("original", "retrain", *(name for name in METHODS if name != "retrain"))
+
+INTRODUCTION = """\
+# How well each method forgets
+
+Fashion-MNIST at the scale of one CPU, recipes `fashion-mnist-*`. Every figure is a mean over seeds with its 95 %
+t-interval; AUC and rates are of the forget set against holdout records that no model saw.
+
+| column | meaning | ideal |
+|---|---|---|
+| gap | AUC of the strongest of six attacks, minus that of the retrained model's strongest | 0 |
+| largest | the largest difference, either way, of any attack's AUC to its AUC on the retrained model; never 0 | small |
+| AUC | strongest attack | the retrained model's |
+| TPR | share of forgotten records found at 1 % false alarms, strongest attack | .01 |
+| accuracy | strongest attack's balanced accuracy | .5 |
+| lost | points of accuracy below the retrained model: weighted kNN, linear probe, own classifier | ≤ 0 |
+| forget | kNN accuracy on the forget set | the retrained model's |
+| retained | retained members' own AUC (loss); lower: all members were blurred | the retrained model's |
+| time | seconds over those of retraining, one thread each | small |
+
+Settings of every approximate method were searched with the same number of trials on seeds that are not reported
+(`tuning.json`; `python -m benchmarks.tuning`).
+"""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds; the half width of its interval is infinite for a single seed."""
+
+    value: float
+    half: float
+
+    def text(self, digits: int = 3) -> str:
+        if not np.isfinite(self.half):
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} ± {self.half:.{digits}f}"
+
+    def within(self, low: float, high: float) -> str:
+        """Whether the mean is inside the bounds, and whether its whole interval is."""
+        if low <= self.value - self.half and self.value + self.half <= high:
+            return "yes"
+        return "yes, but its interval reaches beyond" if low <= self.value <= high else "no"
+
+
+def mean(values: Iterable[float], level: float = 0.95) -> Mean:
+    """Mean with Student's t-interval."""
+    sample = np.array(list(values), dtype=np.float64)
+    if len(sample) < 2:
+        return Mean(float(sample.mean()), float("inf"))
+    error = float(sample.std(ddof=1) / np.sqrt(len(sample)))
+    return Mean(float(sample.mean()), float(stats.t.ppf(0.5 + level / 2, len(sample) - 1)) * error)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One method's rows of all seeds, and the retrained models' of the same seeds."""
+
+    rows: Sequence[Row]
+    retrained: dict[int, Row]
+
+    def over_seeds(self, figure: Callable[[Row], float]) -> Mean:
+        return mean(figure(row) for row in self.rows)
+
+    def against_retrained(self, figure: Callable[[Row, Row], float]) -> Mean:
+        return mean(figure(row, self.retrained[row.seed]) for row in self.rows)
+
+    @property
+    def gap(self) -> Mean:
+        return self.against_retrained(lambda row, other: row.strongest - other.strongest)
+
+    def lost(self, measure: str) -> Mean:
+        """Points of accuracy below the retrained model."""
+        return self.against_retrained(lambda row, other: 100 * (other.accuracies[measure] - row.accuracies[measure]))
+
+
+def group(rows: Iterable[Row], **conditions: object) -> dict[str, Group]:
+    """Rows that meet the conditions, by method, in the order of the methods; methods without rows are left out."""
+    chosen = [row for row in rows if all(getattr(row, name) == value for name, value in conditions.items())]
+    retrained = {row.seed: row for row in chosen if row.method == "retrain"}
+    found = {}
+    for method in MODELS:
+        own = [row for row in chosen if row.method == method and row.seed in retrained]
+        if own:
+            found[method] = Group(own, retrained)
+    return found
+
+
+def _tpr(row: Row) -> float:
+    return max(attack.tpr_at_1_fpr for attack in row.attacks.values())
+
+
+def _accuracy(row: Row) -> float:
+    return max(attack.accuracy for attack in row.attacks.values())
+
+
+def _line(method: str, found: Group) -> str:
+    measures = [name for name in ("knn", "linear_probe", "classifier") if name in found.rows[0].accuracies]
+    cells = [
+        f"`{method}`",
+        found.gap.text(),
+        found.over_seeds(lambda row: abs(row.largest_gap)).text(),
+        found.over_seeds(lambda row: row.strongest).text(),
+        found.over_seeds(_tpr).text(),
+        found.over_seeds(_accuracy).text(),
+        "; ".join(found.lost(name).text(1) for name in measures),
+        found.over_seeds(lambda row: row.accuracies["forget_knn"]).text(),
+        found.over_seeds(lambda row: row.retained_auc).text(),
+        found.over_seeds(lambda row: row.ratio).text(),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(groups: dict[str, Group]) -> list[str]:
+    head = ["method", "gap", "largest", "AUC", "TPR", "accuracy", "lost", "forget", "retained", "time"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    return lines + [_line(method, found) for method, found in groups.items()]
+
+
+def _bounds(paradigm: str, groups: dict[str, Group]) -> list[str]:
+    """What the method set out to reach, and whether it does."""
+    if "gradient_penalty" not in groups or "original" not in groups:
+        return []
+    ours = groups["gradient_penalty"]
+    measures = [name for name in ("knn", "linear_probe", "classifier") if name in ours.rows[0].accuracies]
+    worst = max((ours.lost(name) for name in measures), key=lambda found: found.value)
+    limit = 0.1 if paradigm == "supervised" else 0.05
+    leak = groups["original"].over_seeds(lambda row: row.strongest)
+    time = ours.over_seeds(lambda row: row.ratio)
+    return [
+        "",
+        f"- The original leaks, AUC at least .65: {leak.within(0.65, 1)} ({leak.text()}).",
+        f"- `gradient_penalty` within .02 of the retrained AUC: {ours.gap.within(-0.02, 0.02)} ({ours.gap.text()}).",
+        f"- Accuracy within 1 point of the retrained one's, worst measure: {worst.within(-100, 1)} ({worst.text(1)}).",
+        f"- At most {100 * limit:g} % of the time of retraining: {time.within(0, limit)} ({time.text()}).",
+    ]
+
+
+def _sweep(
+    rows: Sequence[Row], title: str, field: str, values: Sequence[object], fixed: dict[str, object]
+) -> list[str]:
+    """One line per paradigm, value and method: gap, AUC before and after, accuracy and time."""
+    lines = []
+    for paradigm in PARADIGMS:
+        for value in values:
+            groups = group(rows, paradigm=paradigm, **(fixed | {field: value}))
+            if "original" not in groups:
+                continue
+            before = groups["original"].over_seeds(lambda row: row.strongest).text()
+            after = groups["retrain"].over_seeds(lambda row: row.strongest).text()
+            for method, found in groups.items():
+                if method in ("original", "retrain"):
+                    continue
+                cells = (paradigm, str(value), f"`{method}`", str(len(found.rows)), found.gap.text(), before, after,
+                         found.over_seeds(lambda row: row.strongest).text(), found.lost("knn").text(1),
+                         found.over_seeds(lambda row: row.ratio).text())  # fmt: skip
+                lines.append(f"| {' | '.join(cells)} |")
+    if not lines:
+        return []
+    head = ("paradigm", field.replace("_", " "), "method", "seeds", "gap", "AUC original", "AUC retrained", "AUC",
+            "kNN lost", "time")  # fmt: skip
+    return ["", f"## {title}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The whole page, in Markdown."""
+    lines = [INTRODUCTION]
+    for paradigm in PARADIGMS:
+        groups = group(rows, paradigm=paradigm, sweep="main")
+        if not groups:
+            continue
+        seeds = sorted({row.seed for found in groups.values() for row in found.rows})
+        lines += ["", f"## {paradigm}", "", f"Seeds {', '.join(map(str, seeds))}.", "", *_table(groups)]
+        lines += _bounds(paradigm, groups)
+    whole: dict[str, object] = {"epochs_factor": 1.0}
+    shares = sorted({row.fraction for row in rows if row.kind == "random"})
+    kinds = ("random", "class", "cluster")
+    degrees = sorted({row.epochs_factor for row in rows})
+    if any(row.sweep == "fraction" for row in rows):
+        lines += _sweep(rows, "How much is forgotten", "fraction", shares, whole | {"kind": "random"})
+    if any(row.sweep == "kind" for row in rows):
+        lines += _sweep(rows, "What is forgotten", "kind", kinds, whole | {"fraction": 0.1})
+    if any(row.sweep == "overfitting" for row in rows):
+        fixed: dict[str, object] = {"kind": "random", "fraction": 0.2}
+        lines += _sweep(rows, "How overfitted the original is", "epochs_factor", degrees, fixed)
+    commits = sorted({row.commit[:12] for row in rows})
+    machines = sorted({row.machine for row in rows})
+    lines += ["", "## Where from", "", "Command: `python -m benchmarks.run`.", f"Commits: {', '.join(commits)}."]
+    lines += [f"Machine: {'; '.join(machines)}.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,160 @@
+"""Records and models of one seed, ready for methods and attacks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.conditions import FORGOTTEN_CLASS, Request
+from unlearning import forgetting, settings
+from unlearning.audit.attacks import AuditedSignals, MembershipScores
+from unlearning.audit.audit import attack_all, measure_groups
+from unlearning.evaluation import Evaluation, evaluate
+from unlearning.forgetting import pixel_distances
+from unlearning.methods import METHODS
+from unlearning.models import Model
+from unlearning.paradigms import Paradigm, make_paradigm
+from unlearning.recipes import Recipe
+from unlearning.records import Records
+from unlearning.seeding import initialisation
+from unlearning.snapshots import Snapshot
+from unlearning.sources import open_source
+from unlearning.splits import Split, make_split
+from unlearning.steps.data import part
+from unlearning.steps.pretrain import store_gradient_target
+from unlearning.training import train
+
+CPU = torch.device("cpu")
+RETRAINING = 1_000_003
+"""Added to the seed of the retrained model, so that it shares no draw with the original."""
+FEWEST = 20
+"""Holdout records that an attack on a cluster needs at least."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An original model and the records around it."""
+
+    recipe: Recipe
+    seed: int
+    snapshot: Snapshot
+    split: Split
+    paradigm: Paradigm
+    original: Model
+    seconds: float
+
+    def records(self, ids: tuple[str, ...]) -> Records:
+        """At the size the model sees."""
+        return part(self.snapshot, ids, self.recipe.data.image_side, CPU)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bench with something to forget, and the model that never saw it."""
+
+    bench: Bench
+    forget: Records
+    retain: Records
+    calibration: Records
+    holdout: Records
+    """As the attacks use it: of a class or a cluster, strangers of the same sort."""
+    test: Records
+    retrained: Model
+    seconds: float
+
+
+def prepare(recipe: Recipe, seed: int) -> Bench:
+    """Ingest, split and pretrain."""
+    folder = settings.from_environment().data
+    snapshot = open_source(recipe.data.source, folder, limit=recipe.data.limit, seed=seed)
+    split = make_split(snapshot.manifest, recipe.split, seed)
+    paradigm = make_paradigm(recipe.paradigm)
+    side = recipe.data.image_side
+    members = part(snapshot, split.members, side, CPU)
+    shape = (snapshot.manifest.image_shape[0], side, side)
+    with initialisation(seed, "pretrain"):
+        model = paradigm.build(recipe.encoder, shape, snapshot.manifest.class_names)
+    begun = time.perf_counter()
+    train(model, paradigm, members, recipe.training, seed=seed, purpose="pretrain")
+    seconds = time.perf_counter() - begun
+    calibration = part(snapshot, split.calibration, side, CPU)
+    store_gradient_target(model, paradigm, recipe, nonmembers=calibration, members=members, seed=seed)
+    return Bench(recipe, seed, snapshot, split, paradigm, model, seconds)
+
+
+def _matching_holdout(bench: Bench, request: Request, forgotten: tuple[str, ...]) -> tuple[str, ...]:
+    """Strangers of the same sort as the forget set, or an attack would only tell the sorts apart."""
+    holdout = bench.split.holdout
+    if request.kind == "class":
+        labels = bench.snapshot.rows(holdout).labels
+        wanted = bench.snapshot.rows(forgotten).labels[0]
+        return tuple(identity for identity, label in zip(holdout, labels, strict=True) if label == wanted)
+    if request.kind == "cluster":
+        images = bench.snapshot.rows(forgotten).images.flatten(1).float()
+        middle = int((images - images.mean(dim=0)).norm(dim=1).argmin())
+        nearest = pixel_distances(bench.snapshot, holdout, forgotten[middle]).argsort(stable=True)
+        return tuple(holdout[row] for row in nearest[: max(FEWEST, len(forgotten))].tolist())
+    return holdout
+
+
+def open_case(bench: Bench, request: Request) -> Case:
+    """Choose what is forgotten, and retrain without it."""
+    chosen = forgetting.select(
+        bench.split,
+        bench.snapshot,
+        kind=request.kind,
+        fraction=request.fraction,
+        class_name=_class_name(bench.snapshot),
+        seed=bench.seed,
+    )
+    retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
+    calibration = bench.records(bench.split.calibration)
+    retrained, seconds = unlearn_with(
+        bench, "retrain", forget=forget, retain=retain, calibration=calibration, seed=bench.seed + RETRAINING
+    )
+    holdout = bench.records(_matching_holdout(bench, request, chosen.ids))
+    test = bench.records(bench.split.test)
+    return Case(bench, forget, retain, calibration, holdout, test, retrained, seconds)
+
+
+def _class_name(snapshot: Snapshot) -> str:
+    names = snapshot.manifest.class_names
+    return next((name for name in names if name.lower() == FORGOTTEN_CLASS), names[0])
+
+
+def unlearn_with(
+    bench: Bench, method: str, *, forget: Records, retain: Records, calibration: Records, seed: int
+) -> tuple[Model, float]:
+    """The unlearned model and the wall seconds it took."""
+    begun = time.perf_counter()
+    model = METHODS[method](
+        bench.original,
+        bench.paradigm,
+        retain=retain,
+        forget=forget,
+        calibration=calibration,
+        config=bench.recipe.method_config(method),
+        seed=seed,
+    )
+    return model, time.perf_counter() - begun
+
+
+def attack(case: Case, model: Model) -> tuple[AuditedSignals, dict[str, MembershipScores]]:
+    """Signals and scores, with the same views and folds for every model of a case."""
+    signals = measure_groups(
+        model,
+        case.bench.paradigm,
+        forget=case.forget,
+        holdout=case.holdout,
+        retained=case.retain,
+        config=case.bench.recipe.signals,
+        seed=case.bench.seed,
+    )
+    return signals, attack_all(signals, case.bench.seed)
+
+
+def accuracies(case: Case, model: Model) -> Evaluation:
+    """What the model is still good for; labels come from retained members."""
+    return evaluate(model, gallery=case.retain, test=case.test, forget=case.forget, config=case.bench.recipe.evaluation)
