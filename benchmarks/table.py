@@ -17,8 +17,7 @@ MODELS = ("original", "retrain", *(name for name in METHODS if name != "retrain"
 INTRODUCTION = """\
 # How well each method forgets
 
-Fashion-MNIST at the scale of one CPU, recipes `fashion-mnist-*`. Every figure is a mean over seeds with its 95 %
-t-interval; AUC and rates are of the forget set against holdout records that no model saw.
+At the scale of one CPU. Every figure is a mean over seeds with its 95 % t-interval; AUC and rates are of the forget set against holdout records that no model saw.
 
 | column | meaning | ideal |
 |---|---|---|
@@ -183,7 +182,9 @@ def render(rows: Sequence[Row]) -> str:
         if not groups:
             continue
         seeds = sorted({row.seed for found in groups.values() for row in found.rows})
-        lines += ["", f"## {paradigm}", "", f"Seeds {', '.join(map(str, seeds))}.", "", *_table(groups)]
+        recipe = next(iter(groups.values())).rows[0].recipe
+        where = f"Recipe `{recipe}`. Seeds {', '.join(map(str, seeds))}."
+        lines += ["", f"## {paradigm}", "", where, "", *_table(groups)]
         lines += _bounds(paradigm, groups)
     whole: dict[str, object] = {"epochs_factor": 1.0}
     shares = sorted({row.fraction for row in rows if row.kind == "random"})

@@ -179,7 +179,10 @@ def test_saving_and_loading_gives_the_forget_set_back(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('{"kind": "random", "split": "s"}', "is not valid: Field required"),
-        ('{"kind": "oldest", "split": "s", "ids": []}', "is not valid: Input should be 'random', 'class' or 'records'"),
+        (
+            '{"kind": "oldest", "split": "s", "ids": []}',
+            "is not valid: Input should be 'random', 'class', 'cluster' or 'records'",
+        ),
         ('{"kind": "random", "split": "s", "ids": [], "note": 1}', "is not valid: Extra inputs are not permitted"),
         ("[]", "is not valid"),
         ("{", "cannot be read as JSON"),

@@ -319,7 +319,7 @@ def test_the_balanced_accuracy_is_that_of_the_best_threshold_on_the_other_half()
 
 
 def test_complete_separation_is_right_about_everybody_and_no_difference_about_half() -> None:
-    assert balanced_accuracy(np.arange(10.0) + 20, np.arange(14.0)) == 1
+    assert balanced_accuracy(np.full(10, 20.0), np.arange(14.0)) == 1
     assert balanced_accuracy(np.zeros(10), np.zeros(14)) == 0.5
     chance = [
         balanced_accuracy(draw.normal(size=60), draw.normal(size=60)) for draw in map(np.random.default_rng, range(40))
