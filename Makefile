@@ -12,10 +12,10 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run test test-all check format pipelines mlflow clean
+.PHONY: help run benchmark benchmark-quick test test-all check format pipelines mlflow clean
 
 help:  ## This list.
-	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/run.stamp: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11 or 3.12, or give PYTHON=…"; exit 2; }
@@ -30,6 +30,12 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 
 run: $(VENV)/run.stamp  ## Pretrain, forget, audit and promote on real images; PARADIGM=supervised, SEED=1, DATASET=digits, METHOD=…, ARGS='--…'.
 	$(BIN)/unlearn run --paradigm $(PARADIGM) --dataset $(DATASET) --seed $(SEED) --method $(METHOD) $(ARGS)
+
+benchmark: $(VENV)/run.stamp  ## Compare every method over paradigms, seeds and sweeps; goes on where it stopped; ARGS='--seeds 3 --sweep main'.
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+benchmark-quick: $(VENV)/run.stamp  ## The same on small bundled images, two seeds.
+	$(BIN)/python -m benchmarks.run --quick $(ARGS)
 
 test: $(VENV)/dev.stamp  ## The suite every change runs.
 	$(BIN)/pytest -n auto --dist loadfile -m "not slow"

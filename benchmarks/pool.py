@@ -13,6 +13,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from unlearning.errors import UserError
+
 Work = TypeVar("Work")
 Found = TypeVar("Found")
 
@@ -29,7 +31,13 @@ def _begin() -> None:
 def in_parallel(
     function: Callable[[Work], Found], work: Sequence[Work], *, jobs: int, label: Callable[[Work], str]
 ) -> Iterator[tuple[Work, Found]]:
-    """Each piece of work with what `function` found, as it is finished; one line tells how far it is."""
+    """Each piece of work with what `function` found, as it is finished; one line tells how far it is.
+
+    Raises:
+        UserError: pieces failed with one, such as a training that diverged; after all others are done.
+            Any other error ends everything at once.
+    """
+    failures = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with (
@@ -38,7 +46,18 @@ def in_parallel(
     ):
         task = bar.add_task("measuring", total=len(work))
         waiting = {pool.submit(function, piece): piece for piece in work}
-        for future in as_completed(waiting):
-            piece = waiting[future]
-            bar.update(task, advance=1, description=label(piece))
-            yield piece, future.result()
+        try:
+            for future in as_completed(waiting):
+                piece = waiting[future]
+                bar.update(task, advance=1, description=label(piece))
+                try:
+                    found = future.result()
+                except UserError as error:
+                    failures.append(f"{label(piece)}: {error}")
+                    continue
+                yield piece, found
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # or leaving the pool would first finish what nobody keeps
+            raise
+    if failures:
+        raise UserError(f"{len(failures)} of {len(work)} failed, the others are kept: {failures[0]}")

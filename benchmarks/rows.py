@@ -42,7 +42,7 @@ class Row(Config):
     seconds: float
     ratio: float = Field(description="Seconds over those of retraining; smaller is better.")
     settings: str = Field(description="Digest of the recipe without its methods, and this method's settings.")
-    code: str = Field(description="Digest of the library's sources.")
+    code: str = Field(description="Digest of the sources that decide the figures.")
     commit: str
     machine: str
 
@@ -78,13 +78,20 @@ def settings_digest(recipe: Recipe, method: str) -> str:
     return sha256_json([document, own])
 
 
-def code_digest() -> str:
-    """Identity of the sources that decide a row: documents, steps and pages do not."""
+def library_digest() -> str:
+    """Identity of the library's sources that decide a figure: documents and pages do not."""
     root = Path(str(resources.files("unlearning")))
     paths = [path for folder in LEARNING for path in sorted((root / folder).rglob("*.py"))]
     paths += [root / f"{name}.py" for name in FILES]
     paths.append(Path(__file__).with_name("measure.py"))
     return sha256_json([path.read_text(encoding="utf-8") for path in paths])
+
+
+def code_digest() -> str:
+    """Identity of all sources that decide a row: the library's, and how it is put to use here."""
+    steps = Path(str(resources.files("unlearning"))) / "steps"
+    paths = [Path(__file__).with_name("workbench.py"), steps / "pretrain.py", steps / "data.py"]
+    return sha256_json([library_digest(), *(path.read_text(encoding="utf-8") for path in paths)])
 
 
 def machine() -> str:

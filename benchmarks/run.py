@@ -53,7 +53,7 @@ def main(
     ] = False,
     paradigm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 5,
-    sweep: Annotated[list[str] | None, typer.Option(help="main, fraction, kind, overfitting; all if left out.")] = None,
+    sweep: Annotated[list[str] | None, typer.Option(help="main, fraction, kind, overfitting or all.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     jobs: Annotated[int, typer.Option(help="Processes side by side, one thread each.")] = 2,
     output: Annotated[Path, typer.Option(help="JSON; the table beside it has the same name.")] = Path(
@@ -62,6 +62,7 @@ def main(
 ) -> None:
     """Compare the methods. Interrupted, it goes on where it stopped."""
     methods = method or [name for name in METHODS if name != "retrain"]
+    sweeps = list(SWEEPS) if not sweep or "all" in sweep else sweep
     if quick:
         output = output.with_name("quick.json") if output.name == "unlearning.json" else output
     try:
@@ -69,7 +70,7 @@ def main(
             "digits" if quick else "fashion-mnist",
             paradigm or list(PARADIGMS),
             2 if quick else seeds,
-            ["main"] if quick else sweep or list(SWEEPS),
+            ["main"] if quick else sweeps,
             methods,
             jobs,
             output,

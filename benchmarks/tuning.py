@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from benchmarks.conditions import Request, check_tuning_seeds, known_methods
 from benchmarks.pool import in_parallel
-from benchmarks.rows import code_digest
+from benchmarks.rows import library_digest
 from benchmarks.spaces import candidates
 from benchmarks.workbench import accuracies, attack, open_case, prepare, unlearn_with
 from unlearning import recipes
@@ -72,7 +72,7 @@ def context(recipe: recipes.Recipe) -> str:
     """Digest of what every trial of a paradigm shares: code, data, training."""
     document = recipe.model_dump(mode="json")
     del document["methods"]
-    return sha256_json([document, code_digest()])
+    return sha256_json([document, library_digest()])
 
 
 def score(trials: Sequence[Trial]) -> float:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,22 @@ def test_the_digest_of_settings_knows_its_own_method_and_the_training_only() -> 
     assert settings_digest(other_method, "finetune") != settings_digest(recipe, "finetune")
 
 
-def test_the_digest_of_code_is_stable_within_a_checkout() -> None:
-    assert code_digest() == code_digest()
-    assert len(code_digest()) == 64
+def test_the_digest_of_code_knows_what_is_learned_and_how_and_no_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a copy of the sources, changed file by file."""
+    root = Path(rows.__file__).parents[1]
+    for package in ("unlearning", "benchmarks"):
+        shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    monkeypatch.setattr(rows, "__file__", str(tmp_path / "benchmarks" / "rows.py"))
+    monkeypatch.setattr(resources, "files", lambda name: tmp_path / name)
+    before = code_digest()
+    for page in ("unlearning/report.py", "unlearning/store.py", "benchmarks/table.py", "benchmarks/run.py"):
+        (tmp_path / page).write_text("changed")
+    assert code_digest() == before
+    for source in ("unlearning/methods/finetune.py", "unlearning/audit/attacks/combined.py", "unlearning/training.py",
+                   "unlearning/steps/pretrain.py", "benchmarks/measure.py", "benchmarks/workbench.py"):  # fmt: skip
+        assert (tmp_path / source).exists()
+        (tmp_path / source).write_text("changed")
+        assert code_digest() != before
+        before = code_digest()

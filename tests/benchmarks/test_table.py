@@ -28,6 +28,11 @@ def test_a_bound_is_held_by_the_mean_and_by_the_whole_interval(value: float, hal
     assert Mean(value, half).within(-0.02, 0.02) == said
 
 
+def test_a_bound_on_one_side_does_not_mind_how_far_the_other_side_reaches() -> None:
+    assert Mean(0.01, 0.02).within(-math.inf, 0.05) == "yes"
+    assert Mean(0.01, math.inf).within(-math.inf, 0.05) == "yes, but its interval reaches beyond"
+
+
 def rows_of(make_row: MakeRow) -> list[Row]:
     found = []
     for seed, (retrained, ours) in enumerate([(0.50, 0.51), (0.54, 0.55), (0.52, 0.54)]):
@@ -63,9 +68,29 @@ def test_the_page_answers_each_bound_and_names_seeds_commit_and_machine(make_row
     assert "worst measure: yes, but" not in page.split("within .02")[0]
     assert "At most 5 % of the time of retraining: yes (0.040 ± 0.000)" in page
     assert "Commits: 000000000000." in page
+    assert "same code" not in page
     assert "a machine" in page
     table = [line for line in page.splitlines() if line.startswith("| `")]
     assert [line.split("`")[1] for line in table] == ["original", "retrain", "gradient_penalty"]
+
+
+def test_the_page_gives_seconds_and_the_retained_members_paired_with_retraining(make_row: MakeRow) -> None:
+    rows = [make_row(seed=seed, retained_auc=auc) for seed, auc in enumerate((0.6, 0.7))]
+    rows += [
+        make_row(seed=seed, method="finetune", retained_auc=auc - 0.05, seconds=2.0 + seed, ratio=0.1)
+        for seed, auc in enumerate((0.6, 0.7))
+    ]
+    (line,) = [line for line in render(rows).splitlines() if line.startswith("| `finetune`")]
+    retained, time = line.strip("| ").split(" | ")[-2:]
+    assert retained.endswith("(-0.050 ± 0.000)")
+    assert time == "0.100 ± 0.000 (2.5 s)"
+
+
+def test_the_page_tells_of_a_changed_checkout_and_of_mixed_code(make_row: MakeRow) -> None:
+    rows = [make_row(commit=f"{'1' * 40}-dirty"), make_row(seed=1, commit="2" * 40, code="other")]
+    page = render(rows)
+    assert "Commits: 111111111111-dirty, 222222222222." in page
+    assert "Not all rows were measured with the same code" in page
 
 
 def test_sweeps_have_a_line_for_each_value(make_row: MakeRow) -> None:
