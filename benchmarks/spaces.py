@@ -10,21 +10,17 @@ from unlearning.recipes import Recipe, merge
 Space = dict[str, tuple[Any, ...]]
 
 CONTRASTIVE: Space = {
-    "optimisation.epochs": (6, 8, 10, 12),
+    "optimisation.epochs": (5, 6, 8, 10),
     "optimisation.batch_size": (128,),
-    "optimisation.learning_rate": (0.001, 0.002, 0.003, 0.005),
+    "optimisation.learning_rate": (0.001, 0.002, 0.003, 0.005, 0.01),
     "optimisation.schedule": ("cosine",),
     "distillation": (0.0, 0.5, 2.0, 5.0),
     "forget_batch": (64,),
 }
-SUPERVISED: Space = CONTRASTIVE | {
-    "optimisation.epochs": (5, 6, 8, 10),
-    "optimisation.clip_norm": (5.0,),
-    "distillation": (0.5, 1.0, 2.0, 4.0),
-}
+SUPERVISED: Space = CONTRASTIVE | {"optimisation.clip_norm": (5.0,)}
 OWN: dict[str, Space] = {
     "gradient_penalty": {
-        "weight": (0.5, 1.0, 3.0, 5.0),
+        "weight": (0.1, 0.3, 1.0, 3.0),
         "match": ("mean", "quantiles"),
         "tolerance": (0.0, 0.1, 0.2),
         "rest": (3,),
@@ -42,13 +38,12 @@ OWN["gradient_penalty_stage2"] = OWN["gradient_penalty"]
 def space(paradigm: str, method: str) -> Space:
     """Every setting that the search may choose, by dotted name.
 
-    Finetuning has the settings of the optimiser alone, and may step further.
+    Finetuning has the settings of the optimiser alone.
     """
     common = SUPERVISED if paradigm == "supervised" else CONTRASTIVE
     if method != "finetune":
         return common | OWN[method]
-    plain = {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}
-    return plain | {"learning_rate": (0.001, 0.003, 0.01, 0.03)}
+    return {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -61,11 +56,21 @@ def nested(flat: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _value(settings: dict[str, Any], name: str) -> Any:
+    for part in name.split("."):
+        settings = settings.get(part, {})
+    return settings
+
+
+def _draws(paradigm: str, method: str, purpose: str) -> random.Random:
+    return random.Random(f"{paradigm} {method} {purpose}")  # noqa: S311 - nothing secret
+
+
 def candidates(recipe: Recipe, method: str, count: int) -> list[dict[str, Any]]:
     """The recipe's own settings and `count` − 1 distinct random draws from the space, always the same ones."""
     own = recipe.method_config(method).model_dump(mode="json")
     choices = space(recipe.paradigm.name, method)
-    draw = random.Random(f"{recipe.paradigm.name} {method}")  # noqa: S311 - nothing secret
+    draw = _draws(recipe.paradigm.name, method, "anywhere")
     found = [own]
     for _ in range(100 * count):
         if len(found) == count:
@@ -73,4 +78,28 @@ def candidates(recipe: Recipe, method: str, count: int) -> list[dict[str, Any]]:
         drawn = nested({key: draw.choice(values) for key, values in choices.items()})
         if drawn not in found:
             found.append(drawn)
+    return found
+
+
+def _step(values: tuple[Any, ...], value: Any, draw: random.Random) -> Any:
+    """The value before or after `value` in the space; any if it is not there."""
+    if value not in values:
+        return draw.choice(values)
+    place = values.index(value)
+    return draw.choice([values[near] for near in (place - 1, place + 1) if 0 <= near < len(values)])
+
+
+def neighbours(paradigm: str, method: str, settings: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """`count` distinct settings that differ from the given ones by one step of one or two of them; always the same."""
+    choices = {name: values for name, values in space(paradigm, method).items() if len(values) > 1}
+    draw = _draws(paradigm, method, "near")
+    found: list[dict[str, Any]] = []
+    for _ in range(100 * count):
+        if len(found) == count:
+            break
+        chosen = draw.sample(sorted(choices), k=draw.choice((1, 2)))
+        moved = {name: _step(choices[name], _value(settings, name), draw) for name in chosen}
+        near = merge(settings, nested(moved))
+        if near not in found:
+            found.append(near)
     return found

@@ -1,5 +1,7 @@
 """`python -m benchmarks.tuning`: choose every method's settings with the same number of trials.
 
+The first half of a method's trials are its recipe's settings and draws from the whole space, the second
+half lie around the best of the first.
 Only seeds that are never reported are used. A trial's score is what is left to be desired, in AUC and
 shares of accuracy and time, each counting the same; smaller is better and 0 is ideal:
 
@@ -23,7 +25,7 @@ from pydantic import TypeAdapter
 from benchmarks.conditions import Request, check_tuning_seeds, known_methods
 from benchmarks.pool import in_parallel
 from benchmarks.rows import library_digest
-from benchmarks.spaces import candidates
+from benchmarks.spaces import candidates, neighbours
 from benchmarks.workbench import accuracies, attack, open_case, prepare, unlearn_with
 from unlearning import recipes
 from unlearning.audit.signals import SignalConfig
@@ -47,6 +49,11 @@ class Job(Config):
     trials: tuple[tuple[str, dict[str, Any]], ...]
 
 
+def trial_key(paradigm: str, seed: int, method: str, settings: dict[str, Any]) -> str:
+    """Identity of a trial: a second one of the same key replaces the first."""
+    return sha256_json([paradigm, seed, method, settings])
+
+
 class Trial(Config):
     """One method's settings on one seed, and what came of them."""
 
@@ -62,7 +69,7 @@ class Trial(Config):
 
     @property
     def key(self) -> str:
-        return sha256_json([self.paradigm, self.seed, self.method, self.settings])
+        return trial_key(self.paradigm, self.seed, self.method, self.settings)
 
 
 TRIALS = TypeAdapter(list[Trial])
@@ -120,8 +127,36 @@ def best(trials: Sequence[Trial], paradigm: str, method: str) -> tuple[dict[str,
             by_settings.setdefault(sha256_json(trial.settings), []).append(trial)
     if not by_settings:
         return None
-    chosen = min(by_settings.values(), key=score)
-    return chosen[0].settings, score(chosen)
+    # Ties are broken by identity: the order in which trials were made must not decide.
+    chosen = min(sorted(by_settings), key=lambda identity: score(by_settings[identity]))
+    return by_settings[chosen][0].settings, score(by_settings[chosen])
+
+
+def _open_jobs(
+    dataset: str, paradigms: Sequence[str], methods: Sequence[str], seeds: Sequence[int], count: int,
+    made: Sequence[Trial],
+) -> list[Job]:  # fmt: skip
+    """The trials that are not made yet: of the first half, and of the second where the first half is done."""
+    done = {trial.key for trial in made}
+    first, jobs = (count + 1) // 2, []
+    wanted: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for paradigm in paradigms:
+        recipe = recipes.load(recipes.default_recipe(dataset, paradigm))
+        for method in known_methods(recipe, methods):
+            settings = candidates(recipe, method, first)
+            half = [trial for trial in made if trial.method == method and trial.settings in settings]
+            keys = {trial.key for trial in half if trial.paradigm == paradigm}
+            if keys >= {trial_key(paradigm, seed, method, each) for seed in seeds for each in settings}:
+                chosen = best(half, paradigm, method)
+                settings = neighbours(paradigm, method, chosen[0], count - first) if chosen else []
+            wanted.setdefault(paradigm, []).extend((method, each) for each in settings)
+    for seed in seeds:
+        for paradigm, pairs in wanted.items():
+            trials = tuple(pair for pair in pairs if trial_key(paradigm, seed, *pair) not in done)
+            if trials:
+                name = recipes.default_recipe(dataset, paradigm)
+                jobs.append(Job(paradigm=paradigm, recipe=name, seed=seed, trials=trials))
+    return jobs
 
 
 def tune(
@@ -133,23 +168,11 @@ def tune(
     stored = TRIALS.validate_python(read_json(output, "tuning results")) if output.exists() else []
     contexts = {name: context(recipes.load(recipes.default_recipe(dataset, name))) for name in PARADIGMS}
     done = {trial.key: trial for trial in stored if trial.context == contexts[trial.paradigm]}
-    work = []
-    for seed in seeds:
-        for paradigm in paradigms:
-            name = recipes.default_recipe(dataset, paradigm)
-            recipe = recipes.load(name)
-            trials = tuple(
-                (method, settings)
-                for method in known_methods(recipe, methods)
-                for settings in candidates(recipe, method, count)
-                if sha256_json([paradigm, seed, method, settings]) not in done
-            )
-            if trials:
-                work.append(Job(paradigm=paradigm, recipe=name, seed=seed, trials=trials))
-    for _, found in in_parallel(try_all, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):
-        done |= {trial.key: trial for trial in found}
-        ordered = sorted(done.values(), key=lambda trial: (trial.paradigm, trial.method, trial.seed, trial.key))
-        write_json(output, [trial.model_dump(mode="json") for trial in ordered])
+    while work := _open_jobs(dataset, paradigms, methods, seeds, count, list(done.values())):
+        for _, found in in_parallel(try_all, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):
+            done |= {trial.key: trial for trial in found}
+            ordered = sorted(done.values(), key=lambda trial: (trial.paradigm, trial.method, trial.seed, trial.key))
+            write_json(output, [trial.model_dump(mode="json") for trial in ordered])
     return list(done.values())
 
 
@@ -157,7 +180,7 @@ def main(
     paradigm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="100 or more; repeat for more.")] = None,
-    trials: Annotated[int, typer.Option(help="Per method, the recipe's own settings among them.")] = 9,
+    trials: Annotated[int, typer.Option(help="Per method, the recipe's own settings among them.")] = 12,
     dataset: Annotated[str, typer.Option(help="Whose recipes.")] = "fashion-mnist",
     jobs: Annotated[int, typer.Option(help="Processes side by side, one thread each.")] = 2,
     output: Annotated[Path, typer.Option(help="All trials, as JSON.")] = Path("benchmarks/results/tuning.json"),

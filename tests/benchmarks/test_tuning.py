@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import tuning
-from benchmarks.spaces import OWN, candidates, nested, space
+from benchmarks.spaces import OWN, candidates, neighbours, nested, space
 from benchmarks.tuning import Trial, best, score
 from unlearning import recipes
 from unlearning.errors import UserError
@@ -58,9 +58,30 @@ def test_every_method_gets_the_same_number_of_valid_distinct_trials(paradigm: st
         assert len({str(each) for each in found}) == 9
         assert found[0] == recipe.method_config(method).model_dump(mode="json")
         assert found == candidates(recipe, method, 9)
-        for each in found:
+        near = neighbours(paradigm, method, found[0], 6)
+        assert len({str(each) for each in near}) == 6
+        assert found[0] not in near
+        for each in (*found, *near):
             METHODS[method].config.model_validate(each)
     assert set(OWN) | {"retrain"} == set(METHODS)
+
+
+def test_a_neighbour_is_one_step_away_in_one_or_two_settings() -> None:
+    method, choices = "loss_matching", space("simclr", "loss_matching")
+    middle = nested({name: values[len(values) // 2] for name, values in choices.items()})
+
+    def flat(settings: dict[str, Any]) -> dict[str, Any]:
+        inner = settings["optimisation"]
+        return {f"optimisation.{name}": value for name, value in inner.items()} | {
+            name: value for name, value in settings.items() if name != "optimisation"
+        }
+
+    for near in neighbours("simclr", method, middle, 20):
+        moved = [name for name, value in flat(near).items() if value != flat(middle)[name]]
+        assert 1 <= len(moved) <= 2
+        for name in moved:
+            places = choices[name].index(flat(near)[name]), choices[name].index(flat(middle)[name])
+            assert abs(places[0] - places[1]) == 1
 
 
 def test_dotted_names_become_nested_settings() -> None:
@@ -73,20 +94,47 @@ def test_tuning_on_a_reported_seed_is_refused(tmp_path: Path) -> None:
         tuning.tune("digits", ["simclr"], ["finetune"], [3], 2, 1, tmp_path / "tuning.json")
 
 
-def test_finished_trials_are_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+class Bench:
+    """Makes trials at once: a setting's only flaw is how far its learning rate is from 0.003."""
 
-    def made(function: Callable[..., Any], work: Any, **options: Any) -> Any:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rounds: list[list[Any]] = []
+        monkeypatch.setattr(tuning, "in_parallel", self.made)
+
+    def made(self, function: Callable[..., Any], work: Any, **options: Any) -> Any:
+        self.rounds.append([(job.seed, *pair) for job in work for pair in job.trials])
         for job in work:
-            asked.append(len(job.trials))
-            current = tuning.context(recipes.load(job.recipe))
+            about = {"context": tuning.context(recipes.load(job.recipe)), "lost": {"knn": 0.0}}
             yield (
                 job,
-                [trial(job.seed, method=method, settings=settings, context=current) for method, settings in job.trials],
+                [
+                    trial(job.seed, method=method, settings=settings, gaps={"loss": self.flaw(settings)}, **about)
+                    for method, settings in job.trials
+                ],
             )
 
-    monkeypatch.setattr(tuning, "in_parallel", made)
+    @staticmethod
+    def flaw(settings: dict[str, Any]) -> float:
+        return abs(settings.get("optimisation", settings)["learning_rate"] - 0.003)
+
+
+def test_finished_trials_are_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
     output = tmp_path / "tuning.json"
-    for count in (2, 2, 3):
-        tuning.tune("digits", ["simclr"], ["finetune", "saliency"], [100], count, 1, output)
-    assert asked == [4, 2]
+    for _ in range(2):
+        tuning.tune("digits", ["simclr"], ["finetune", "saliency"], [100, 101], 4, 1, output)
+    assert [len(made) for made in bench.rounds] == [8, 8]
+
+
+def test_the_second_half_of_the_trials_lies_around_the_best_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(monkeypatch)
+    found = tuning.tune("digits", ["simclr"], ["saliency"], [100, 101], 8, 1, tmp_path / "tuning.json")
+    first, second = ([settings for _, _, settings in made] for made in bench.rounds)
+    centres = [settings for settings in first if bench.flaw(settings) == min(map(bench.flaw, first))]
+    assert second[:4] == second[4:]
+    assert second[:4] in [neighbours("simclr", "saliency", centre, 4) for centre in centres]
+    chosen = best(found, "simclr", "saliency")
+    assert chosen is not None
+    assert bench.flaw(chosen[0]) == min(map(bench.flaw, [*first, *second]))

@@ -9,10 +9,11 @@ to where it would be had those records never been seen:
     stage 1  (MEMtrain + member and non-member gradients)  target = log g(calibration; θ), detached
     stage 2  (MEMtrain + MEMGP, member gradients only)     target = τ, fixed before unlearning
 
-D compares the batch's mean, or its sorted values quantile by quantile. Batch-norm statistics stay
-frozen, so a record's own gradient is its own. Two additions of ours keep accuracy: `drift` holds
-the retain set's features where they were, and the last steps may do without the penalty (λ = 0),
-so that a falling learning rate repairs what it broke.
+D compares the batch's mean, or its sorted values quantile by quantile. g is measured in evaluation
+mode, so a record's own gradient is its own, while batch norm goes on learning from the retain set
+alone. Two additions of ours keep accuracy: `drift` holds the retain set's features where they were,
+and the last steps may do without the penalty (λ = 0), so that a falling learning rate repairs what
+it broke.
 """
 
 from __future__ import annotations

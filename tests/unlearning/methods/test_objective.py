@@ -27,6 +27,10 @@ def vector(model: Model) -> Tensor:
     return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
 
 
+def statistics(model: Model) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+
+
 def test_features_that_did_not_move_have_no_drift() -> None:
     assert relative_drift(torch.eye(3), torch.eye(3)).item() == 0
 
@@ -41,22 +45,50 @@ def test_the_drift_is_the_mean_relative_squared_distance() -> None:
 
 
 @pytest.mark.parametrize("name", PARADIGMS)
-def test_without_forgetting_what_is_left_is_training_on_with_frozen_statistics(
+def test_without_forgetting_what_is_left_is_training_on(
     every_paradigm: dict[str, Paradigm], build_model: Callable[..., Model], noise: Callable[..., Records], name: str
 ) -> None:
+    """Batch-norm statistics included; only what follows a step sees the model as it is used."""
     paradigm, retain = every_paradigm[name], noise(16)
-    model, expected = build_model(paradigm), build_model(paradigm).eval()
-    buffers = {key: value.clone() for key, value in model.backbone.named_buffers()}
+    model, expected = build_model(paradigm), build_model(paradigm)
 
     def loss(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         views = paradigm.views(retain.images[rows], draw)
-        return paradigm.per_sample_loss(expected, views, retain.labels[rows]).mean(), views
+        return paradigm.per_sample_loss(expected.train(), views, retain.labels[rows]).mean(), views
+
+    def after_step(model: Model, views: Tensor) -> None:
+        paradigm.after_step(model.eval(), views)
 
     minimise(model, paradigm, retain, lambda draw: None, config_of(), seed=3, purpose="plain")
-    fit(expected, loss, 16, config_of().optimisation, seed=3, purpose="plain", after_step=paradigm.after_step)
+    fit(expected, loss, 16, config_of().optimisation, seed=3, purpose="plain", after_step=after_step)
     assert torch.equal(vector(model), vector(expected))
     assert not model.training
-    assert all(torch.equal(value, buffers[key]) for key, value in model.backbone.named_buffers())
+    for (key, value), (_, other) in zip(model.named_buffers(), expected.named_buffers(), strict=True):
+        assert torch.equal(value, other), key
+
+
+@pytest.mark.parametrize("name", PARADIGMS)
+def test_statistics_learn_from_the_retain_set_and_never_from_what_the_forgetting_term_looks_at(
+    every_paradigm: dict[str, Paradigm], build_model: Callable[..., Model], noise: Callable[..., Records], name: str
+) -> None:
+    """A term that looks and weighs next to nothing: weights move as without it, and so must the statistics."""
+    paradigm, retain = every_paradigm[name], noise(16)
+    blind, looking = build_model(paradigm), build_model(paradigm)
+    before = statistics(blind)
+    looked: list[bool] = []
+
+    def look(draw: torch.Generator) -> None:
+        looked.append(looking.training)
+        bright = torch.full_like(paradigm.views(retain.images, torch.Generator()), 50.0)
+        paradigm.per_sample_loss(looking, bright, retain.labels).mean()
+
+    minimise(blind, paradigm, retain, lambda draw: None, config_of(), seed=3, purpose="look")
+    minimise(looking, paradigm, retain, look, config_of(), seed=3, purpose="look")
+    assert looked == [False] * 10
+    after = statistics(blind)
+    assert after
+    assert all(torch.equal(value, after[key]) for key, value in statistics(looking).items())
+    assert not all(torch.equal(value, before[key]) for key, value in after.items())
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, 10), (0.4, 4), (0.01, 1)])
