@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from unlearning.recipes import Recipe, merge
@@ -38,12 +39,13 @@ OWN["gradient_penalty_stage2"] = OWN["gradient_penalty"]
 def space(paradigm: str, method: str) -> Space:
     """Every setting that the search may choose, by dotted name.
 
-    Finetuning has the settings of the optimiser alone.
+    Finetuning has the settings of the optimiser alone, among them the size of the batches.
     """
     common = SUPERVISED if paradigm == "supervised" else CONTRASTIVE
     if method != "finetune":
         return common | OWN[method]
-    return {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}
+    plain = {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}
+    return plain | {"batch_size": (64, 128, 256)}
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -89,8 +91,10 @@ def _step(values: tuple[Any, ...], value: Any, draw: random.Random) -> Any:
     return draw.choice([values[near] for near in (place - 1, place + 1) if 0 <= near < len(values)])
 
 
-def neighbours(paradigm: str, method: str, settings: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """`count` distinct settings that differ from the given ones by one step of one or two of them; always the same."""
+def neighbours(
+    paradigm: str, method: str, settings: dict[str, Any], count: int, known: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """`count` new settings that differ from the given ones by one step of one or two of them; always the same."""
     choices = {name: values for name, values in space(paradigm, method).items() if len(values) > 1}
     draw = _draws(paradigm, method, "near")
     found: list[dict[str, Any]] = []
@@ -100,6 +104,6 @@ def neighbours(paradigm: str, method: str, settings: dict[str, Any], count: int)
         chosen = draw.sample(sorted(choices), k=draw.choice((1, 2)))
         moved = {name: _step(choices[name], _value(settings, name), draw) for name in chosen}
         near = merge(settings, nested(moved))
-        if near not in found:
+        if near not in found and near not in known:
             found.append(near)
     return found

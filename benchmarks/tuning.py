@@ -1,7 +1,7 @@
 """`python -m benchmarks.tuning`: choose every method's settings with the same number of trials.
 
-The first half of a method's trials are its recipe's settings and draws from the whole space, the second
-half lie around the best of the first.
+Two thirds of a method's settings are its recipe's own and draws from the whole space, screened on the first
+seed. The best of them, and the last third, which lies around the very best, are tried on every seed.
 Only seeds that are never reported are used. A trial's score is what is left to be desired, in AUC and
 shares of accuracy and time, each counting the same; smaller is better and 0 is ideal:
 
@@ -12,6 +12,8 @@ shares of accuracy and time, each counting the same; smaller is better and 0 is 
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +40,12 @@ from unlearning.paradigms import PARADIGMS
 
 QUERIES = 4
 """Views per record while tuning; half of what the reported audit uses."""
+
+
+FINALISTS = 2
+"""Of the screened settings."""
+
+_Wanted = list[tuple[int, dict[str, Any]]]
 
 
 class Job(Config):
@@ -119,44 +127,46 @@ def try_all(job: Job) -> list[Trial]:
     return found
 
 
-def best(trials: Sequence[Trial], paradigm: str, method: str) -> tuple[dict[str, Any], float] | None:
-    """The settings with the smallest score, and that score; None without trials."""
+def ranked(trials: Sequence[Trial], seeds: Sequence[int]) -> list[tuple[dict[str, Any], float]]:
+    """One method's settings that were tried on all of the seeds, with their scores, the smallest first."""
     by_settings: dict[str, list[Trial]] = {}
     for trial in trials:
-        if (trial.paradigm, trial.method) == (paradigm, method):
+        if trial.seed in seeds:
             by_settings.setdefault(sha256_json(trial.settings), []).append(trial)
-    if not by_settings:
-        return None
+    complete = {key: found for key, found in by_settings.items() if {trial.seed for trial in found} == set(seeds)}
     # Ties are broken by identity: the order in which trials were made must not decide.
-    chosen = min(sorted(by_settings), key=lambda identity: score(by_settings[identity]))
-    return by_settings[chosen][0].settings, score(by_settings[chosen])
+    order = sorted(complete, key=lambda key: (score(complete[key]), key))
+    return [(complete[key][0].settings, score(complete[key])) for key in order]
+
+
+def _wanted(recipe: recipes.Recipe, method: str, seeds: Sequence[int], count: int, made: Sequence[Trial]) -> _Wanted:
+    """Settings of one method to be tried, by seed: to be screened, or, when that is done, the finalists."""
+    screened = candidates(recipe, method, (2 * count + 2) // 3)
+    rank = [found for found, _ in ranked([trial for trial in made if trial.settings in screened], seeds[:1])]
+    if len(rank) < len(screened):
+        return [(seeds[0], settings) for settings in screened]
+    around = neighbours(recipe.paradigm.name, method, rank[0], count - len(screened), screened)
+    return [(seed, settings) for seed in seeds for settings in (*rank[:FINALISTS], *around)]
 
 
 def _open_jobs(
     dataset: str, paradigms: Sequence[str], methods: Sequence[str], seeds: Sequence[int], count: int,
     made: Sequence[Trial],
 ) -> list[Job]:  # fmt: skip
-    """The trials that are not made yet: of the first half, and of the second where the first half is done."""
-    done = {trial.key for trial in made}
-    first, jobs = (count + 1) // 2, []
-    wanted: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    """What can be tried now and was not yet, one job per seed and paradigm."""
+    done, trials = {trial.key for trial in made}, defaultdict(list)
     for paradigm in paradigms:
-        recipe = recipes.load(recipes.default_recipe(dataset, paradigm))
+        name = recipes.default_recipe(dataset, paradigm)
+        recipe = recipes.load(name)
         for method in known_methods(recipe, methods):
-            settings = candidates(recipe, method, first)
-            half = [trial for trial in made if trial.method == method and trial.settings in settings]
-            keys = {trial.key for trial in half if trial.paradigm == paradigm}
-            if keys >= {trial_key(paradigm, seed, method, each) for seed in seeds for each in settings}:
-                chosen = best(half, paradigm, method)
-                settings = neighbours(paradigm, method, chosen[0], count - first) if chosen else []
-            wanted.setdefault(paradigm, []).extend((method, each) for each in settings)
-    for seed in seeds:
-        for paradigm, pairs in wanted.items():
-            trials = tuple(pair for pair in pairs if trial_key(paradigm, seed, *pair) not in done)
-            if trials:
-                name = recipes.default_recipe(dataset, paradigm)
-                jobs.append(Job(paradigm=paradigm, recipe=name, seed=seed, trials=trials))
-    return jobs
+            own = [trial for trial in made if (trial.paradigm, trial.method) == (paradigm, method)]
+            for seed, settings in _wanted(recipe, method, seeds, count, own):
+                if trial_key(paradigm, seed, method, settings) not in done:
+                    trials[seed, paradigm, name].append((method, settings))
+    return [
+        Job(paradigm=paradigm, recipe=name, seed=seed, trials=tuple(found))
+        for (seed, paradigm, name), found in trials.items()
+    ]
 
 
 def tune(
@@ -180,24 +190,25 @@ def main(
     paradigm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="100 or more; repeat for more.")] = None,
-    trials: Annotated[int, typer.Option(help="Per method, the recipe's own settings among them.")] = 12,
+    trials: Annotated[int, typer.Option(help="Per method, the recipe's own settings among them.")] = 9,
     dataset: Annotated[str, typer.Option(help="Whose recipes.")] = "fashion-mnist",
     jobs: Annotated[int, typer.Option(help="Processes side by side, one thread each.")] = 2,
     output: Annotated[Path, typer.Option(help="All trials, as JSON.")] = Path("benchmarks/results/tuning.json"),
 ) -> None:
     """Search settings; prints the best of each method as YAML for the recipe. Interrupted, it goes on."""
     paradigms, methods = paradigm or list(PARADIGMS), method or [name for name in METHODS if name != "retrain"]
+    seeds = seed or [100, 101]
     try:
-        found = tune(dataset, paradigms, methods, seed or [100, 101], trials, jobs, output)
+        found = tune(dataset, paradigms, methods, seeds, trials, jobs, output)
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    for chosen_paradigm in paradigms:
-        for chosen_method in methods:
-            result = best(found, chosen_paradigm, chosen_method)
-            if result is not None:
-                typer.echo(f"# {chosen_paradigm}: score {result[1]:.4f}")
-                typer.echo(yaml.safe_dump({chosen_method: result[0]}, sort_keys=False).rstrip())
+    for about in itertools.product(paradigms, methods):
+        for settings, reached in ranked([trial for trial in found if (trial.paradigm, trial.method) == about], seeds)[
+            :1
+        ]:
+            typer.echo(f"# {about[0]}: score {reached:.4f}")
+            typer.echo(yaml.safe_dump({about[1]: settings}, sort_keys=False).rstrip())
 
 
 if __name__ == "__main__":

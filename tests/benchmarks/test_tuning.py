@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import tuning
 from benchmarks.spaces import OWN, candidates, neighbours, nested, space
-from benchmarks.tuning import Trial, best, score
+from benchmarks.tuning import FINALISTS, Trial, ranked, score
 from unlearning import recipes
 from unlearning.errors import UserError
 from unlearning.methods import METHODS
@@ -36,16 +36,18 @@ def test_the_score_is_gap_and_loss_and_time_beyond_the_limit_each_after_averagin
     assert score([one, trial(101, failed="the loss became nan", gaps={}, lost={})]) == float("inf")
 
 
-def test_the_best_settings_are_those_with_the_smallest_score_over_their_seeds() -> None:
+def test_settings_are_ranked_by_their_score_over_all_seeds_and_only_if_tried_on_all() -> None:
     lucky = [
         trial(100, gaps={"loss": 0.0}, settings={"epochs": 1}),
         trial(101, gaps={"loss": 0.5}, settings={"epochs": 1}),
     ]
     steady = [trial(seed, gaps={"loss": 0.1}, settings={"epochs": 2}) for seed in (100, 101)]
-    found = best([*lucky, *steady], "simclr", "finetune")
-    assert found is not None
-    assert found[0] == {"epochs": 2}
-    assert best(lucky, "moco", "finetune") is None
+    unfinished = trial(100, gaps={"loss": 0.01}, settings={"epochs": 3})
+    found = ranked([*lucky, unfinished, *steady], (100, 101))
+    assert [settings["epochs"] for settings, _ in found] == [2, 1]
+    assert [reached for _, reached in found] == pytest.approx([0.13, 0.28])
+    assert [settings["epochs"] for settings, _ in ranked([*steady, unfinished, *lucky], (100,))] == [1, 3, 2]
+    assert ranked([], (100,)) == []
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
@@ -115,26 +117,33 @@ class Bench:
 
     @staticmethod
     def flaw(settings: dict[str, Any]) -> float:
-        return abs(settings.get("optimisation", settings)["learning_rate"] - 0.003)
+        rate: float = settings.get("optimisation", settings)["learning_rate"]
+        return abs(rate - 0.003)
 
 
 def test_finished_trials_are_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two methods, four screened settings each; then two of those on the other seed, and two more on both."""
     bench = Bench(monkeypatch)
     output = tmp_path / "tuning.json"
     for _ in range(2):
-        tuning.tune("digits", ["simclr"], ["finetune", "saliency"], [100, 101], 4, 1, output)
-    assert [len(made) for made in bench.rounds] == [8, 8]
+        tuning.tune("digits", ["simclr"], ["finetune", "saliency"], [100, 101], 6, 1, output)
+    assert [len(made) for made in bench.rounds] == [8, 2 * (2 + 2 * 2)]
 
 
-def test_the_second_half_of_the_trials_lies_around_the_best_of_the_first(
+def test_the_best_screened_settings_and_some_around_the_very_best_are_tried_on_every_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(monkeypatch)
-    found = tuning.tune("digits", ["simclr"], ["saliency"], [100, 101], 8, 1, tmp_path / "tuning.json")
-    first, second = ([settings for _, _, settings in made] for made in bench.rounds)
-    centres = [settings for settings in first if bench.flaw(settings) == min(map(bench.flaw, first))]
-    assert second[:4] == second[4:]
-    assert second[:4] in [neighbours("simclr", "saliency", centre, 4) for centre in centres]
-    chosen = best(found, "simclr", "saliency")
-    assert chosen is not None
-    assert bench.flaw(chosen[0]) == min(map(bench.flaw, [*first, *second]))
+    found = tuning.tune("digits", ["simclr"], ["saliency"], [100, 101], 9, 1, tmp_path / "tuning.json")
+    screened, finals = bench.rounds
+    assert {seed for seed, _, _ in screened} == {100}
+    flaws = sorted(bench.flaw(settings) for _, _, settings in screened)
+    by_seed = {seed: [settings for at, _, settings in finals if at == seed] for seed in (100, 101)}
+    assert len(by_seed[100]) == 3  # the finalists were tried there before
+    assert [bench.flaw(settings) for settings in by_seed[101][:FINALISTS]] == flaws[:FINALISTS]
+    assert by_seed[101][FINALISTS:] == by_seed[100]
+    known = [settings for _, _, settings in screened]
+    assert by_seed[100] == neighbours("simclr", "saliency", by_seed[101][0], 3, known)
+    (chosen, reached), *rest = ranked(found, (100, 101))
+    assert len(rest) == FINALISTS - 1 + 3
+    assert reached == min(bench.flaw(settings) for settings in by_seed[101]) == bench.flaw(chosen)
