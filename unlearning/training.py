@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from unlearning.acceleration import Acceleration, AccelerationConfig
 from unlearning.config import Config
 from unlearning.errors import TrainingDivergedError, UserError
 from unlearning.files import sha256_json
@@ -39,6 +40,13 @@ class OptimisationConfig(Config):
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm of a step.")
+
+
+class TrainingConfig(OptimisationConfig):
+    """How a model is trained from fresh weights; only there may the steps be accelerated."""
+
+    # Left out where it is off, so that a recipe without it keeps its digest.
+    acceleration: AccelerationConfig = Field(AccelerationConfig(), exclude_if=lambda value: not value.wanted)
 
 
 def learning_rate(config: OptimisationConfig, step: int, steps: int) -> float:
@@ -124,6 +132,7 @@ class Checkpoint:
                 _, slot, key = name.split(".", 2)
                 state.setdefault(int(slot), {})[key] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        _lay_out_as_weights(optimiser)
         draw.set_state(tensors["random"])
         return json.loads(metadata["epoch"])  # type: ignore[no-any-return]
 
@@ -133,6 +142,14 @@ class Checkpoint:
             file.unlink(missing_ok=True)
         with suppress(OSError):  # other files in its folder are not ours
             self.path.parent.rmdir()
+
+
+def _lay_out_as_weights(optimiser: torch.optim.Optimizer) -> None:
+    """Give the state the memory layout of its weights, which fused steps take for granted."""
+    for weight, state in optimiser.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape and value.stride() != weight.stride():
+                state[name] = torch.empty_like(weight).copy_(value)
 
 
 def fit(
@@ -210,23 +227,31 @@ def train(
     after_epoch: Callable[[int], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Model:
-    """Train `model` in place with its paradigm's loss, and return it in evaluation mode."""
+    """Train `model` in place with its paradigm's loss, and return it in evaluation mode.
+
+    Accelerated where the config says so. What follows a step (momentum encoder, queue) is not: it
+    is remembered, and stays float32.
+    """
     model.train()
+    wanted = config.acceleration if isinstance(config, TrainingConfig) else AccelerationConfig()
+    acceleration = Acceleration(wanted, next(model.parameters()).device)
+    per_sample_loss = acceleration.loss(paradigm.per_sample_loss)
 
     def batch_loss(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         batch = members[rows]
-        views = paradigm.views(batch.images, draw)
-        return paradigm.per_sample_loss(model, views, batch.labels).mean(), views
+        views = acceleration.views(paradigm.views(batch.images, draw))
+        return per_sample_loss(model, views, batch.labels).mean(), views
 
-    fit(
-        model,
-        batch_loss,
-        len(members),
-        config,
-        seed=seed,
-        purpose=purpose,
-        after_step=paradigm.after_step,
-        after_epoch=after_epoch,
-        checkpoint=checkpoint,
-    )
+    with acceleration.layout(model):
+        fit(
+            model,
+            batch_loss,
+            len(members),
+            config,
+            seed=seed,
+            purpose=purpose,
+            after_step=paradigm.after_step,
+            after_epoch=after_epoch,
+            checkpoint=checkpoint,
+        )
     return model.eval()

@@ -24,7 +24,7 @@ from unlearning.methods.random_label import RandomLabelConfig
 from unlearning.methods.saliency import SaliencyConfig
 from unlearning.paradigms import PARADIGMS, ParadigmConfig
 from unlearning.splits import SplitConfig
-from unlearning.training import OptimisationConfig
+from unlearning.training import OptimisationConfig, TrainingConfig
 
 
 class DataConfig(Config):
@@ -60,7 +60,7 @@ class Recipe(Config):
     split: SplitConfig
     encoder: EncoderConfig
     paradigm: ParadigmConfig
-    training: OptimisationConfig
+    training: TrainingConfig
     checkpoint_every: int = Field(50, gt=0, description="Epochs between checkpoints.")
     methods: MethodsConfig
     signals: SignalConfig = SignalConfig()

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its binary version, which unlike the Python version holds no pickle."""
+"""CIFAR-10, in the binary version that is downloaded, or in the Python version if that is what lies there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from unlearning.errors import UserError
 from unlearning.files import new_folder
 from unlearning.records import Records
+from unlearning.sources import cifar10_python
 from unlearning.sources.base import NETWORK_TIMEOUT, SourceData, md5_file, one_line, scratch_inside
 
 SOURCE = "CIFAR-10 (Krizhevsky, 2009), train then test"
@@ -35,11 +36,16 @@ RECORD_BYTES = 1 + 3 * 32 * 32
 def cifar10(folder: Path) -> SourceData:
     """The 50,000 training images followed by the 10,000 test images, 32 × 32 RGB.
 
+    Whichever version lies in the folder is read, the binary one first: it is quicker. Without
+    either, the binary version is unpacked from its archive or downloaded.
+
     Raises:
         UserError: a file is not what was published, or there is none and it cannot be downloaded.
     """
-    batches = folder / FOLDER
+    batches, python = folder / FOLDER, folder / cifar10_python.FOLDER
     if not all((batches / name).is_file() for name in BATCHES):
+        if python.is_dir():
+            return SourceData(read_python_batches(python, RECORDS_PER_BATCH), SOURCE, LICENCE, CLASS_NAMES)
         archive = folder / ARCHIVE
         if archive.is_file():
             extract(archive, batches, ARCHIVE_MD5)
@@ -49,6 +55,21 @@ def cifar10(folder: Path) -> SourceData:
                 download(scratch / ARCHIVE, folder)
                 extract(scratch / ARCHIVE, batches, ARCHIVE_MD5)
     return SourceData(read_batches(batches, RECORDS_PER_BATCH), SOURCE, LICENCE, CLASS_NAMES)
+
+
+def read_python_batches(batches: Path, records_per_batch: int) -> Records:
+    """The records of all files of the Python version, in order.
+
+    Raises:
+        UserError: a file is missing, not the published one, or not a batch.
+    """
+    parts = [
+        cifar10_python.read_batch(batches / name, digest, records_per_batch, len(CLASS_NAMES))
+        for name, digest in cifar10_python.PUBLISHED.items()
+    ]
+    pixels = torch.from_numpy(np.concatenate([pixels for pixels, _ in parts]))
+    labels = torch.from_numpy(np.concatenate([labels for _, labels in parts]))
+    return Records(pixels.reshape(-1, *IMAGE_SHAPE), labels.to(torch.int64))
 
 
 def read_batches(batches: Path, records_per_batch: int) -> Records:

@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
-from unlearning import recipes
+from unlearning import recipes, snapshots
 from unlearning.errors import UserError
 from unlearning.methods import METHODS
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
 from unlearning.methods.objective import UnlearningConfig
 from unlearning.paradigms import PARADIGMS
 from unlearning.recipes import MethodsConfig, Recipe
+from unlearning.records import Records
 from unlearning.sources import SOURCES
+from unlearning.splits import make_split
 from unlearning.training import OptimisationConfig
 
 NAMES = recipes.names()
@@ -43,9 +49,70 @@ def test_every_shipped_recipe_is_valid_and_knows_its_name(name: str) -> None:
     assert recipe.description
 
 
-def test_there_is_a_recipe_of_every_paradigm_for_the_bundled_digits() -> None:
-    assert {f"digits-{paradigm}" for paradigm in PARADIGMS} <= set(NAMES)
+@pytest.mark.parametrize("dataset", ["digits", "fashion-mnist", "cifar10", "image-folder"])
+def test_there_is_a_recipe_of_every_paradigm_for_every_data_set(dataset: str) -> None:
+    for paradigm in PARADIGMS:
+        recipe = recipes.load(recipes.default_recipe(dataset, paradigm))
+        assert recipe.paradigm.name == paradigm
+        assert recipe.data.source == dataset.replace("-", "_")
     assert sorted(NAMES) == NAMES
+
+
+NUMBER = re.compile(r":\s+(\[?-?\d|true\b|false\b)")
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_every_number_of_cifar10_has_its_source_beside_it(paradigm: str) -> None:
+    """A source that the head of the file lists with its arXiv id, or the word that there is none."""
+    text = (resources.files(recipes) / f"cifar10-{paradigm}.yaml").read_text()
+    head = [line for line in text.splitlines() if line.startswith("#")]
+    listed = {found[1] for line in head if (found := re.match(r"# (\[\w+\])", line))}
+    unsourced = [
+        line
+        for line in text.splitlines()
+        if NUMBER.search(line.partition("#")[0])
+        and not re.search(r"\bours\b|as published", line)
+        and not any(source in line for source in listed)
+    ]
+    assert unsourced == []
+    assert len(listed) >= 4
+    assert "has not been run at full scale" in text
+    assert "not run at full scale" in recipes.load(f"cifar10-{paradigm}").description
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_cifar10_is_for_a_gpu_and_fits_the_published_images(paradigm: str) -> None:
+    recipe = recipes.load(f"cifar10-{paradigm}")
+    assert recipe.training.acceleration.wanted == ("bf16", "channels_last", "compile")
+    assert recipe.encoder.kind == "resnet18"
+    assert sum(recipe.split.model_dump().values()) <= 59_900  # of 60,000, some of them twice
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_a_small_folder_of_images_is_enough_and_a_smaller_one_is_refused_in_a_line(paradigm: str) -> None:
+    recipe = recipes.load(f"image-folder-{paradigm}")
+    pixels = np.random.default_rng(0).integers(0, 256, (380, 1, 4, 4), dtype=np.uint8)
+    records = Records(torch.from_numpy(pixels), torch.zeros(380, dtype=torch.int64))
+    manifest = snapshots.build(records, source="x", licence="x", class_names=("a",)).manifest
+    assert len(make_split(manifest, recipe.split, 0).members) == recipe.split.members
+    few = snapshots.build(records[:100], source="x", licence="x", class_names=("a",)).manifest
+    assert "the split needs 380 distinct records but" in refusal(make_split, few, recipe.split, 0)
+
+
+def test_acceleration_is_for_training_alone() -> None:
+    acceleration = "{acceleration: {bf16: true}}"
+    assert recipes.load(TINY, f"training: {acceleration}").training.acceleration.wanted == ("bf16",)
+    for path in ("finetune", "gradient_penalty.optimisation"):
+        found = refusal(recipes.load, TINY, nested(f"methods.{path}.acceleration", {"bf16": True}))
+        assert f"methods.{path}.acceleration: Extra inputs are not permitted" in found
+
+
+def test_a_recipe_without_acceleration_keeps_its_digest() -> None:
+    """It is the name of checkpoints and of benchmark rows."""
+    plain, off = recipes.load(TINY), recipes.load(TINY, "training: {acceleration: {bf16: false}}")
+    assert "acceleration" not in plain.model_dump(mode="json")["training"]
+    assert off.digest == plain.digest
+    assert recipes.load(TINY, "training: {acceleration: {bf16: true}}").digest != plain.digest
 
 
 @pytest.mark.parametrize("name", NAMES)
