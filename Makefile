@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run benchmark benchmark-quick test test-all check format pipelines mlflow clean
+.PHONY: help run benchmark benchmark-quick benchmark-speed test test-all check format pipelines mlflow clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ benchmark: $(VENV)/run.stamp  ## Compare every method over paradigms, seeds and 
 
 benchmark-quick: $(VENV)/run.stamp  ## The same on small bundled images, two seeds.
 	$(BIN)/python -m benchmarks.run --quick $(ARGS)
+
+benchmark-speed: $(VENV)/run.stamp  ## Speed as ratios and memory, about five minutes; against lightly where the extra `benchmark` is installed.
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/dev.stamp  ## The suite every change runs.
 	$(BIN)/pytest -n auto --dist loadfile -m "not slow"
