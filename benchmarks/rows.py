@@ -65,8 +65,8 @@ class Row(Config):
 ROWS = TypeAdapter(list[Row])
 
 LEARNING = ("audit", "methods", "paradigms")
-FILES = ("acceleration", "augmentations", "encoders", "evaluation", "forgetting", "input_gradients", "models", "records",
-         "seeding", "snapshots", "splits", "training")  # fmt: skip
+FILES = ("acceleration", "augmentations", "encoders", "evaluation", "forgetting", "input_gradients", "models",
+         "records", "seeding", "snapshots", "splits", "training")  # fmt: skip
 
 
 def settings_digest(recipe: Recipe, method: str) -> str:

@@ -42,9 +42,16 @@ def run(
         fresh += len(found)
         done |= {row.key: row for row in found}
         rows.save(list(done.values()), output)
-        write_text(output.with_suffix(".md"), table.render(list(done.values())))
-    write_text(output.with_suffix(".md"), table.render(list(done.values())))
+        _write(list(done.values()), output)
+    _write(list(done.values()), output)
     return fresh
+
+
+def _write(found: list[rows.Row], output: Path) -> None:
+    """The page, and the figures it shows, beside the results."""
+    for paradigm, drawn in table.figures(found).items():
+        write_text(output.with_name(table.figure_name(output.stem, paradigm)), drawn)
+    write_text(output.with_suffix(".md"), table.render(found, output.stem))
 
 
 def main(
@@ -56,7 +63,7 @@ def main(
     sweep: Annotated[list[str] | None, typer.Option(help="main, fraction, kind, overfitting or all.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     jobs: Annotated[int, typer.Option(help="Processes side by side, one thread each.")] = 2,
-    output: Annotated[Path, typer.Option(help="JSON; the table beside it has the same name.")] = Path(
+    output: Annotated[Path, typer.Option(help="JSON; the page and the figures beside it have the same name.")] = Path(
         "benchmarks/results/unlearning.json"
     ),
 ) -> None:

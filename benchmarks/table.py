@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import numpy as np
 from scipy import stats
 
 from benchmarks.rows import Row
+from unlearning.figures.methods import Measured, Method, auc_against_accuracy
 from unlearning.methods import METHODS
 from unlearning.paradigms import PARADIGMS
 
+GAP_BOUND = 0.02
+"""Largest AUC gap to the retrained model, either way, that the gradient penalty set out to reach."""
+LOST_BOUND = 1.0
+"""Largest loss of accuracy against the retrained model, in percentage points."""
 MODELS = ("original", "retrain", *(name for name in METHODS if name != "retrain"))
 
 INTRODUCTION = """\
@@ -86,6 +92,16 @@ class Group:
         """Points of accuracy below the retrained model."""
         return self.against_retrained(lambda row, other: 100 * (other.accuracies[measure] - row.accuracies[measure]))
 
+    @property
+    def measures(self) -> list[str]:
+        """The accuracies that this paradigm has."""
+        return [name for name in ("knn", "linear_probe", "classifier") if name in self.rows[0].accuracies]
+
+    @property
+    def most_lost(self) -> Mean:
+        """Of the accuracy that suffered most."""
+        return max((self.lost(name) for name in self.measures), key=lambda found: found.value)
+
 
 def group(rows: Iterable[Row], **conditions: object) -> dict[str, Group]:
     """Rows that meet the conditions, by method, in the order of the methods; methods without rows are left out."""
@@ -108,7 +124,6 @@ def _accuracy(row: Row) -> float:
 
 
 def _line(method: str, found: Group) -> str:
-    measures = [name for name in ("knn", "linear_probe", "classifier") if name in found.rows[0].accuracies]
     blurred = found.against_retrained(lambda row, other: row.retained_auc - other.retained_auc)
     cells = [
         f"`{method}`",
@@ -117,7 +132,7 @@ def _line(method: str, found: Group) -> str:
         found.over_seeds(lambda row: row.strongest).text(),
         found.over_seeds(_tpr).text(),
         found.over_seeds(_accuracy).text(),
-        "; ".join(found.lost(name).text(1) for name in measures),
+        "; ".join(found.lost(name).text(1) for name in found.measures),
         found.over_seeds(lambda row: row.accuracies["forget_knn"]).text(),
         f"{found.over_seeds(lambda row: row.retained_auc).text()} ({blurred.text()})",
         f"{found.over_seeds(lambda row: row.ratio).text()} ({found.over_seeds(lambda row: row.seconds).value:.1f} s)",
@@ -136,16 +151,15 @@ def _bounds(paradigm: str, groups: dict[str, Group]) -> list[str]:
     if "gradient_penalty" not in groups or "original" not in groups:
         return []
     ours = groups["gradient_penalty"]
-    measures = [name for name in ("knn", "linear_probe", "classifier") if name in ours.rows[0].accuracies]
-    worst = max((ours.lost(name) for name in measures), key=lambda found: found.value)
+    gap, worst = ours.gap, ours.most_lost
     limit = 0.1 if paradigm == "supervised" else 0.05
     leak = groups["original"].over_seeds(lambda row: row.strongest)
     time = ours.over_seeds(lambda row: row.ratio)
     return [
         "",
         f"- The original leaks, AUC at least .65: {leak.within(0.65, np.inf)} ({leak.text()}).",
-        f"- `gradient_penalty` within .02 of the retrained AUC: {ours.gap.within(-0.02, 0.02)} ({ours.gap.text()}).",
-        f"- At most 1 point of accuracy lost, worst measure: {worst.within(-np.inf, 1)} ({worst.text(1)}).",
+        f"- `gradient_penalty` within .02 of the retrained AUC: {gap.within(-GAP_BOUND, GAP_BOUND)} ({gap.text()}).",
+        f"- At most 1 point of accuracy lost, worst measure: {worst.within(-np.inf, LOST_BOUND)} ({worst.text(1)}).",
         f"- At most {100 * limit:g} % of the time of retraining: {time.within(-np.inf, limit)} ({time.text()}).",
     ]
 
@@ -182,8 +196,41 @@ def _short(commit: str) -> str:
     return "-".join([digits[:12], *mark])
 
 
-def render(rows: Sequence[Row]) -> str:
-    """The whole page, in Markdown."""
+def figures(rows: Sequence[Row]) -> dict[str, str]:
+    """AUC against accuracy over the methods, as SVG text, by paradigm."""
+    found = {}
+    for paradigm in PARADIGMS:
+        groups = group(rows, paradigm=paradigm, sweep="main")
+        methods = [
+            Method(name, Measured(each.gap.value, each.gap.half), Measured(each.most_lost.value, each.most_lost.half))
+            for name, each in groups.items()
+            if name != "retrain"
+        ]
+        if methods:
+            found[paradigm] = auc_against_accuracy(
+                methods, f"methods-{paradigm}", gap_bound=GAP_BOUND, lost_bound=LOST_BOUND, title=paradigm
+            )
+    return found
+
+
+def figure_name(stem: str, paradigm: str) -> str:
+    """File name of a paradigm's figure beside the page `<stem>.md`."""
+    return f"{stem}-{paradigm}.svg"
+
+
+def _shown(stem: str, paradigm: str) -> list[str]:
+    alt = f"AUC gap to the retrained model against accuracy lost, a point per method, on {paradigm}"
+    return [
+        "",
+        f"![{alt}]({quote(figure_name(stem, paradigm))})",
+        "",
+        "Down and to the middle is better; the grey region is what the method set out to reach. The accuracy is the "
+        "one that suffered most. Beyond 0.05 and 2 points the axes are logarithmic.",
+    ]
+
+
+def render(rows: Sequence[Row], stem: str = "") -> str:
+    """The whole page, in Markdown; with `stem`, the page's own name, it shows the figures beside it."""
     lines = [INTRODUCTION]
     for paradigm in PARADIGMS:
         groups = group(rows, paradigm=paradigm, sweep="main")
@@ -193,6 +240,8 @@ def render(rows: Sequence[Row]) -> str:
         recipe = next(iter(groups.values())).rows[0].recipe
         where = f"Recipe `{recipe}`. Seeds {', '.join(map(str, seeds))}."
         lines += ["", f"## {paradigm}", "", where, "", *_table(groups)]
+        if stem and set(groups) > {"retrain"}:
+            lines += _shown(stem, paradigm)
         lines += _bounds(paradigm, groups)
     whole: dict[str, object] = {"epochs_factor": 1.0}
     shares = sorted({row.fraction for row in rows if row.kind == "random"})

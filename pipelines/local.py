@@ -20,7 +20,7 @@ from kfp import local
 from pipelines.console import RunLog, standard_error
 from pipelines.pretraining import pretraining
 from pipelines.unlearning import unlearning
-from unlearning import forgetting, recipes, settings, splits, summary
+from unlearning import forgetting, models, recipes, settings, splits, summary
 from unlearning.devices import choose_device
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
@@ -241,6 +241,49 @@ def _outputs(folder: Path, pipeline: str, task: str) -> dict[str, Any]:
 
 def _output(folder: Path, pipeline: str, task: str, name: str) -> str:
     return str(_outputs(folder, pipeline, task)["parameterValues"][name])
+
+
+@dataclass(frozen=True)
+class RunArtifacts:
+    """Where a finished run left its models and data."""
+
+    models: dict[str, Path]
+    """`original`, `unlearned` and `retrained`."""
+    snapshot: Path
+    split: Path
+    forget: Path
+
+
+def artifacts_of(folder: Path) -> RunArtifacts:
+    """The artifacts of a run that `run_locally` made.
+
+    Raises:
+        UserError: there is no such run, it did not come so far, or what it made is not there any more.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not the folder of a run: give one, or start one with unlearn run")
+    wanted = summary.load(folder / SUMMARY_FILE).models
+
+    def path(pipeline: str, task: str, name: str) -> Path:
+        found = Path(_outputs(folder, pipeline, task)["artifacts"][name]["artifacts"][0]["uri"])
+        if not found.exists():
+            raise UserError(f"the {name} of {folder} is gone: {found} was purged or moved, run again")
+        return found
+
+    original = path("pretraining", "pretrain", "model")
+    candidates = (folder / "tasks").glob(f"unlearning-*/**/candidate/{models.WEIGHTS_FILE}")
+    made = {models.digest(weights.parent): weights.parent for weights in candidates}
+    if (original / models.WEIGHTS_FILE).exists():
+        made[models.digest(original)] = original
+    lost = [name for name, model in wanted.items() if model.digest not in made]
+    if lost:
+        raise UserError(f"the {lost[0]} model of {folder} is gone: it was purged or moved, run again")
+    return RunArtifacts(
+        models={name: made[model.digest] for name, model in wanted.items()},
+        snapshot=path("pretraining", "ingest", "snapshot"),
+        split=path("pretraining", "split", "split"),
+        forget=path("unlearning", "select", "forget"),
+    )
 
 
 def _gather(folder: Path, home: Path) -> Summary:

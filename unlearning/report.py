@@ -1,7 +1,8 @@
 """The run as one page for people, and as a short table for the terminal.
 
 The page needs no network and no scripts: it is opened from Kubeflow's artifact viewer, mailed, printed
-and archived. Everything on it comes from the summary.
+and archived. Everything on it comes from the summary, and from the evidence of the paper's figures
+where that was measured.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from markupsafe import Markup, escape
 from rich.table import Table
 from rich.text import Text
 
-from unlearning import figures
 from unlearning.audit.results import AttackResult, Interval, Verdict
+from unlearning.errors import UserError
+from unlearning.figures import audit as figures
+from unlearning.figures import paper
+from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.summary import Summary, strongest_attack
 
@@ -58,12 +62,7 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def render(summary: Summary) -> str:
-    """The report as one self-contained HTML page.
-
-    Raises:
-        UserError: the summary lacks a model, attack or signal that the page compares.
-    """
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unlearning"),
         autoescape=True,
@@ -73,23 +72,75 @@ def render(summary: Summary) -> str:
     )
     environment.filters |= {"signed": _signed, "points": _points, "flat": _flat, "without_login": _without_login}
     environment.filters["breakable"] = _breakable
+    return environment
+
+
+def render(summary: Summary, evidence: Evidence | None = None) -> str:
+    """The report as one self-contained HTML page.
+
+    Args:
+        summary: of the run.
+        evidence: for the paper's figures; without it the page has none.
+
+    Raises:
+        UserError: the summary lacks a model, attack or signal that the page compares, or the evidence
+            is of other models.
+    """
+    if evidence is not None:
+        _check_belongs(evidence, summary)
     names = [histogram.name for histogram in figures.ordered_models(summary)["original"].audit.signals]
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        answer=answer(summary),
-        outcomes=_OUTCOMES,
-        strongest=strongest_attack(summary),
-        lead=lead(summary),
-        rows=measure_rows(summary),
-        models=figures.ordered_models(summary),
-        figures={key: Markup(svg) for key, svg in _figures(summary)},  # noqa: S704 - drawn and escaped by figures.py
-        signals={name: Markup(figures.signal_histograms(summary, name)) for name in names},  # noqa: S704
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            answer=answer(summary),
+            outcomes=_OUTCOMES,
+            strongest=strongest_attack(summary),
+            lead=lead(summary),
+            rows=measure_rows(summary),
+            models=figures.ordered_models(summary),
+            figures={key: Markup(svg) for key, svg in _figures(summary)},  # noqa: S704 - drawn and escaped by figures.py
+            signals={name: Markup(figures.signal_histograms(summary, name)) for name in names},  # noqa: S704
+            paper=paper.all_figures(evidence) if evidence is not None else {},
+        )
     )
 
 
-def write(summary: Summary, path: Path) -> None:
+def render_figures(evidence: Evidence) -> str:
+    """The paper's figures alone, as one self-contained HTML page."""
+    template = _environment().get_template("figures.html.j2")
+    return template.render(
+        evidence=evidence,
+        paper=paper.all_figures(evidence),
+        digests={name: evidence.digests[name] for name in paper.in_order(evidence.digests)},
+        shown=paper.most_records(evidence),
+        missing=list(_missing(evidence)),
+    )
+
+
+def _missing(evidence: Evidence) -> Iterator[str]:
+    """Why some of the figures are not there."""
+    if not evidence.training:
+        yield "The training was not done again, so there are no figures of a model as it overfits."
+        return
+    if not paper.shows_views(evidence):
+        yield "The model was trained without augmentation, so a record's views are all alike and not compared."
+    if not paper.shows_probabilities(evidence):
+        yield "Its loss is no likelihood, so there is no figure of predicted probabilities."
+
+
+def write(summary: Summary, path: Path, evidence: Evidence | None = None) -> None:
     """Write the page in one step."""
-    write_text(path, render(summary))
+    write_text(path, render(summary, evidence))
+
+
+def _check_belongs(evidence: Evidence, summary: Summary) -> None:
+    if evidence.digests != {name: model.digest for name, model in summary.models.items()}:
+        raise UserError(
+            f"the figures' evidence is of other models than those of run {summary.run_id}: "
+            "measure it again with unlearn figures, or delete it"
+        )
 
 
 def answer(summary: Summary) -> str:

@@ -88,7 +88,12 @@ def test_an_interrupted_benchmark_goes_on_where_it_stopped(measured: list[str], 
     assert begin(output) == 8
     assert measured == ["simclr 0", "byol 0", "interrupted", "simclr 1", "byol 1"]
     assert begin(output) == 0
-    assert output.with_suffix(".md").read_text().count("Seeds 0, 1.") == 2
+    page = output.with_suffix(".md").read_text()
+    assert page.count("Seeds 0, 1.") == 2
+    for paradigm in ("simclr", "byol"):
+        assert f"](results-{paradigm}.svg)" in page
+        assert (tmp_path / f"results-{paradigm}.svg").read_text().startswith("<svg")
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_another_code_or_setting_makes_its_rows_out_of_date(

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import pytest
 
+from benchmarks import table
 from benchmarks.rows import Row
-from benchmarks.table import Mean, group, mean, render
+from benchmarks.table import Mean, figure_name, figures, group, mean, render
+from unlearning.figures.methods import Method
 
 MakeRow = Callable[..., Row]
 
@@ -101,3 +104,39 @@ def test_sweeps_have_a_line_for_each_value(make_row: MakeRow) -> None:
     lines = [line for line in page.split("## How much is forgotten")[1].splitlines() if line.startswith("| simclr")]
     assert [line.split("|")[2].strip() for line in lines] == ["0.01", "0.1", "0.2"]
     assert "## What is forgotten" not in page
+
+
+def test_the_figure_shows_gap_and_the_accuracy_that_suffered_most(make_row: MakeRow) -> None:
+    """Of `rows_of`: gaps .01, .01, .02; kNN loses half a point, the linear probe one."""
+    found = figures(rows_of(make_row))
+    assert list(found) == ["simclr"]
+    (label,) = re.findall(r'aria-label="([^"]*)"', found["simclr"])
+    assert "original +0.280 and +0.0; gradient_penalty +0.013 and +1.0" in label
+    assert "retrain +" not in label
+
+
+def test_the_figure_has_the_intervals_of_the_table(make_row: MakeRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Method] = []
+    monkeypatch.setattr(table, "auc_against_accuracy", lambda methods, *_, **__: seen.extend(methods))
+    figures(rows_of(make_row))
+    ours = group(rows_of(make_row), paradigm="simclr", sweep="main")["gradient_penalty"]
+    assert [method.name for method in seen] == ["original", "gradient_penalty"]
+    assert (seen[1].gap.value, seen[1].gap.half) == (ours.gap.value, ours.gap.half)
+    worst = ours.lost("linear_probe")
+    assert (seen[1].lost.value, seen[1].lost.half) == (worst.value, worst.half)
+
+
+def test_the_page_shows_a_figure_per_paradigm_by_its_file_name(make_row: MakeRow) -> None:
+    rows = [*rows_of(make_row), *(row.model_copy(update={"paradigm": "byol"}) for row in rows_of(make_row))]
+    page = render(rows, "my results")
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]*)\)", page)
+    assert shown == ["my%20results-simclr.svg", "my%20results-byol.svg"]
+    assert set(figures(rows)) == {"simclr", "byol"}
+    assert figure_name("my results", "byol") == "my results-byol.svg"
+    assert "![" not in render(rows)
+
+
+def test_without_a_method_there_is_no_figure(make_row: MakeRow) -> None:
+    rows = [make_row(seed=seed) for seed in range(2)]
+    assert figures(rows) == {}
+    assert "![" not in render(rows, "results")

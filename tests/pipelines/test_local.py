@@ -15,8 +15,8 @@ import pytest
 from kfp.local.cache import LocalCache
 
 from pipelines import local
-from pipelines.local import LocalRun, new_run_id, run_locally
-from unlearning import models, summary
+from pipelines.local import LocalRun, artifacts_of, new_run_id, run_locally
+from unlearning import forgetting, models, snapshots, splits, summary
 from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK, UserError
 from unlearning.files import write_json
 from unlearning.registry import Registry, Version
@@ -196,6 +196,32 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert result.digest == resumed.summary.models["original"].digest
     (served,) = resumed.folder.glob("tasks/pretraining-*/pretrain/model/weights.safetensors")
     assert models.digest(served.parent) == result.digest
+
+
+def test_the_artifacts_of_a_finished_run_are_those_of_its_summary(resumed: Finished) -> None:
+    found, told = artifacts_of(resumed.home / "latest"), resumed.summary
+    assert {name: models.digest(path) for name, path in found.models.items()} == {
+        name: model.digest for name, model in told.models.items()
+    }
+    assert snapshots.load(found.snapshot).manifest.digest == told.snapshot.digest
+    assert splits.load(found.split).digest == told.split.digest
+    assert forgetting.load(found.forget).digest == told.forget.digest
+
+
+def test_models_that_are_not_there_any_more_are_named(resumed: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = resumed.summary
+    other = told.models["unlearned"].model_copy(update={"digest": "0" * 64})
+    changed = told.model_copy(update={"models": told.models | {"unlearned": other}})
+    monkeypatch.setattr(summary, "load", lambda path: changed)
+    with pytest.raises(UserError, match=r"the unlearned model of .* is gone: it was purged or moved, run again"):
+        artifacts_of(resumed.folder)
+
+
+def test_a_run_that_is_not_there_or_not_finished_has_no_artifacts(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the folder of a run: give one, or start one with unlearn run"):
+        artifacts_of(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"summary\.json does not exist"):
+        artifacts_of(tmp_path)
 
 
 def test_a_failed_run_that_stops_says_so_with_its_exit_code(stopped: Finished) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from unlearning.figures.numbers import Epoch, Evidence, ModelEvidence, Sample
 from unlearning.summary import Summary
 
 Floats = npt.NDArray[np.float64]
@@ -151,3 +152,46 @@ def edited() -> Callable[..., Summary]:
         return Summary.model_validate(document)
 
     return edit
+
+
+def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int = 40) -> Evidence:
+    """Forgotten records stand where members do on the original, and among the never seen afterwards."""
+    draw = np.random.default_rng(7)
+    sizes = {"forget": forgotten, "retained": 90, "holdout": 70}
+
+    def sample(centre: float, count: int) -> Sample:
+        return Sample(values=tuple(np.round(draw.normal(centre, 0.3, count), 4).tolist()))
+
+    def model(index: int) -> ModelEvidence:
+        centres = {"forget": (0.0, 0.9, 1.0)[index], "retained": 0.0, "holdout": 1.0}
+        return ModelEvidence(
+            log_gradients={group: sample(centres[group], size) for group, size in sizes.items()},
+            losses={group: sample(2 + centres[group], size) for group, size in sizes.items()},
+            embedding={
+                group: tuple((float(x), float(y)) for x, y in np.round(draw.normal(0, 0.7, (size, 2)), 4))
+                for group, size in sizes.items()
+            },
+        )
+
+    def epoch(number: int) -> Epoch:
+        apart = number / 10
+        likely = {side: sample(0.5 + 0.04 * number * (side == "members"), 30) for side in ("members", "strangers")}
+        likely = {side: Sample(values=tuple(np.clip(s.values, 0, 1).tolist())) for side, s in likely.items()}
+        return Epoch(
+            epoch=number,
+            view_similarity={"members": sample(0.5 + 0.3 * apart, 30), "strangers": sample(0.5, 30)},
+            probability={} if paradigm == "byol" else likely,
+        )
+
+    return Evidence(
+        paradigm=paradigm,
+        digests={name: f"{index + 1:x}" * 64 for index, name in enumerate(MODELS)},
+        models={name: model(index) for index, name in enumerate(MODELS)},
+        training=tuple(epoch(number) for number in (0, 1, 2, 4, 7, 10)) if training else (),
+    )
+
+
+@pytest.fixture
+def make_evidence() -> Callable[..., Evidence]:
+    """Evidence of the models of `make_summary`: `make_evidence(paradigm, training=..., forgotten=...)`."""
+    return _evidence

@@ -11,9 +11,13 @@ from rich.console import Console
 
 from unlearning import report
 from unlearning.audit.results import Outcome
+from unlearning.errors import UserError
+from unlearning.figures import paper
+from unlearning.figures.numbers import Evidence
 from unlearning.summary import Summary, strongest_attack
 
 Make = Callable[..., Summary]
+MakeEvidence = Callable[..., Evidence]
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 OUTCOMES = {
     "passed": "passed",
@@ -261,3 +265,71 @@ def test_the_terminal_table_has_a_row_per_model(make_summary: Make, edited: Make
     assert ("classifier" in text) == supervised
     assert "[red]2[/red]" in text
     assert "passed" in text
+
+
+def self_contained(html: str) -> Page:
+    page = Page(html)
+    assert not {"script", "link", "iframe", "object", "embed", "img", "base"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        linked = [value for name, value in attributes.items() if name in ("src", "href", "xlink:href")]
+        assert all(value is not None and value.startswith("#") for value in linked)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert all("scope" in header for header in page.all("th"))
+    drawn = page.all("svg")
+    assert len(drawn) == len(page.all("figure"))
+    assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in drawn)
+    return page
+
+
+def test_the_papers_figures_are_on_the_page_when_they_were_measured(
+    make_summary: Make, make_evidence: MakeEvidence
+) -> None:
+    summary, evidence = make_summary("leaks", "retrained", "passed", supervised=True), make_evidence("supervised")
+    html = report.render(summary, evidence)
+    page = self_contained(html)
+    assert len(page.all("figure")) == 9 + 4 + 5
+    assert len(html.encode()) < 3_000_000
+    for figure in paper.all_figures(evidence).values():
+        assert figure.svg in html
+        assert figure.title in page.text
+        assert figure.caption in page.text
+        assert figure.source in page.text
+    without = report.render(summary)
+    assert "2405.07317; the paper" not in without
+    assert "evidence.json" not in without
+
+
+def test_figures_of_other_models_are_refused(make_summary: Make, edited: Make, make_evidence: MakeEvidence) -> None:
+    summary = edited(make_summary(), "9" * 64, "models", "unlearned", "digest")
+    with pytest.raises(UserError, match=r"evidence is of other models .* measure it again with unlearn figures"):
+        report.render(summary, make_evidence())
+
+
+def test_the_figures_have_a_page_of_their_own(make_evidence: MakeEvidence) -> None:
+    evidence = make_evidence()
+    html = report.render_figures(evidence)
+    page = self_contained(html)
+    assert html.startswith("<!DOCTYPE html>")
+    assert len(page.all("h1")) == 1
+    assert all(figure.svg in html for figure in paper.all_figures(evidence).values())
+    assert page.text.count("Our reading of figure") == 4
+    assert "at most 90 records" in page.text
+    assert page.text.index("1" * 64) < page.text.index("2" * 64) < page.text.index("3" * 64)
+    assert "prefers-color-scheme: dark" in html
+
+
+@pytest.mark.parametrize(
+    ("paradigm", "training", "said"),
+    [
+        ("simclr", True, None),
+        ("byol", True, "Its loss is no likelihood"),
+        ("simclr", False, "The training was not done again"),
+    ],
+)
+def test_the_figures_page_says_what_is_not_there_and_why(
+    make_evidence: MakeEvidence, paradigm: str, training: bool, said: str | None
+) -> None:
+    text = Page(report.render_figures(make_evidence(paradigm, training=training))).text
+    reasons = ("Its loss is no likelihood", "The training was not done again", "trained without augmentation")
+    assert [reason for reason in reasons if reason in text] == ([said] if said else [])

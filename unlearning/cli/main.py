@@ -85,20 +85,51 @@ def report(
     run: Annotated[Path | None, typer.Argument(help="Folder of a run; the latest one if left out.")] = None,
     json: Json = False,
 ) -> None:
-    """Show a run's table and draw its report again from summary.json."""
+    """Show a run's table and draw its report again: from summary.json, and figures/evidence.json if it is there."""
     from unlearning import report as page
     from unlearning import settings, summary
+    from unlearning.figures import numbers
 
     folder = run or settings.from_environment().home / "latest"
     loaded = summary.load(folder / "summary.json")
-    target = folder / "report.html"
-    page.write(loaded, target)
+    target, measured = folder / "report.html", folder / "figures" / numbers.EVIDENCE_FILE
+    page.write(loaded, target, numbers.load(measured) if measured.exists() else None)
     if json:
         show(loaded, True)
         return
     Console().print(page.short_table(loaded))
     print(page.answer(loaded))
     print(f"report: {path_text(target)}")
+
+
+@app.command()
+def figures(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run; the latest one if left out.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the figures; <run>/figures if left out.")] = None,
+    trace: Annotated[bool, typer.Option(help="Train the original again, to look at it as it overfits.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Draw the paper's figures from the models of a run: a page, SVG files and the numbers behind them.
+
+    `unlearn report` puts figures that lie in the run's folder into the report.
+    """
+    from pipelines.local import artifacts_of
+    from unlearning import settings
+    from unlearning.steps.figures import draw, measure
+
+    folder = run or settings.from_environment().home / "latest"
+    found = artifacts_of(folder)
+    measured = measure(
+        model_paths=found.models,
+        snapshot_path=found.snapshot,
+        split_path=found.split,
+        forget_path=found.forget,
+        trace=trace,
+        device=device,
+    )
+    paths = draw(measured, output or folder / "figures")
+    show({name: path_text(path) for name, path in paths.items()}, json)
 
 
 @app.command("recipes")

@@ -14,6 +14,8 @@ import pytest
 from pipelines import local
 from unlearning import recipes, splits, summary
 from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK
+from unlearning.figures import numbers
+from unlearning.figures.numbers import Evidence
 from unlearning.methods import METHODS
 from unlearning.summary import Summary
 
@@ -39,7 +41,7 @@ def refused(cli: Cli, home: Path, tiny_recipe: Path) -> Callable[..., str]:
 def test_help_lists_the_commands(cli: Cli) -> None:
     shown = cli("--help")
     assert shown.code == 0
-    for command in ("run", "report", "recipes", "methods", "step", "lineage"):
+    for command in ("run", "report", "figures", "recipes", "methods", "step", "lineage"):
         assert f" {command} " in shown.out
     assert "3 finished but nothing was promoted" in " ".join(shown.out.split())
 
@@ -207,6 +209,63 @@ def test_report_without_a_run_is_told_in_one_line(cli: Cli, home: Path) -> None:
     assert answer.code == 2
     assert "summary.json does not exist" in answer.error
     assert not home.exists()
+
+
+@pytest.fixture
+def drawable(finished_chain: Chain, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a finished run, with the artifacts of the chain."""
+    names = {"original": "model", "unlearned": "candidate", "retrained": "retrained"}
+    found = local.RunArtifacts(
+        models={name: finished_chain[key] for name, key in names.items()},
+        snapshot=finished_chain["snapshot"],
+        split=finished_chain["split"],
+        forget=finished_chain["forget"],
+    )
+    folder = home / "mine"
+    folder.mkdir(parents=True)
+    (home / "latest").symlink_to("mine")
+    monkeypatch.setattr(local, "artifacts_of", lambda asked: {folder.resolve(): found}[asked.resolve()])
+    return folder
+
+
+def test_figures_are_drawn_into_the_latest_run(cli: Cli, drawable: Path) -> None:
+    answer = cli("figures", "--device", "cpu", "--json")
+    assert answer.code == EXIT_OK, answer.err
+    paths = {name: Path(path) for name, path in json.loads(answer.out).items()}
+    assert {"page", "numbers", "losses", "input-gradients", "embedding", "probabilities"} <= set(paths)
+    assert all(path.resolve().parent == (drawable / "figures").resolve() for path in paths.values())
+    assert "</html>" in paths["page"].read_text()
+
+
+def test_figures_without_a_trace_go_where_they_are_asked_to(cli: Cli, drawable: Path, tmp_path: Path) -> None:
+    answer = cli("figures", drawable, "--no-trace", "--output", tmp_path / "elsewhere")
+    assert answer.code == EXIT_OK, answer.err
+    assert f"page: {tmp_path / 'elsewhere' / 'figures.html'}" in answer.out.splitlines()
+    assert not (tmp_path / "elsewhere" / "probabilities.svg").exists()
+    assert not (drawable / "figures").exists()
+
+
+def test_figures_of_no_run_are_told_in_one_line(cli: Cli, home: Path, tmp_path: Path) -> None:
+    answer = cli("figures")
+    assert answer.code == 2
+    assert "is not the folder of a run: give one, or start one with unlearn run" in answer.error
+    assert not home.exists()
+    answer = cli("figures", tmp_path)
+    assert answer.code == 2
+    assert "summary.json does not exist" in answer.error
+
+
+def test_report_shows_figures_that_lie_in_the_folder_of_the_run(
+    cli: Cli, finished: Summary, home: Path, make_evidence: Callable[..., Evidence]
+) -> None:
+    numbers.save(make_evidence(), home / "mine" / "figures" / "evidence.json")
+    assert cli("report").code == EXIT_OK
+    assert "Input gradients before and after" in (home / "mine" / "report.html").read_text()
+    stale = make_evidence().model_copy(update={"digests": {}})
+    numbers.save(stale, home / "mine" / "figures" / "evidence.json")
+    answer = cli("report")
+    assert answer.code == 2
+    assert "of other models than those of run" in answer.error
 
 
 def test_recipes_and_methods_are_listed(cli: Cli) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from unlearning import figures
 from unlearning.errors import UserError
+from unlearning.figures import audit as figures
 from unlearning.summary import Summary, strongest_attack
 
 Make = Callable[..., Summary]

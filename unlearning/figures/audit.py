@@ -1,18 +1,9 @@
-"""The report's figures, as SVG text that fits light and dark pages.
-
-Everything neutral is drawn in `currentColor`, so a page sets it with CSS; a figure opened on its own
-falls back to a grey that reads on white and on black. Models are told apart by marker and line style
-as well as by colours after Okabe & Ito, which colour-blind readers can distinguish; each has a contrast
-of at least 3 on white and on the dark page.
-"""
+"""Figures of one run's audit, accuracy and cost."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -24,35 +15,13 @@ from matplotlib.ticker import FuncFormatter
 
 from unlearning.audit.results import AttackResult, Interval, Roc, Verdict
 from unlearning.errors import UserError
+from unlearning.figures.style import COLOURS, FORGET, INK, LINES, MARKERS, STYLE, svg
 from unlearning.summary import ModelSummary, Summary
 
 MODELS = ("original", "unlearned", "retrained")
 """Reading order: before, after, and what a model that never saw the records would be."""
 MEASURES = {"knn": "kNN", "linear_probe": "linear probe", "classifier": "classifier", "forget_knn": "forget-set kNN"}
 """Fields of Accuracies and what they are called on the page."""
-
-_COLOURS = {"original": "#D55E00", "unlearned": "#1F82C9", "retrained": "#009E73"}
-_MARKERS = {"original": "o", "unlearned": "s", "retrained": "D"}
-_LINES = {"original": "-", "unlearned": "--", "retrained": "-."}
-_FORGET = "#AA4499"
-_INK = "#010203"  # stands for currentColor, which matplotlib cannot spell
-_STANDALONE_INK = "#757575"
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # names are shown as they are: a dollar sign must not fail the report
-    "font.family": "DejaVu Sans",
-    "font.size": 9.0,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9.0,
-    "legend.frameon": False,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
 
 
 def ordered_models(summary: Summary) -> dict[str, ModelSummary]:
@@ -83,18 +52,18 @@ def roc_curves(summary: Summary, attack: str, scale: Literal["linear", "log"] = 
     """ROC of one attack on every model; the log scale shows the few-false-alarms corner."""
     results = {name: attack_on(model, attack) for name, model in ordered_models(summary).items()}
     floor = _smallest_rate([result.roc for result in results.values()]) if scale == "log" else 0.0
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((4.2, 3.9), layout="constrained")
         axes = figure.subplots()
-        axes.plot([floor, 1], [floor, 1], color=_INK, linestyle=":", linewidth=1, label="chance 0.50")
-        axes.axvline(0.01, color=_INK, linewidth=0.6, alpha=0.6)
+        axes.plot([floor, 1], [floor, 1], color=INK, linestyle=":", linewidth=1, label="chance 0.50")
+        axes.axvline(0.01, color=INK, linewidth=0.6, alpha=0.6)
         axes.annotate("1 % FPR", (0.01, 1), (3, -1), textcoords="offset points", va="top", fontsize=8)
         for name, result in results.items():
             rates = [
                 np.maximum(np.array(r), floor) for r in (result.roc.false_positive_rate, result.roc.true_positive_rate)
             ]
             label = f"{name} {result.auc.estimate:.2f}"
-            axes.plot(*rates, color=_COLOURS[name], linestyle=_LINES[name], linewidth=1.8, label=label)
+            axes.plot(*rates, color=COLOURS[name], linestyle=LINES[name], linewidth=1.8, label=label)
         axes.set(xscale=scale, yscale=scale, xlim=(floor, 1), ylim=(floor, 1), aspect="equal")
         axes.set(xlabel="strangers mistaken (FPR)", ylabel="forgotten recognised (TPR)")
         if scale == "log":
@@ -102,7 +71,7 @@ def roc_curves(summary: Summary, attack: str, scale: Literal["linear", "log"] = 
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
         figure.legend(loc="outside upper center", ncols=2, title=f"AUC, attack {attack}")
         values = ", ".join(f"{name} {result.auc.estimate:.3f}" for name, result in results.items())
-        return _svg(
+        return svg(
             figure, f"roc-{scale}", f"ROC curves of attack {attack}, {scale} axes. AUC: {values}; chance is 0.5."
         )
 
@@ -110,15 +79,15 @@ def roc_curves(summary: Summary, attack: str, scale: Literal["linear", "log"] = 
 def leak_dots(summary: Summary, attack: str) -> str:
     """AUC of one attack before, after and retrained, with intervals."""
     results = {name: attack_on(model, attack).auc for name, model in ordered_models(summary).items()}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((3.6, 1.5), layout="constrained")
         axes = figure.subplots()
-        axes.axvline(0.5, color=_INK, linestyle=":", linewidth=1)
+        axes.axvline(0.5, color=INK, linestyle=":", linewidth=1)
         for row, (name, interval) in enumerate(results.items()):
             _dot(axes, interval, row, name)
         _rows(axes, list(results))
         axes.set_xlabel("AUC (dotted: cannot tell)")
-        return _svg(figure, "leak", f"AUC of attack {attack}: {_spoken(results)}; 0.5 cannot tell.")
+        return svg(figure, "leak", f"AUC of attack {attack}: {_spoken(results)}; 0.5 cannot tell.")
 
 
 def attack_forest(summary: Summary) -> str:
@@ -146,33 +115,33 @@ def accuracy_dots(summary: Summary, measures: Sequence[str] = tuple(MEASURES), *
 def cost_bars(summary: Summary) -> str:
     """Wall seconds that each model took to make."""
     seconds = {name: model.seconds for name, model in ordered_models(summary).items()}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((3.6, 1.5), layout="constrained")
         axes = figure.subplots()
-        bars = axes.barh(range(len(seconds)), list(seconds.values()), 0.55, color=[_COLOURS[name] for name in seconds])
+        bars = axes.barh(range(len(seconds)), list(seconds.values()), 0.55, color=[COLOURS[name] for name in seconds])
         axes.bar_label(bars, [f"{value:,.1f} s" for value in seconds.values()], padding=3)
         _rows(axes, list(seconds))
         axes.set(xlim=(0, 1.3 * max(*seconds.values(), 1e-3)), xlabel="seconds to make")
         spoken = ", ".join(f"{name} {value:,.1f}" for name, value in seconds.items())
-        return _svg(figure, "cost", f"Seconds to make each model: {spoken}.")
+        return svg(figure, "cost", f"Seconds to make each model: {spoken}.")
 
 
 def comparison_forest(verdict: Verdict, model: str = "unlearned") -> str:
     """Paired AUC difference of `model` from the retrained one per attack, with the margin as a band."""
     rows = {comparison.attack: comparison.difference for comparison in verdict.comparisons}
     margin = verdict.auc_margin
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((4.2, 1.1 + 0.3 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        axes.axvspan(-margin, margin, color=_INK, alpha=0.12, linewidth=0)
-        axes.axvline(0, color=_INK, linestyle=":", linewidth=1)
+        axes.axvspan(-margin, margin, color=INK, alpha=0.12, linewidth=0)
+        axes.axvline(0, color=INK, linestyle=":", linewidth=1)
         for row, interval in enumerate(rows.values()):
             _dot(axes, interval, row, model)
         _rows(axes, list(rows))
         axes.set_xlabel("AUC minus retrained's AUC (band: margin)")
         spoken = _spoken(rows, signed=True)
         text = f"AUC on the {model} model minus the retrained reference's, margin ±{margin:g}. {spoken}."
-        return _svg(figure, f"comparison-{model}", text)
+        return svg(figure, f"comparison-{model}", text)
 
 
 def signal_histograms(summary: Summary, signal: str) -> str:
@@ -180,7 +149,7 @@ def signal_histograms(summary: Summary, signal: str) -> str:
 
     Stacked on one shared axis, so that a shift is seen by looking down.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((4.2, 4.4), layout="constrained")
         panels = figure.subplots(len(MODELS), 1, sharex=True)
         spoken = []
@@ -189,17 +158,17 @@ def signal_histograms(summary: Summary, signal: str) -> str:
             if found is None:
                 raise UserError(f"summary: models.{name}.audit.signals: {signal!r} is missing")
             edges = np.array(found.edges)
-            axes.stairs(_density(found.holdout, edges), edges, fill=True, color=_INK, alpha=0.25, label="holdout")
-            axes.stairs(_density(found.retained, edges), edges, color=_INK, linestyle="--", label="retained")
-            axes.stairs(_density(found.forget, edges), edges, color=_FORGET, linewidth=1.8, label="forget")
-            axes.axvline(found.mean_holdout, color=_INK, linestyle=":", linewidth=1.2)
-            axes.axvline(found.mean_forget, color=_FORGET, linestyle=":", linewidth=1.4)
+            axes.stairs(_density(found.holdout, edges), edges, fill=True, color=INK, alpha=0.25, label="holdout")
+            axes.stairs(_density(found.retained, edges), edges, color=INK, linestyle="--", label="retained")
+            axes.stairs(_density(found.forget, edges), edges, color=FORGET, linewidth=1.8, label="forget")
+            axes.axvline(found.mean_holdout, color=INK, linestyle=":", linewidth=1.2)
+            axes.axvline(found.mean_forget, color=FORGET, linestyle=":", linewidth=1.4)
             axes.set(title=name, yticks=[])
             spoken.append(f"{name}: forget {found.mean_forget:.3g}, holdout {found.mean_holdout:.3g}")
         panels[-1].set_xlabel(f"{signal} (larger: more like a member)")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         text = f"Distribution of signal {signal} by model. Means: {'; '.join(spoken)}."
-        return _svg(figure, f"signal-{signal}", text)
+        return svg(figure, f"signal-{signal}", text)
 
 
 def _grouped_dots(
@@ -211,25 +180,25 @@ def _grouped_dots(
     line: float | None = None,
     width: float = 4.2,
 ) -> str:
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((width, 0.9 + 0.55 * len(rows)), layout="constrained")
         axes = figure.subplots()
         if line is not None:
-            axes.axvline(line, color=_INK, linestyle=":", linewidth=1)
+            axes.axvline(line, color=INK, linestyle=":", linewidth=1)
         for row, intervals in enumerate(rows.values()):
             for offset, model in zip((-0.24, 0.0, 0.24), MODELS, strict=True):
                 if model in intervals:
                     _dot(axes, intervals[model], row + offset, model)
         _rows(axes, list(rows))
         axes.set_xlabel(xlabel)
-        keys = [Line2D([], [], color=_COLOURS[m], marker=_MARKERS[m], linestyle="none", label=m) for m in MODELS]
+        keys = [Line2D([], [], color=COLOURS[m], marker=MARKERS[m], linestyle="none", label=m) for m in MODELS]
         figure.legend(handles=keys, loc="outside upper center", ncols=3, handletextpad=0.2, columnspacing=1.2)
-        return _svg(figure, name, label)
+        return svg(figure, name, label)
 
 
 def _dot(axes: Axes, interval: Interval, row: float, model: str) -> None:
-    axes.plot([interval.low, interval.high], [row, row], color=_COLOURS[model], linewidth=1.8)
-    axes.plot(interval.estimate, row, color=_COLOURS[model], marker=_MARKERS[model], markersize=5.5)
+    axes.plot([interval.low, interval.high], [row, row], color=COLOURS[model], linewidth=1.8)
+    axes.plot(interval.estimate, row, color=COLOURS[model], marker=MARKERS[model], markersize=5.5)
 
 
 def _rows(axes: Axes, labels: list[str]) -> None:
@@ -253,18 +222,3 @@ def _smallest_rate(curves: Sequence[Roc]) -> float:
 def _spoken(intervals: dict[str, Interval], *, signed: bool = False) -> str:
     form = "+.3f" if signed else ".3f"
     return ", ".join(f"{k} {i.estimate:{form}} ({i.low:{form}} to {i.high:{form}})" for k, i in intervals.items())
-
-
-def _svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an `<svg>` element with an accessible name and ids no other figure has."""
-    prefix = re.sub(r"[^a-z0-9-]+", "-", name.lower())
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": prefix}):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{prefix}-", text)
-    said = html.escape(label)
-    text = text.replace("<svg ", f'<svg role="img" aria-label="{said}" color="{_STANDALONE_INK}" ', 1)
-    return text.replace(">", f"><title>{said}</title>", 1)

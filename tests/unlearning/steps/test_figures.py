@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unlearning import evidence, forgetting, models, splits
+from unlearning.errors import UserError
+from unlearning.figures import numbers, paper
+from unlearning.figures.numbers import GROUPS, Evidence
+from unlearning.paradigms import make_paradigm
+from unlearning.provenance import load as load_provenance
+from unlearning.steps.data import load_split, part
+from unlearning.steps.figures import draw, measure
+
+Chain = dict[str, Path]
+Make = Callable[..., Evidence]
+NAMES = {"original": "model", "unlearned": "candidate", "retrained": "retrained"}
+
+
+def measured(chain: Chain, *, trace: bool, forget: str = "forget") -> Evidence:
+    return measure(
+        model_paths={name: chain[key] for name, key in reversed(NAMES.items())},
+        snapshot_path=chain["snapshot"],
+        split_path=chain["split"],
+        forget_path=chain[forget],
+        trace=trace,
+        device="cpu",
+    )
+
+
+@pytest.fixture
+def traced(chain: Chain) -> Evidence:
+    return measured(chain, trace=True)
+
+
+def test_the_models_of_the_run_are_measured_on_the_groups_of_the_run(chain: Chain, traced: Evidence) -> None:
+    assert list(traced.models) == list(NAMES)
+    assert traced.digests == {name: models.digest(chain[key]) for name, key in NAMES.items()}
+    split, forget = splits.load(chain["split"]), forgetting.load(chain["forget"])
+    sizes = [len(forget.ids), len(split.members) - len(forget.ids), len(split.holdout)]
+    for model in traced.models.values():
+        assert [len(model.losses[group].values) for group in GROUPS] == sizes
+    original, retrained = traced.models["original"], traced.models["retrained"]
+    assert original.losses["forget"].mean < retrained.losses["forget"].mean
+
+
+def test_the_traced_training_is_the_one_that_made_the_original(chain: Chain, traced: Evidence) -> None:
+    made = load_provenance(chain["model"])
+    snapshot, split = load_split(chain["snapshot"], chain["split"])
+    original = models.load(chain["model"])
+    device = next(original.parameters()).device
+    members, holdout = (
+        part(snapshot, ids, made.recipe.data.image_side, device) for ids in (split.members, split.holdout)
+    )
+    paradigm, epochs = make_paradigm(made.recipe.paradigm), made.recipe.training.epochs
+    expected = evidence.observe(original, paradigm, members, holdout, epoch=epochs, seed=made.seed)
+    assert traced.training[-1] == expected
+    assert traced.training[0].epoch == 0
+
+
+def test_without_a_trace_nothing_is_trained(chain: Chain, traced: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "trace_training", None)
+    found = measured(chain, trace=False)
+    assert found.training == ()
+    assert found.models == traced.models
+
+
+def test_a_forget_set_of_another_split_is_refused(chain: Chain, tmp_path: Path) -> None:
+    path = tmp_path / "forget"
+    moved = forgetting.load(chain["forget"]).model_copy(update={"split": "f" * 64})
+    forgetting.save(moved, path)
+    with pytest.raises(UserError, match="the forget set was chosen from split ffffffffffff"):
+        measured(chain | {"other": path}, trace=False, forget="other")
+
+
+def test_drawing_leaves_a_page_the_figures_and_their_numbers(traced: Evidence, chain: Chain, tmp_path: Path) -> None:
+    paths = draw(traced, tmp_path / "figures")
+    # The tiny recipe has no augmentation: there are no views to compare.
+    assert list(paths) == ["page", "numbers", "input-gradients", "losses", "embedding", "probabilities"]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(p.name for p in paths.values())
+    assert numbers.load(paths["numbers"]) == traced
+    page = paths["page"].read_text()
+    for name, figure in paper.all_figures(traced).items():
+        assert paths[name].read_text() == figure.svg
+        assert figure.svg in page
+    assert "trained without augmentation" in page
+    written = "".join(path.read_text() for path in paths.values())
+    assert not [record for record in splits.load(chain["split"]).members if record in written]
+
+
+def test_drawing_anew_removes_what_is_not_there_any_more(make_evidence: Make, tmp_path: Path) -> None:
+    (tmp_path / "mine.svg").write_text("kept")
+    assert len(draw(make_evidence(), tmp_path)) == 7
+    paths = draw(make_evidence(training=False), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in paths.values()} | {"mine.svg"}
+    page = paths["page"].read_text()
+    assert "The training was not done again" in page
+    assert re.findall(r"<svg", page) == ["<svg"] * 3
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(make_evidence: Make, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write") as caught:
+        draw(make_evidence(), tmp_path / "file" / "figures")
+    assert "\n" not in str(caught.value)
