@@ -74,7 +74,7 @@ def run(
         Console().print(short_table(summary))
         print(f"verdict: {summary.verdict.outcome}; promoted: {summary.promoted or 'nothing'}")
         print(f"report:  {path_text(folder / 'report.html')}")
-        print(f"figures: {path_text(folder / 'summary.json')}")
+        print(f"numbers: {path_text(folder / 'summary.json')}")
         print(f"lineage: unlearn lineage show {summary.registry.model_name}")
     if summary.promoted is None:
         raise typer.Exit(EXIT_NOT_PROMOTED)
