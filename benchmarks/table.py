@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import numpy as np
-from scipy import stats
 
+from benchmarks import contest
+from benchmarks.means import Mean, mean
 from benchmarks.rows import Row
 from unlearning.figures.methods import Measured, Method, auc_against_accuracy
 from unlearning.methods import METHODS
@@ -41,34 +42,6 @@ set against holdout records that no model saw.
 Settings of every approximate method were searched with the same number of trials on seeds that are not reported
 (`tuning.json`; `python -m benchmarks.tuning`).
 """
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over seeds; the half width of its interval is infinite for a single seed."""
-
-    value: float
-    half: float
-
-    def text(self, digits: int = 3) -> str:
-        if not np.isfinite(self.half):
-            return f"{self.value:.{digits}f}"
-        return f"{self.value:.{digits}f} ± {self.half:.{digits}f}"
-
-    def within(self, low: float, high: float) -> str:
-        """Whether the mean is inside the bounds, and whether its whole interval is."""
-        if low <= self.value - self.half and self.value + self.half <= high:
-            return "yes"
-        return "yes, but its interval reaches beyond" if low <= self.value <= high else "no"
-
-
-def mean(values: Iterable[float], level: float = 0.95) -> Mean:
-    """Mean with Student's t-interval."""
-    sample = np.array(list(values), dtype=np.float64)
-    if len(sample) < 2:
-        return Mean(float(sample.mean()), float("inf"))
-    error = float(sample.std(ddof=1) / np.sqrt(len(sample)))
-    return Mean(float(sample.mean()), float(stats.t.ppf(0.5 + level / 2, len(sample) - 1)) * error)
 
 
 @dataclass(frozen=True)
@@ -243,6 +216,7 @@ def render(rows: Sequence[Row], stem: str = "") -> str:
         if stem and set(groups) > {"retrain"}:
             lines += _shown(stem, paradigm)
         lines += _bounds(paradigm, groups)
+        lines += contest.lines([row for row in rows if (row.paradigm, row.sweep) == (paradigm, "main")])
     whole: dict[str, object] = {"epochs_factor": 1.0}
     shares = sorted({row.fraction for row in rows if row.kind == "random"})
     kinds = ("random", "class", "cluster")
