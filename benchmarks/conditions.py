@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+
+import yaml
 
 from unlearning import recipes
 from unlearning.config import Config
@@ -13,12 +16,24 @@ from unlearning.recipes import Recipe
 TUNING_SEEDS_FROM = 100
 """Seeds below choose nothing and are reported; seeds from here on choose settings and are not."""
 
+SCALE = {
+    f"fashion-mnist-{paradigm}": f"{{split: {{members: 1000}}, training: {{epochs: {epochs}}}}}"
+    for paradigm, epochs in (("simclr", 400), ("moco", 400), ("byol", 700), ("supervised", 160))
+}
+"""Laid over recipes: half the members of `make run`, since here are many models, and about as many steps."""
+
 FRACTIONS = (0.01, 0.05, 0.1)
 KINDS = ("class", "cluster")
 OVERFITTING = (0.25, 0.5)
 """Shares of the recipe's epochs."""
 SWEPT_METHODS = ("gradient_penalty", "gradient_penalty_stage2", "loss_matching", "finetune")
 FORGOTTEN_CLASS = "sneaker"
+
+
+def scaled(name: str, overrides: str = "") -> Recipe:
+    """A shipped recipe at the scale of the benchmarks."""
+    layers = [recipes.parse(text, "overrides") for text in (SCALE.get(name, ""), overrides) if text]
+    return recipes.load(name, yaml.safe_dump(reduce(recipes.merge, layers, {})) if layers else "")
 
 
 class Request(Config):
@@ -41,9 +56,9 @@ class Unit(Config):
 
     def load(self) -> Recipe:
         """The recipe, with its epochs scaled by the degree of overfitting."""
-        recipe = recipes.load(self.recipe)
+        recipe = scaled(self.recipe)
         epochs = max(1, round(self.epochs_factor * recipe.training.epochs))
-        return recipes.load(self.recipe, f"training: {{epochs: {epochs}}}")
+        return scaled(self.recipe, f"training: {{epochs: {epochs}}}")
 
 
 def report_seeds(count: int) -> range:
@@ -97,7 +112,7 @@ def units(
     for seed in report_seeds(seeds):
         for paradigm in paradigms:
             name = recipes.default_recipe(dataset, paradigm)
-            recipe = recipes.load(name)
+            recipe = scaled(name)
             swept = known_methods(recipe, SWEPT_METHODS)
             requests = []
             if "main" in sweeps:

@@ -14,7 +14,7 @@ import torch
 import typer
 
 from benchmarks import speed_lightly, speed_memory, speed_page, speed_rows, speed_steps
-from benchmarks.conditions import TUNING_SEEDS_FROM
+from benchmarks.conditions import TUNING_SEEDS_FROM, scaled
 from benchmarks.rows import machine
 from benchmarks.speed_rows import Memory, Ratio, Speed
 from benchmarks.workbench import prepare
@@ -103,8 +103,8 @@ def run(paradigms: Sequence[str], output: Path, *, quick: bool, memory: bool) ->
     named = {paradigm: recipes.default_recipe(dataset, paradigm) for paradigm in paradigms}
     whole = "{training: {epochs: 1}}" if quick else WHOLE
     speed = measure(
-        [recipes.load(name, changes) for name in named.values()],
-        [recipes.load(named[paradigm], whole) for paradigm in MEMORY_PARADIGMS if memory and paradigm in named],
+        [scaled(name, changes) for name in named.values()],
+        [scaled(named[paradigm], whole) for paradigm in MEMORY_PARADIGMS if memory and paradigm in named],
         QUICK if quick else Plan(),
         dataset=dataset,
         seed=SEED,

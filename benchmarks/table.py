@@ -39,6 +39,7 @@ set against holdout records that no model saw.
 | retained | retained members' own AUC (loss), and minus the retrained model's; lower: all were blurred | 0 apart |
 | time | seconds over those of retraining, one thread each, and the seconds | small |
 
+Recipes are those of `make run` with half the members and about as many steps (`benchmarks/conditions.py`).
 Settings of every approximate method were searched with the same number of trials on seeds that are not reported
 (`tuning.json`; `python -m benchmarks.tuning`).
 """

@@ -24,7 +24,7 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
-from benchmarks.conditions import Request, check_tuning_seeds, known_methods
+from benchmarks.conditions import Request, check_tuning_seeds, known_methods, scaled
 from benchmarks.pool import in_parallel
 from benchmarks.rows import library_digest
 from benchmarks.spaces import candidates, neighbours
@@ -86,7 +86,8 @@ TRIALS = TypeAdapter(list[Trial])
 def context(recipe: recipes.Recipe) -> str:
     """Digest of what every trial of a paradigm shares: code, data, training."""
     document = recipe.model_dump(mode="json")
-    del document["methods"]
+    for unrelated in ("methods", "name", "description"):
+        del document[unrelated]
     return sha256_json([document, library_digest()])
 
 
@@ -102,7 +103,7 @@ def score(trials: Sequence[Trial]) -> float:
 
 def try_all(job: Job) -> list[Trial]:
     """Train one original and one retrained model, and make every trial on them."""
-    recipe = recipes.load(job.recipe).model_copy(update={"signals": SignalConfig(queries=QUERIES)})
+    recipe = scaled(job.recipe).model_copy(update={"signals": SignalConfig(queries=QUERIES)})
     bench = prepare(recipe, job.seed)
     case = open_case(bench, Request(sweep="tuning", methods=()))
     _, reference = attack(case, case.retrained)
@@ -110,7 +111,7 @@ def try_all(job: Job) -> list[Trial]:
     found = []
     for method, given in job.trials:
         about = {"paradigm": job.paradigm, "seed": job.seed, "method": method, "settings": given}
-        about |= {"context": context(recipes.load(job.recipe))}
+        about |= {"context": context(scaled(job.recipe))}
         changed = recipes.override_method(recipe, method, yaml.safe_dump(given))
         try:
             model, seconds = unlearn_with(
@@ -157,7 +158,7 @@ def _open_jobs(
     done, trials = {trial.key for trial in made}, defaultdict(list)
     for paradigm in paradigms:
         name = recipes.default_recipe(dataset, paradigm)
-        recipe = recipes.load(name)
+        recipe = scaled(name)
         for method in known_methods(recipe, methods):
             own = [trial for trial in made if (trial.paradigm, trial.method) == (paradigm, method)]
             for seed, settings in _wanted(recipe, method, seeds, count, own):
@@ -176,7 +177,7 @@ def tune(
     """Make the trials that `output` does not have yet; all of them."""
     check_tuning_seeds(seeds)
     stored = TRIALS.validate_python(read_json(output, "tuning results")) if output.exists() else []
-    contexts = {name: context(recipes.load(recipes.default_recipe(dataset, name))) for name in PARADIGMS}
+    contexts = {name: context(scaled(recipes.default_recipe(dataset, name))) for name in PARADIGMS}
     done = {trial.key: trial for trial in stored if trial.context == contexts[trial.paradigm]}
     while work := _open_jobs(dataset, paradigms, methods, seeds, count, list(done.values())):
         for _, found in in_parallel(try_all, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):

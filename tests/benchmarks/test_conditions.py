@@ -12,6 +12,7 @@ from benchmarks.conditions import (
     check_tuning_seeds,
     known_methods,
     report_seeds,
+    scaled,
     units,
 )
 from benchmarks.run import SWEEPS
@@ -58,3 +59,15 @@ def test_the_degree_of_overfitting_scales_the_epochs_alone(factor: float, epochs
     unit = Unit(paradigm="simclr", recipe="digits-simclr", seed=0, epochs_factor=factor, requests=())
     expected = recipes.load("digits-simclr", f"training: {{epochs: {epochs}}}")
     assert unit.load() == expected
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_the_scale_changes_members_and_epochs_alone_and_gives_way_to_overrides(paradigm: str) -> None:
+    name = f"fashion-mnist-{paradigm}"
+    shipped, small = recipes.load(name), scaled(name)
+    assert small.split.members < shipped.split.members
+    split = small.split.model_copy(update={"members": shipped.split.members})
+    training = small.training.model_copy(update={"epochs": shipped.training.epochs})
+    assert small.model_copy(update={"split": split, "training": training}) == shipped
+    assert scaled(name, "split: {members: 70}").split.members == 70
+    assert scaled(f"digits-{paradigm}") == recipes.load(f"digits-{paradigm}")
