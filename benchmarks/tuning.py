@@ -108,10 +108,9 @@ def try_all(job: Job) -> list[Trial]:
     case = open_case(bench, Request(sweep="tuning", methods=()))
     _, reference = attack(case, case.retrained)
     useful = accuracies(case, case.retrained)
-    found = []
+    found, shared = [], context(scaled(job.recipe))
     for method, given in job.trials:
-        about = {"paradigm": job.paradigm, "seed": job.seed, "method": method, "settings": given}
-        about |= {"context": context(scaled(job.recipe))}
+        about = {"paradigm": job.paradigm, "seed": job.seed, "method": method, "settings": given, "context": shared}
         changed = recipes.override_method(recipe, method, yaml.safe_dump(given))
         try:
             model, seconds = unlearn_with(
