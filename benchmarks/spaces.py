@@ -18,7 +18,8 @@ CONTRASTIVE: Space = {
     "distillation": (0.0, 0.5, 2.0, 5.0),
     "forget_batch": (64,),
 }
-SUPERVISED: Space = CONTRASTIVE | {"optimisation.clip_norm": (5.0,)}
+BATCHES = (64, 128, 256)
+SUPERVISED: Space = CONTRASTIVE | {"optimisation.batch_size": BATCHES, "optimisation.clip_norm": (5.0,)}
 OWN: dict[str, Space] = {
     "gradient_penalty": {
         "weight": (0.1, 0.3, 1.0, 3.0),
@@ -39,13 +40,14 @@ OWN["gradient_penalty_stage2"] = OWN["gradient_penalty"]
 def space(paradigm: str, method: str) -> Space:
     """Every setting that the search may choose, by dotted name.
 
-    Finetuning has the settings of the optimiser alone, among them the size of the batches.
+    The batches of contrastive training stay as large as in pretraining, since its losses depend on their size.
+    Finetuning, which has the settings of the optimiser alone, may change it all the same.
     """
     common = SUPERVISED if paradigm == "supervised" else CONTRASTIVE
     if method != "finetune":
         return common | OWN[method]
     plain = {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}
-    return plain | {"batch_size": (64, 128, 256)}
+    return plain | {"batch_size": BATCHES}
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:
