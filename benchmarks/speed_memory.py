@@ -9,7 +9,7 @@ from benchmarks.pool import in_parallel
 from benchmarks.speed_resident import peak_above_now
 from benchmarks.speed_rows import Goal, Memory
 from unlearning import forgetting, settings
-from unlearning.audit.audit import measure_groups
+from unlearning.audit.audit import measure_model
 from unlearning.config import Config
 from unlearning.methods import METHODS
 from unlearning.paradigms import make_paradigm
@@ -61,7 +61,7 @@ def _work(task: Task) -> None:
         )
         return
     holdout = bench.records(split.holdout)[some]
-    measure_groups(
+    measure_model(
         model.eval(), paradigm, forget=forget, holdout=holdout, retained=retain, config=recipe.signals, seed=seed
     )
 

@@ -10,7 +10,7 @@ import torch
 from benchmarks.conditions import FORGOTTEN_CLASS, Request
 from unlearning import forgetting, settings
 from unlearning.audit.attacks import AuditedSignals, MembershipScores
-from unlearning.audit.audit import attack_all, measure_groups
+from unlearning.audit.audit import attack_all, measure_model
 from unlearning.evaluation import Evaluation, evaluate
 from unlearning.forgetting import pixel_distances
 from unlearning.methods import METHODS
@@ -143,7 +143,7 @@ def unlearn_with(
 
 def attack(case: Case, model: Model) -> tuple[AuditedSignals, dict[str, MembershipScores]]:
     """Signals and scores, with the same views and folds for every model of a case."""
-    signals = measure_groups(
+    shown = measure_model(
         model,
         case.bench.paradigm,
         forget=case.forget,
@@ -152,7 +152,7 @@ def attack(case: Case, model: Model) -> tuple[AuditedSignals, dict[str, Membersh
         config=case.bench.recipe.signals,
         seed=case.bench.seed,
     )
-    return signals, attack_all(signals, case.bench.seed)
+    return shown.signals, attack_all(shown.signals, case.bench.seed)
 
 
 def accuracies(case: Case, model: Model) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Component: membership-inference attacks on the three models."""
+"""Component: membership-inference attacks on the models of a request."""
 
 from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
@@ -10,6 +10,7 @@ def audit(
     original: Input[Model],
     candidate: Input[Model],
     retrained: Input[Model],
+    references: Input[Artifact],
     snapshot: Input[Dataset],
     split: Input[Dataset],
     forget: Input[Dataset],
@@ -32,6 +33,7 @@ def audit(
         original_path=Path(original.path),
         candidate_path=Path(candidate.path),
         retrained_path=Path(retrained.path),
+        references_path=Path(references.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         forget_path=Path(forget.path),

@@ -9,6 +9,7 @@ from components.base import component
 def register(
     model: Input[Model],
     split: Input[Dataset],
+    references: Input[Artifact],
     evaluation: Input[Artifact],
     model_name: str,
     run_name: str,
@@ -22,6 +23,7 @@ def register(
     version = step(
         model_path=Path(model.path),
         split_path=Path(split.path),
+        references_path=Path(references.path),
         evaluation_path=Path(evaluation.path),
         model_name=model_name,
         run_name=run_name or kfp_run,

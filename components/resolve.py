@@ -1,6 +1,6 @@
 """Component: registered version to model, snapshot and split."""
 
-from kfp.dsl import Dataset, Model, Output
+from kfp.dsl import Artifact, Dataset, Model, Output
 
 from components.base import component
 
@@ -12,6 +12,7 @@ def resolve(
     model: Output[Model],
     snapshot: Output[Dataset],
     split: Output[Dataset],
+    references: Output[Artifact],
 ) -> str:
     """Fetch the version that is to forget, with what it was trained on; returns its number."""
     from pathlib import Path
@@ -24,6 +25,8 @@ def resolve(
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
+        references_path=Path(references.path),
     )
     model.metadata.update({"digest": result.digest, "version": result.version})
+    references.metadata["count"] = result.references
     return result.version

@@ -25,6 +25,7 @@ from unlearning.devices import choose_device
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 from unlearning.recipes import Recipe
+from unlearning.reference_plan import check_count
 from unlearning.registry import Registry
 from unlearning.sources import open_source
 from unlearning.steps.decide import margins
@@ -58,6 +59,7 @@ class LocalRun:
     utility_margin: float = 0.03
     on_failure: str = "retrain"
     device: str = "auto"
+    references: int = 0
 
 
 def new_run_id(run: LocalRun) -> str:
@@ -93,6 +95,8 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
             recipe=run.recipe,
             overrides=run.overrides,
             seed=run.seed,
+            reference_models=run.references,
+            reference_tasks=1,
             model_name=model_name,
             run_name=run_id,
             device=run.device,
@@ -137,6 +141,7 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
     recipe.method_config(run.method)
     recipes.override_method(recipe, run.method, run.method_overrides)
     margins(run.auc_margin, run.utility_margin)
+    check_count(run.references)
     choose_device(run.device)
     if run.on_failure not in ("retrain", "stop"):
         raise UserError(f"on_failure {run.on_failure!r} is unknown: choose retrain or stop")

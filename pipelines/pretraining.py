@@ -1,10 +1,13 @@
-"""The pretraining pipeline: ingest → split → pretrain → evaluate → register."""
+"""The pretraining pipeline: ingest → split → pretrain → references and evaluate → register."""
 
 from kfp import dsl
 
 from components.evaluate import evaluate
+from components.gather_references import gather_references
 from components.ingest import ingest
+from components.plan_references import plan_references
 from components.pretrain import pretrain
+from components.references import references
 from components.register import register
 from components.split import split
 from pipelines.tasks import effectful, on_gpu, pipeline, pure
@@ -18,6 +21,8 @@ def pretraining(
     recipe: str = "fashion-mnist-simclr",
     overrides: str = "",
     seed: int = 0,
+    reference_models: int = 16,
+    reference_tasks: int = 4,
     model_name: str = "",
     run_name: str = "",
     device: str = "auto",
@@ -29,6 +34,9 @@ def pretraining(
         recipe: Name of a shipped recipe (see `unlearn recipes`): data, encoder, paradigm, training.
         overrides: YAML laid over the recipe, such as "training: {epochs: 10}". Empty for none.
         seed: Seed of the split, the initial weights and the training.
+        reference_models: Models trained on random halves of the members, which every later audit compares with
+            (even, 8 or more; 0 for none).
+        reference_tasks: Tasks that train them side by side.
         model_name: Registered model in MLflow. Empty: the recipe's name.
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         device: auto, cpu or cuda.
@@ -60,10 +68,27 @@ def pretraining(
         "Evaluate",
     )
     on_gpu(evaluated, gpus)
+    planned = pure(plan_references(count=reference_models, tasks=reference_tasks), "Plan references")
+    with dsl.ParallelFor(planned.output, name="references") as numbers:
+        made = pure(
+            references(
+                original=trained.outputs["model"],
+                snapshot=snapshot,
+                split=divided.outputs["split"],
+                count=reference_models,
+                numbers=numbers,
+                device=device,
+                gpus=gpus,
+            ),
+            "Train references",
+        )
+        on_gpu(made, gpus)
+    gathered = effectful(gather_references(parts=dsl.Collected(made.outputs["part"])), "Gather references")
     effectful(
         register(
             model=trained.outputs["model"],
             split=divided.outputs["split"],
+            references=gathered.outputs["references"],
             evaluation=evaluated.outputs["evaluation"],
             model_name=model_name,
             run_name=run_name,

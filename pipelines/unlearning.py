@@ -34,6 +34,7 @@ class Inputs:
     """What every attempt works on."""
 
     original: Any
+    references: Any
     snapshot: Any
     split: Any
     forget: Any
@@ -84,7 +85,8 @@ def _judge(inputs: Inputs, candidate: Any, reference: Any, margins: tuple[Any, A
     models = {"original": inputs.original, "candidate": candidate, "retrained": reference}
     data = {"snapshot": inputs.snapshot, "split": inputs.split, "forget": inputs.forget}
     where = {"device": inputs.device, "gpus": inputs.gpus}
-    audited = effectful(audit(**models, **data, **where, seed=inputs.seed), f"Audit {rung}")
+    known = {"references": inputs.references, "seed": inputs.seed}
+    audited = effectful(audit(**models, **data, **where, **known), f"Audit {rung}")
     evaluated = effectful(evaluate(**models, **data, **where), f"Evaluate {rung}")
     on_gpu(audited, inputs.gpus)
     on_gpu(evaluated, inputs.gpus)
@@ -163,7 +165,16 @@ def unlearning(
         ),
         "Select forget set",
     )
-    inputs = Inputs(resolved.outputs["model"], snapshot, divided, selected.outputs["forget"], seed, device, gpus)
+    inputs = Inputs(
+        original=resolved.outputs["model"],
+        references=resolved.outputs["references"],
+        snapshot=snapshot,
+        split=divided,
+        forget=selected.outputs["forget"],
+        seed=seed,
+        device=device,
+        gpus=gpus,
+    )
     margins = (auc_margin, utility_margin)
     candidate = _forget_with(inputs, "Unlearn", method=method, overrides=method_overrides, offset=0)
     reference = _forget_with(inputs, "Retrain as reference", method="retrain", overrides="", offset=REFERENCE_OFFSET)

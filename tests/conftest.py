@@ -182,10 +182,11 @@ Chain = dict[str, Path]
 
 
 def make_models(at: Chain) -> None:
-    """Ingest, split, pretrain, select, and unlearn by two methods."""
+    """Ingest, split, pretrain, train references, select, and unlearn by two methods."""
     # Imported here: MLflow's second is one that most tests can do without.
     from unlearning.steps.ingest import ingest
     from unlearning.steps.pretrain import pretrain
+    from unlearning.steps.references import gather, make
     from unlearning.steps.select import select
     from unlearning.steps.split import split
     from unlearning.steps.unlearn import unlearn
@@ -195,6 +196,11 @@ def make_models(at: Chain) -> None:
     split(snapshot_path=at["snapshot"], recipe_path=at["resolved"], seed=0, split_path=at["split"])
     pretrain(**data, recipe_path=at["resolved"], seed=0, device="cpu", model_path=at["model"])
     select(**data, kind="random", fraction=0.4, class_name="", ids="", seed=0, forget_path=at["forget"])
+    references = [at["home"] / f"references-{first}" for first in (0, 1)]
+    for first, part in enumerate(references):
+        given = data | {"model_path": at["model"], "count": 8, "numbers": range(first, 8, 2)}
+        make(**given, device="cpu", references_path=part)
+    gather(parts=references, references_path=at["references"])
     inputs = data | {"model_path": at["model"], "forget_path": at["forget"]}
     for name, method, seed in (("candidate", "gradient_penalty", 0), ("retrained", "retrain", 1)):
         unlearn(**inputs, method=method, overrides="", seed=seed, device="cpu", candidate_path=at[name])
@@ -209,7 +215,8 @@ def make_evidence(at: Chain) -> None:
     data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
     models = {"original": at["model"], "candidate": at["candidate"], "retrained": at["retrained"]}
     paths: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
-    audit(**data, **paths, forget_path=at["forget"], seed=0, device="cpu", audit_path=at["audit"])
+    paths |= {"references_path": at["references"], "forget_path": at["forget"]}
+    audit(**data, **paths, seed=0, device="cpu", audit_path=at["audit"])
     before = {"original": at["model"]}
     evaluate(**data, model_paths=before, forget_path=None, device="cpu", evaluation_path=at["before"])
     evaluate(**data, model_paths=models, forget_path=at["forget"], device="cpu", evaluation_path=at["evaluation"])
@@ -219,7 +226,7 @@ def make_evidence(at: Chain) -> None:
 
 
 ARTIFACTS = (
-    "snapshot", "resolved", "split", "model", "forget", "candidate", "retrained",
+    "snapshot", "resolved", "split", "model", "references", "forget", "candidate", "retrained",
     "audit", "before", "evaluation", "passed", "failed",
 )  # fmt: skip
 

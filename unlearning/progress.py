@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import (
@@ -22,9 +23,25 @@ Advance = Callable[[str], None]
 LOG_LINES = 10
 
 
+_HUSHED: ContextVar[bool] = ContextVar("hushed", default=False)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Parts of a larger work, perhaps several at once, show nothing of their own."""
+    token = _HUSHED.set(True)
+    try:
+        yield
+    finally:
+        _HUSHED.reset(token)
+
+
 @contextmanager
 def track(what: str, total: int) -> Iterator[Advance]:
     """Show `total` units of work going by; drawn to standard error."""
+    if _HUSHED.get():
+        yield lambda note: None
+        return
     console = Console(stderr=True)
     if console.is_terminal:
         with _bar(console, what, total) as advance:

@@ -44,7 +44,8 @@ def test_there_is_a_component_for_every_step() -> None:
         "data",
         "figures",
     }
-    assert steps | {"reject"} == set(NAMES)  # the step promote also rejects; figures are asked for by hand
+    # The step promote also rejects, the step references also plans and gathers; figures are asked for by hand.
+    assert steps | {"reject", "plan_references", "gather_references"} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +53,7 @@ def test_the_module_imports_nothing_heavy(name: str) -> None:
     tree = ast.parse((FOLDER / f"{name}.py").read_text())
     modules = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     plain = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
-    assert set(modules) == {"kfp.dsl", "components.base"}
+    assert {"components.base"} <= set(modules) <= {"kfp.dsl", "components.base"}
     assert plain == []
 
 
@@ -122,7 +123,8 @@ def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
 
 
 def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> None:
-    given = inputs_of(chain, "candidate", "retrained", "snapshot", "split", "forget", original="model")
+    names = ("candidate", "retrained", "references", "snapshot", "split", "forget")
+    given = inputs_of(chain, *names, original="model")
     curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
     load("audit").python_func(**given, seed=0, device="cpu", gpus=0, **out)
@@ -131,6 +133,22 @@ def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> Non
         points = out[name].metadata["confidenceMetrics"]
         assert (points[0]["falsePositiveRate"], points[-1]["falsePositiveRate"]) == (0, 1)
     assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate", "retrained"}
+
+
+def test_references_are_planned_made_and_gathered(chain: Chain, tmp_path: Path) -> None:
+    planned = load("plan_references").python_func(count=8, tasks=2)
+    assert planned == ["0 2 4 6", "1 3 5 7"]
+    given = inputs_of(chain, "snapshot", "split", original="model")
+    parts = []
+    for number, numbers in enumerate(planned):
+        out = outputs_in(tmp_path / str(number), part=dsl.Artifact)
+        load("references").python_func(**given, count=8, numbers=numbers, device="cpu", gpus=0, **out)
+        parts.append(out["part"])
+    out = outputs_in(tmp_path, references=dsl.Artifact, metrics=dsl.Metrics)
+    load("gather_references").python_func(parts=parts, **out)
+    assert out["metrics"].metadata["references"] == 8
+    signals = "signals.safetensors"
+    assert (tmp_path / "references" / signals).read_bytes() == (chain["references"] / signals).read_bytes()
 
 
 @pytest.mark.parametrize(("others", "written"), [((), "before"), (("candidate", "retrained", "forget"), "evaluation")])
@@ -155,11 +173,13 @@ def test_decide_returns_the_outcome_it_wrote(chain: Chain, tmp_path: Path, margi
 
 def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
     named = {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}
-    given = inputs_of(chain, "model", "split", evaluation="before")
+    given = inputs_of(chain, "model", "split", "references", evaluation="before")
     parent = load("register").python_func(**given, **named)
-    out = outputs_in(tmp_path, model=dsl.Model, snapshot=dsl.Dataset, split=dsl.Dataset)
+    kinds = {"model": dsl.Model, "snapshot": dsl.Dataset, "split": dsl.Dataset, "references": dsl.Artifact}
+    out = outputs_in(tmp_path, **kinds)
     assert load("resolve").python_func(model_name="components", version="champion", **out) == parent == "1"
     assert out["model"].metadata["version"] == "1"
+    assert out["references"].metadata["count"] == 8
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation")
     rejected = load("reject").python_func(**evidence, **inputs_of(chain, verdict="failed"), **named, parent="1")
     passed = inputs_of(chain, verdict="passed")

@@ -15,9 +15,18 @@ from pipelines.compile import PIPELINES, compile_all
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"
-ON_GPU = {"pretrain", "unlearn", "audit", "evaluate"}
+ON_GPU = {"pretrain", "references", "unlearn", "audit", "evaluate"}
 CACHED = {
-    "pretraining": {"ingest": True, "split": True, "pretrain": True, "evaluate": True, "register": False},
+    "pretraining": {
+        "ingest": True,
+        "split": True,
+        "pretrain": True,
+        "plan_references": True,
+        "references": True,
+        "gather_references": False,
+        "evaluate": True,
+        "register": False,
+    },
     "unlearning": {
         "resolve": False,
         "select": True,

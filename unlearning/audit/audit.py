@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
-from unlearning.audit.attacks import ATTACKS, AuditedSignals, MembershipScores
-from unlearning.audit.results import AttackResult, Audit, Comparison, ModelAudit, SignalHistogram
-from unlearning.audit.signals import SIGNALS, SignalConfig, measure_signals
-from unlearning.audit.statistics import auc_difference, auc_interval, roc, tpr_at_fpr
+from unlearning.audit.attacks import ATTACKS, BLACK_BOX, AuditedSignals, MembershipScores
+from unlearning.audit.attacks.lira import logit_confidence
+from unlearning.audit.attacks.referenced import normal_scores
+from unlearning.audit.out_of_training import AuditedModel, Forgotten, Placements, attack_model, out_of_training
+from unlearning.audit.per_record import p_values, per_record
+from unlearning.audit.rates import rates
+from unlearning.audit.results import (
+    AttackResult,
+    Audit,
+    Comparison,
+    Interval,
+    ModelAudit,
+    PerRecord,
+    Reference,
+    SignalHistogram,
+)
+from unlearning.audit.signals import SIGNALS, SignalConfig, measure
+from unlearning.audit.simultaneous import Placed, simultaneous_intervals
+from unlearning.audit.statistics import auc_interval, placed_difference, placements, roc, tpr_at_fpr
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.records import Records, concatenate
 from unlearning.seeding import derive
 
+Floats = npt.NDArray[np.float64]
+
 HISTOGRAM_BINS = 30
+FEWEST_FOR_RATES = 4
+"""Two to fit a threshold on and two to judge."""
 
 
-def measure_groups(
+def measure_model(
     model: Model,
     paradigm: Paradigm,
     *,
@@ -25,25 +46,39 @@ def measure_groups(
     retained: Records,
     config: SignalConfig,
     seed: int,
-) -> AuditedSignals:
-    """The signals of all three groups, measured in one mixed pass."""
-    values = measure_signals(model, paradigm, concatenate(forget, holdout, retained), config, seed=seed)
+) -> AuditedModel:
+    """What all three groups show, measured in one mixed pass."""
+    whole = measure(model, paradigm, concatenate(forget, holdout, retained), config, seed=seed)
     ends = np.cumsum([len(forget), len(holdout)])
-    parts = {name: np.split(value, ends) for name, value in values.items()}
-    groups = [{name: part[index] for name, part in parts.items()} for index in range(3)]
-    return AuditedSignals(*groups)
+    return AuditedModel(*(whole.rows(rows) for rows in np.split(np.arange(len(whole.losses)), ends)))
+
+
+def measure_like_references(
+    model: Model, paradigm: Paradigm, *, forget: Records, holdout: Records, retained: Records, forgotten: Forgotten
+) -> AuditedModel:
+    """The same with the very views, batches and queries that the references were shown, since what a view
+    shows of a record is no evidence of training on it."""
+    manifest, rows = forgotten.references.manifest, forgotten.rows
+    kept = np.setdiff1d(np.arange(forgotten.references.trained.shape[1]), rows)
+    order = np.argsort(np.concatenate([rows, kept]))
+    members = concatenate(forget, retained)[torch.from_numpy(order).to(forget.images.device)]
+    whole = measure(model, paradigm, concatenate(members, holdout), manifest.signals, seed=manifest.seed)
+    strangers = np.arange(len(members), len(whole.losses))
+    return AuditedModel(whole.rows(rows), whole.rows(strangers), whole.rows(kept))
 
 
 def attack_all(signals: AuditedSignals, seed: int) -> dict[str, MembershipScores]:
-    """Every attack's scores."""
+    """The scores of every attack that looks at the signals of the whole model alone."""
     return {name: attack(signals, derive(seed, name)) for name, attack in ATTACKS.items()}
 
 
 def _attack_result(name: str, scores: MembershipScores) -> AttackResult:
     return AttackResult(
         name=name,
+        black_box=name in BLACK_BOX,
         auc=auc_interval(*scores.pair, error_factor=scores.error_factor),
         tpr_at_1_fpr=tpr_at_fpr(*scores.pair),
+        rates=rates(*scores.pair) if min(map(len, scores.pair)) >= FEWEST_FOR_RATES else None,
         roc=roc(*scores.pair),
     )
 
@@ -65,18 +100,59 @@ def _histogram(name: str, signals: AuditedSignals) -> SignalHistogram:
     )
 
 
-def _model_audit(digest: str, signals: AuditedSignals, scores: dict[str, MembershipScores]) -> ModelAudit:
+def _per_record(shown: AuditedModel, forgotten: Forgotten) -> PerRecord:
+    """By the mean logit confidence, as normal scores among each model's own holdout: references know less
+    than a model trained on all members. A holdout record asks as many references as a forgotten one."""
+    references, rows = forgotten.references, forgotten.rows
+
+    def scores(losses: Floats, holdout: Floats) -> Floats:
+        values, among = (logit_confidence(each).mean(axis=-1, keepdims=True) for each in (losses, holdout))
+        return normal_scores(values, among)[..., 0]
+
+    target = [scores(each.losses, shown.holdout.losses) for each in (shown.forget, shown.holdout)]
+    others = [
+        scores(each, references.holdout_losses)
+        for each in (references.member_losses[:, rows], references.holdout_losses)
+    ]
+    masks = (forgotten.trained, forgotten.left_out)
+    return per_record(*(p_values(*given) for given in zip(target, others, masks, strict=True)))
+
+
+def _model_audit(
+    digest: str, shown: AuditedModel, scores: dict[str, MembershipScores], forgotten: Forgotten | None
+) -> ModelAudit:
+    signals = shown.signals
     return ModelAudit(
         model=digest,
         attacks=tuple(_attack_result(name, score) for name, score in scores.items()),
+        per_record=None if forgotten is None else _per_record(shown, forgotten),
         retained_auc=auc_interval(np.asarray(signals.retained["loss"]), np.asarray(signals.holdout["loss"])),
         signals=tuple(_histogram(name, signals) for name in SIGNALS),
     )
 
 
-def _comparison(attack: str, candidate: MembershipScores, retrained: MembershipScores) -> Comparison:
-    difference = auc_difference(candidate.pair, retrained.pair, error_factor=candidate.error_factor)
-    return Comparison(attack=attack, difference=difference)
+def _compare(
+    candidate: dict[str, MembershipScores], expected: dict[str, Placements], reference: Reference, seed: int
+) -> tuple[Comparison, ...]:
+    """Every attack on the candidate beside what the reference says it should find."""
+    differences = {}
+    for name, scores in candidate.items():
+        members, strangers = placements(*scores.pair)
+        # References compared with themselves are placed at one half: see `out_of_training`.
+        should = expected.get(name, (np.full_like(members, 0.5), np.full_like(strangers, 0.5)))
+        differences[name] = Placed(members - should[0], strangers - should[1], scores.error_factor)
+    holdout = len(candidate["loss"].holdout)
+    together = simultaneous_intervals(differences, holdout, bounds=(-1.0, 1.0), seed=derive(seed, "simultaneous"))
+    return tuple(
+        Comparison(attack=name, reference=reference, difference=placed_interval(each), simultaneous=together[name])
+        for name, each in differences.items()
+    )
+
+
+def placed_interval(placed: Placed) -> Interval:
+    """The 90 % interval of one attack's difference: inside a margin it is two one-sided tests at 5 %."""
+    nothing = (np.zeros_like(placed.members), np.zeros_like(placed.strangers))
+    return placed_difference((placed.members, placed.strangers), nothing, error_factor=placed.error_factor)
 
 
 def audit(
@@ -90,34 +166,50 @@ def audit(
     seed: int,
     split: str,
     forget_digest: str,
+    forgotten: Forgotten | None = None,
 ) -> Audit:
-    """Attack every model and compare the candidate with the retrained one.
+    """Attack every model and compare the candidate with what a model that never saw the records shows.
+
+    That is the retrained model where there is one, and otherwise the reference models; with both, the
+    second comparison is kept beside the first.
 
     Args:
-        models: `original`, `candidate` and `retrained`, each with the digest of its weights.
-        forget, holdout, retained: the audited records; holdout was never seen by any model.
+        models: `original`, `candidate` and, unless there are references, `retrained`, each with the digest of
+            its weights.
+        forget, holdout, retained: the audited records; holdout was never seen by any model. With references,
+            holdout and retained are in the order of the split.
         config: how often each record is looked at.
         seed: of views, batches and folds, the same for every model.
         split, forget_digest: identities of the data, for the record.
+        forgotten: references of the original and the rows of the forget set; None for none.
 
     Returns:
         The audit with 95 % intervals per model and 90 % intervals of the paired differences.
     """
+    if "retrained" not in models and forgotten is None:
+        raise ValueError("neither a retrained model nor references: nothing to compare the candidate with")
     audits, scores = {}, {}
     for name, (digest, model) in models.items():
-        signals = measure_groups(
-            model, paradigm, forget=forget, holdout=holdout, retained=retained, config=config, seed=seed
-        )
-        scores[name] = attack_all(signals, seed)
-        audits[name] = _model_audit(digest, signals, scores[name])
-    comparisons = tuple(
-        _comparison(attack, scores["candidate"][attack], scores["retrained"][attack]) for attack in ATTACKS
-    )
+        groups = {"forget": forget, "holdout": holdout, "retained": retained}
+        if forgotten is None:
+            shown = measure_model(model, paradigm, **groups, config=config, seed=seed)
+        else:
+            shown = measure_like_references(model, paradigm, **groups, forgotten=forgotten)
+        scores[name] = attack_model(shown, forgotten, seed)
+        audits[name] = _model_audit(digest, shown, scores[name], forgotten)
+    comparisons: list[tuple[Comparison, ...]] = []
+    if "retrained" in scores:
+        placed = {name: placements(*each.pair) for name, each in scores["retrained"].items()}
+        comparisons.append(_compare(scores["candidate"], placed, "retrained", seed))
+    if forgotten is not None:
+        comparisons.append(_compare(scores["candidate"], out_of_training(forgotten, seed), "references", seed))
     return Audit(
         records={"forget": len(forget), "holdout": len(holdout), "retained": len(retained)},
         seed=seed,
         split=split,
         forget=forget_digest,
+        references=0 if forgotten is None else len(forgotten.references.trained),
         models=audits,
-        comparisons=comparisons,
+        comparisons=comparisons[0],
+        cross_check=comparisons[1] if len(comparisons) > 1 else (),
     )

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from unlearning.config import Config
 
+Reference = Literal["retrained", "references"]
+"""What the candidate is compared with: the exactly retrained model, or reference models that never saw a record."""
+
 Outcome = Literal["passed", "leaks", "over_forgotten", "utility_lost", "inconclusive"]
 
 
@@ -27,6 +30,23 @@ class Roc(Config):
     true_positive_rate: tuple[float, ...]
 
 
+class Rates(Config):
+    """Of an attack that has to answer yes or no: accuracy, precision and recall as Wang & Chen (2405.07317)
+    report them, and the rate at very few false alarms."""
+
+    accuracy: float
+    """Balanced over both groups; 0.5 tells nothing, the ideal is the retrained model's."""
+    precision: Interval | None
+    """Share of the records called members that are of the forget set, None where nobody is called one; tells
+    nothing at the share of the forget set among all audited records."""
+    recall: Interval
+    """Share of the forget set that is called a member."""
+    tpr_at_01_fpr: Interval
+    """At 0.1 % false alarms; ideal about 0.001."""
+    resolved: bool
+    """Whether there are enough strangers (1,000) for 0.1 % to be more than none at all."""
+
+
 class AttackResult(Config):
     """One membership-inference attack on one model: forget set against holdout.
 
@@ -36,9 +56,12 @@ class AttackResult(Config):
     """
 
     name: str
+    black_box: bool = False
+    """Whether the encoder's output is all that it needs."""
     auc: Interval
     tpr_at_1_fpr: Interval
     """Share of the forget set recognised while 1 % of strangers are mistaken; ideal about 0.01."""
+    rates: Rates | None = None
     roc: Roc
 
 
@@ -55,6 +78,21 @@ class SignalHistogram(Config):
     mean_retained: float
 
 
+class PerRecord(Config):
+    """The forget set's p-values of "looks like models that never saw it", small where it looks like a member."""
+
+    records: int
+    suspicious: Interval
+    """Share of records with p < 0.05; ideal 0.05."""
+    unfamiliar: Interval
+    """Share of records with p > 0.95, less familiar than to models that never saw them; ideal 0.05."""
+    pooled: float = Field(ge=0, le=1)
+    """Two-sided p-value that forgotten and holdout records have the same p-values; small is not forgotten,
+    whichever way."""
+    towards_members: bool
+    """Whether the forgotten ones are rather the smaller."""
+
+
 class ModelAudit(Config):
     """Every attack on one model, and the signals behind them."""
 
@@ -65,15 +103,22 @@ class ModelAudit(Config):
     """AUC of the loss signal for retained members against holdout: how much the model still
     knows the members it should remember. Far below the retrained model's means blurred, not
     forgotten."""
+    per_record: PerRecord | None = None
+    """By the loss, where there are references."""
     signals: tuple[SignalHistogram, ...]
 
 
 class Comparison(Config):
-    """How far one attack's AUC on the candidate is from its AUC on the retrained model, paired on
-    the same records: 0 is ideal, positive still leaks more, negative forgot too much."""
+    """How far one attack's AUC on the candidate is from its AUC on models that never saw the records, paired
+    on the same records: 0 is ideal, positive still leaks more, negative forgot too much."""
 
     attack: str
+    reference: Reference = "retrained"
     difference: Interval
+    """At 90 %, of this attack alone: inside the margin it is two one-sided tests at 5 %."""
+    simultaneous: Interval | None = None
+    """At 95 % for all attacks of the audit together, so that the strongest of many is not taken for more than
+    it is; None where it was not computed, and `difference` stands in."""
 
 
 class Audit(Config):
@@ -84,9 +129,14 @@ class Audit(Config):
     seed: int
     split: str
     forget: str
+    references: int = 0
+    """How many reference models the attacks knew."""
     models: dict[str, ModelAudit]
-    """`original`, `candidate` and `retrained`."""
+    """`original`, `candidate` and, where there is one, `retrained`."""
     comparisons: tuple[Comparison, ...]
+    """With the retrained model where there is one, otherwise with the references."""
+    cross_check: tuple[Comparison, ...] = ()
+    """With the references, where the retrained model decides."""
 
 
 class Verdict(Config):
@@ -96,7 +146,11 @@ class Verdict(Config):
     reasons: tuple[str, ...]
     auc_margin: float
     utility_margin: float
+    limits: tuple[str, ...] = ()
+    """What was tested, and how small a leak would have gone unseen."""
     comparisons: tuple[Comparison, ...]
+    cross_check: tuple[Comparison, ...] = ()
+    """With the references, where the retrained model decides; they do not change the outcome."""
     utility_lost: dict[str, Interval]
     """Accuracy of the retrained model minus the candidate's, per measure; at most the margin."""
 

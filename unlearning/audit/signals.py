@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,13 @@ Signals = Mapping[str, npt.NDArray[np.float64]]
 SIGNALS = ("view_similarity", "encoder_similarity", "loss", "gradient_norm")
 
 
+REPRESENTATION = ("length", "spread", "active", "peak")
+"""What any encoder's output says of a record, however it was trained; see `representation`. These have no
+direction: only a learned attack uses them."""
+
+ENCODER_SIGNALS = ("encoder_similarity", *REPRESENTATION)
+
+
 class SignalConfig(Config):
     """How often each record is looked at."""
 
@@ -42,33 +50,68 @@ def mean_pairwise_cosine(outputs: Tensor) -> Tensor:
     return (units.sum(dim=0).square().sum(dim=1) - itself) / (count * (count - 1))
 
 
+def representation(features: Tensor) -> Tensor:
+    """(K, B, D) features of K views to (4, B) numbers that any encoder has, named in `REPRESENTATION`.
+
+    Length of the mean feature and mean squared distance of the views from it, both as logarithms;
+    share of the coordinates that are active; the largest coordinate's share of the length.
+    """
+    mean = features.mean(dim=0)
+    length = mean.norm(dim=1).clamp_min(1e-12)
+    spread = (features - mean).square().sum(dim=2).mean(dim=0).clamp_min(1e-12)
+    active = (features > 0).float().mean(dim=(0, 2))
+    peak = mean.abs().amax(dim=1) / length
+    return torch.stack([length.log(), spread.log(), active, peak])
+
+
 @torch.no_grad()
 def _similarities(
     model: Model, paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
-) -> list[Tensor]:
+) -> tuple[list[Tensor], list[Tensor]]:
+    """View similarities of outputs and features, and the representation's numbers, (B,) each."""
     views = torch.cat([paradigm.views(batch.images, draw) for _ in range(max(queries, 2))])
     features = model.features(views.flatten(0, 1))
     outputs = model.head(features)
     shape = (len(views), len(batch), -1)
-    return [mean_pairwise_cosine(values.view(shape)) for values in (outputs, features)]
+    similarities = [mean_pairwise_cosine(values.view(shape)) for values in (outputs, features)]
+    return similarities, list(representation(features.view(shape)))
 
 
 def _losses_and_norms(
     model: Model, paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
-) -> list[Tensor]:
+) -> tuple[Tensor, Tensor]:
+    """(Q, B) losses and (Q, B) log gradient norms, one row per query."""
     losses, norms = [], []
     for _ in range(queries):
         views = paradigm.views(batch.images, draw)
         norms.append(input_gradient_norms(model, paradigm, views, batch.labels).log())
         with torch.no_grad():
             losses.append(paradigm.per_sample_loss(model, views, batch.labels))
-    return [-torch.stack(losses).mean(dim=0), -torch.stack(norms).mean(dim=0)]
+    return torch.stack(losses), torch.stack(norms)
 
 
-def measure_signals(
-    model: Model, paradigm: Paradigm, records: Records, config: SignalConfig, *, seed: int
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Every signal of every record.
+@dataclass(frozen=True)
+class Measured:
+    """What one model shows of N records."""
+
+    signals: dict[str, npt.NDArray[np.float64]]
+    """Name to (N,), of `SIGNALS`."""
+    encoder: dict[str, npt.NDArray[np.float64]]
+    """Name to (N,), of `encoder_similarity` and `REPRESENTATION`: all that whoever sees the encoder's output knows."""
+    losses: npt.NDArray[np.float64]
+    """(N, Q) losses, one per query: what the per-record attacks are made of."""
+
+    def rows(self, chosen: npt.NDArray[np.intp]) -> Measured:
+        """Some of the records."""
+        return Measured(
+            signals={name: value[chosen] for name, value in self.signals.items()},
+            encoder={name: value[chosen] for name, value in self.encoder.items()},
+            losses=self.losses[chosen],
+        )
+
+
+def measure(model: Model, paradigm: Paradigm, records: Records, config: SignalConfig, *, seed: int) -> Measured:
+    """Every signal of every record, and the losses of single queries.
 
     Records are shuffled before batching, so that in contrastive losses every group meets the same
     mixture of negatives; give all audited groups in one call, and the same seed for every model
@@ -83,10 +126,26 @@ def measure_signals(
     device = next(model.parameters()).device
     draw = generator(seed, "signals", device)
     order = torch.randperm(len(records), generator=draw, device=device)
-    values = np.empty((len(SIGNALS), len(records)))
+    names = (*SIGNALS, *REPRESENTATION)
+    values = np.empty((len(names), len(records)))
+    singles = np.empty((len(records), config.queries))
     for rows in order.tensor_split(-(-len(order) // config.batch_size)):
-        batch = records[rows]
-        signals = _similarities(model, paradigm, batch, draw, config.queries)
-        signals += _losses_and_norms(model, paradigm, batch, draw, config.queries)
-        values[:, rows.cpu().numpy()] = torch.stack(signals).double().cpu().numpy()
-    return dict(zip(SIGNALS, values, strict=True))
+        batch, places = records[rows], rows.cpu().numpy()
+        similarities, represented = _similarities(model, paradigm, batch, draw, config.queries)
+        losses, norms = _losses_and_norms(model, paradigm, batch, draw, config.queries)
+        signals = [*similarities, -losses.mean(dim=0), -norms.mean(dim=0), *represented]
+        values[:, places] = torch.stack(signals).double().cpu().numpy()
+        singles[places] = losses.T.double().cpu().numpy()
+    found = dict(zip(names, values, strict=True))
+    return Measured(
+        signals={name: found[name] for name in SIGNALS},
+        encoder={name: found[name] for name in ENCODER_SIGNALS},
+        losses=singles,
+    )
+
+
+def measure_signals(
+    model: Model, paradigm: Paradigm, records: Records, config: SignalConfig, *, seed: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """The signals alone; see `measure`."""
+    return measure(model, paradigm, records, config, seed=seed).signals

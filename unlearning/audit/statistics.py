@@ -16,7 +16,7 @@ Scores = npt.NDArray[np.float64]
 ROC_POINTS = 201
 
 
-def _placements(members: Scores, strangers: Scores) -> tuple[Scores, Scores]:
+def placements(members: Scores, strangers: Scores) -> tuple[Scores, Scores]:
     """For each record, the share of the other group on its right side; ties count one half.
 
     The structural components V10 and V01 of DeLong et al. (1988), by midranks.
@@ -28,7 +28,7 @@ def _placements(members: Scores, strangers: Scores) -> tuple[Scores, Scores]:
     return of_members, of_strangers
 
 
-def _standard_error(of_members: Scores, of_strangers: Scores) -> float:
+def standard_error(of_members: Scores, of_strangers: Scores) -> float:
     """DeLong's; infinite when a group is a single record, whose spread nobody knows."""
     if min(len(of_members), len(of_strangers)) < 2:
         return math.inf
@@ -55,8 +55,8 @@ def auc_interval(members: Scores, strangers: Scores, level: float = 0.95, *, err
         complete separation the variance is estimated as 0 and the interval is a point; with a
         single record in a group it is everything that is possible.
     """
-    of_members, of_strangers = _placements(members, strangers)
-    error = error_factor * _standard_error(of_members, of_strangers)
+    of_members, of_strangers = placements(members, strangers)
+    error = error_factor * standard_error(of_members, of_strangers)
     return _normal_interval(float(of_members.mean()), error, level, 0.0, 1.0)
 
 
@@ -70,11 +70,38 @@ def auc_difference(
         level: coverage; 0.90 makes the interval equal to two one-sided tests at 5 %.
         error_factor: widens the interval where DeLong's error is known to be too small.
     """
-    a_members, a_strangers = _placements(*first)
-    b_members, b_strangers = _placements(*second)
-    members, strangers = a_members - b_members, a_strangers - b_strangers
-    error = error_factor * _standard_error(members, strangers)
+    return placed_difference(placements(*first), placements(*second), level, error_factor=error_factor)
+
+
+def placed_difference(
+    first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = 0.90, *, error_factor: float = 1.0
+) -> Interval:
+    """The same from `placements`, which may be means over several models."""
+    members, strangers = first[0] - second[0], first[1] - second[1]
+    error = error_factor * standard_error(members, strangers)
     return _normal_interval(float(members.mean()), error, level, -1.0, 1.0)
+
+
+def clustered_error(members: Scores, strangers: Scores, cluster: npt.NDArray[np.intp]) -> float:
+    """Standard error of the AUC when strangers come in clusters, one around each member.
+
+    Obuchowski 1997 (Biometrics 53, 567-578): what belongs to one record moves together.
+
+    Args:
+        members: (m,) scores, one per record.
+        strangers: (n,) scores, several per record.
+        cluster: (n,) the record of each stranger, a row of `members`.
+
+    Returns:
+        The error; infinite for a single record.
+    """
+    if len(members) < 2:
+        return math.inf
+    of_members, of_strangers = placements(members, strangers)
+    count = len(members)
+    sums = np.bincount(cluster, of_strangers - of_strangers.mean(), minlength=count)
+    influence = (of_members - of_members.mean()) / count + sums / len(strangers)
+    return float(np.sqrt(count / (count - 1) * np.square(influence).sum()))
 
 
 def proportion_interval(hits: int, total: int, level: float = 0.95) -> Interval:
@@ -117,12 +144,13 @@ def balanced_accuracy(members: Scores, strangers: Scores) -> float:
     halves = [(members[k::2], strangers[k::2]) for k in (0, 1)]
     shares = []
     for fitted, judged in (halves, halves[::-1]):
-        threshold = _best_threshold(*fitted)
+        threshold = best_threshold(*fitted)
         shares.append(((judged[0] > threshold).mean() + (judged[1] <= threshold).mean()) / 2)
     return float(np.mean(shares))
 
 
-def _best_threshold(members: Scores, strangers: Scores) -> float:
+def best_threshold(members: Scores, strangers: Scores) -> float:
+    """The threshold above which guessing "member" has the best balanced accuracy on these records."""
     truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])
     scores = np.concatenate([members, strangers])
     false_rate, true_rate, thresholds = roc_curve(truth, scores, drop_intermediate=False)

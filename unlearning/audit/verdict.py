@@ -1,29 +1,33 @@
 """The decision: equivalent to a model that never saw the records, and still as useful.
 
-| all attacks within ± auc_margin | utility lost within margin | outcome |
+| every attack within ± auc_margin | utility lost within its margin | outcome |
 |---|---|---|
 | yes | yes | `passed` |
-| some significantly above, and beyond the margin possible | any | `leaks` |
-| some significantly below, and beyond the margin possible | any | `over_forgotten` |
+| some above for sure, and beyond the margin possible | any | `leaks` |
+| some below for sure, and beyond the margin possible | any | `over_forgotten` |
 | yes | estimate beyond the margin | `utility_lost` |
 | otherwise, or evidence missing | | `inconclusive` |
 
 "Within" is an equivalence test: the whole 90 % interval of the paired difference lies inside the
-margin, which is two one-sided tests at 5 % each (Schuirmann 1987).
+margin, which is two one-sided tests at 5 % each (Schuirmann 1987). All attacks must pass theirs, so
+the chance to pass a model that is beyond the margin for one of them stays 5 % (Berger 1982): no
+correction is needed. "For sure" is the other way round, any attack of many is enough, so it asks
+for an interval that holds for all attacks together.
 """
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from unlearning.audit.attacks import ATTACKS
+from unlearning.audit.attacks import expected_attacks
+from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import Audit, Comparison, Interval, Outcome, Verdict
 from unlearning.config import Config
 
 FITTED_ON_FORGET = "combined_forget"
 """High whichever way the forget set stands apart, so its sign does not tell which."""
 
-REQUIRED_MODELS = ("original", "candidate", "retrained")
+REQUIRED_MODELS = ("original", "candidate")
 REQUIRED_GROUPS = ("forget", "holdout")
 REQUIRED_UTILITY = ("knn", "linear_probe")
 LEVEL = 0.90
@@ -39,12 +43,15 @@ class VerdictConfig(Config):
 
 
 def _missing(audit: Audit, utility_lost: dict[str, Interval], min_records: int) -> list[str]:
+    expected = expected_attacks(audit.references)
     compared = {comparison.attack for comparison in audit.comparisons}
     reasons = [f"no audit of the {name} model" for name in REQUIRED_MODELS if name not in audit.models]
+    if "retrained" not in audit.models and not audit.references:
+        reasons.append("no audit of a retrained model, and no references instead")
     for name, audited in audit.models.items():
         done = {attack.name for attack in audited.attacks}
-        reasons += [f"attack {attack} was not run on the {name} model" for attack in ATTACKS if attack not in done]
-    reasons += [f"attack {name} was not compared" for name in ATTACKS if name not in compared]
+        reasons += [f"attack {attack} was not run on the {name} model" for attack in expected if attack not in done]
+    reasons += [f"attack {name} was not compared" for name in expected if name not in compared]
     reasons += [f"accuracy {name} was not measured" for name in REQUIRED_UTILITY if name not in utility_lost]
     intervals = [*(comparison.difference for comparison in audit.comparisons), *utility_lost.values()]
     if any(interval.level < LEVEL for interval in intervals):
@@ -61,19 +68,27 @@ def _within(interval: Interval, margin: float) -> bool:
     return -margin <= interval.low and interval.high <= margin
 
 
+WHOSE = {"retrained": "the retrained model's", "references": "that of models that never saw the records"}
+
+
+def _surely(comparison: Comparison) -> Interval:
+    """What holds for all attacks together."""
+    return comparison.simultaneous or comparison.difference
+
+
 def _describe(comparison: Comparison) -> str:
     gap = comparison.difference
     return (
-        f"{comparison.attack}: AUC {gap.estimate:+.3f} from the retrained model's, "
+        f"{comparison.attack}: AUC {gap.estimate:+.3f} from {WHOSE[comparison.reference]}, "
         f"{gap.level:.0%} interval {gap.low:+.3f} to {gap.high:+.3f}"
     )
 
 
 def _failed(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outcome, list[Comparison]] | None:
-    """The attack families that fail significantly; threshold and retained fits tell the direction."""
+    """The attacks that fail for sure; all but the one fitted on the forget set tell the direction."""
     outside = [each for each in comparisons if not _within(each.difference, margin)]
-    above = [each for each in outside if each.difference.low > 0]
-    below = [each for each in outside if each.difference.high < 0 and each.attack != FITTED_ON_FORGET]
+    above = [each for each in outside if _surely(each).low > 0]
+    below = [each for each in outside if _surely(each).high < 0 and each.attack != FITTED_ON_FORGET]
     leaking = [each for each in above if each.attack != FITTED_ON_FORGET]
     if leaking:
         return "leaks", leaking
@@ -84,6 +99,20 @@ def _failed(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outcome
         others = [each.difference.estimate for each in comparisons if each.attack != FITTED_ON_FORGET]
         return ("leaks" if sum(others) >= 0 else "over_forgotten"), above
     return None
+
+
+def _limits(audit: Audit) -> tuple[str, ...]:
+    """What the audit can and cannot have seen, for whoever reads the verdict."""
+    forget, holdout = audit.records.get("forget", 0), audit.records.get("holdout", 0)
+    if min(forget, holdout) < 2 or not audit.comparisons:
+        return ()
+    attacks = len(audit.comparisons)
+    smallest = detectable_auc(forget, holdout)
+    return (
+        f"tested with {attacks} attacks on {forget} forgotten and {holdout} other records; a single attack with "
+        f"an AUC below {smallest:.3f} would have been missed more often than one time in five",
+        "attacks that were not tried may see more",
+    )
 
 
 def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> Verdict:
@@ -103,7 +132,9 @@ def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
         reasons=tuple(reasons),
         auc_margin=config.auc_margin,
         utility_margin=config.utility_margin,
+        limits=_limits(audit),
         comparisons=audit.comparisons,
+        cross_check=audit.cross_check,
         utility_lost=utility_lost,
     )
 
@@ -137,6 +168,6 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     if unsure:
         return "inconclusive", unsure
     return "passed", [
-        f"every attack is within ± {config.auc_margin} AUC of the retrained model (90 % intervals)",
+        f"every attack is within ± {config.auc_margin} AUC of {WHOSE[audit.comparisons[0].reference]} (90 % intervals)",
         f"every accuracy is within {config.utility_margin} of the retrained model's (90 % intervals)",
     ]

@@ -41,6 +41,9 @@ def run(
     auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to the retrained model.")] = 0.10,
     utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
     on_failure: Annotated[str, typer.Option(help="retrain or stop.")] = "retrain",
+    references: Annotated[
+        int, typer.Option(help="Reference models for the per-record attacks: even, 8 or more; 0 for none.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     run_id: Annotated[str, typer.Option(help="Name of the run; an unfinished run of that name is resumed.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -65,6 +68,7 @@ def run(
         auc_margin=auc_margin,
         utility_margin=utility_margin,
         on_failure=on_failure,
+        references=references,
         device=device,
     )
     folder, summary = run_locally(parameters, run_id=run_id, quiet=quiet)

@@ -22,10 +22,10 @@ RecipeFile = Annotated[Path, typer.Option(help="Resolved recipe, as written by i
 ForgetFile = Annotated[Path, typer.Option(help="Forget set, as written by select.")]
 Original = Annotated[Path, typer.Option(help="Folder of the original model.")]
 Candidate = Annotated[Path, typer.Option(help="Folder of the unlearned model.")]
-Retrained = Annotated[Path, typer.Option(help="Folder of the exactly retrained model.")]
 AuditFile = Annotated[Path, typer.Option(help="Audit, as written by audit.")]
 EvaluationFile = Annotated[Path, typer.Option(help="Evaluation, as written by evaluate.")]
 VerdictFile = Annotated[Path, typer.Option(help="Verdict, as written by decide.")]
+ReferencesFolder = Annotated[Path | None, typer.Option(help="Reference models of the original.")]
 Out = Annotated[Path, typer.Option(help="Where the result is written.")]
 RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
 
@@ -73,19 +73,55 @@ def pretrain(
 
 
 @app.command()
+def references(
+    model: Original,
+    snapshot: Snapshot,
+    split: SplitFile,
+    out: Out,
+    count: Annotated[int, typer.Option(help="How many: even, 8 or more.")] = 16,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Original to reference models, which every later audit of it can compare with; kept in the store."""
+    from tempfile import TemporaryDirectory
+
+    from unlearning.steps import references as steps
+
+    with TemporaryDirectory() as scratch:
+        part = Path(scratch) / "part"
+        steps.make(
+            model_path=model,
+            snapshot_path=snapshot,
+            split_path=split,
+            count=count,
+            numbers=range(count),
+            device=device,
+            references_path=part,
+        )
+        found = steps.gather(parts=[part], references_path=out)
+    show(found.manifest, json)
+
+
+@app.command()
 def register(
     model: Original,
     split: SplitFile,
     evaluation: EvaluationFile,
     run_name: RunName,
     model_name: Annotated[str, typer.Option(help="Registered model; empty: the recipe's name.")] = "",
+    references: ReferencesFolder = None,
     json: Json = False,
 ) -> None:
     """Original to MLflow version, serving as champion."""
     from unlearning.steps.register import register as step
 
     version = step(
-        model_path=model, split_path=split, evaluation_path=evaluation, model_name=model_name, run_name=run_name
+        model_path=model,
+        split_path=split,
+        evaluation_path=evaluation,
+        references_path=references,
+        model_name=model_name,
+        run_name=run_name,
     )
     show(version, json)
 
@@ -96,6 +132,7 @@ def resolve(
     model_out: Out,
     snapshot_out: Out,
     split_out: Out,
+    references_out: Out,
     version: Annotated[str, typer.Option(help="Version number or alias.")] = "champion",
     json: Json = False,
 ) -> None:
@@ -103,7 +140,12 @@ def resolve(
     from unlearning.steps.resolve import resolve as step
 
     result = step(
-        model_name=model_name, version=version, model_path=model_out, snapshot_path=snapshot_out, split_path=split_out
+        model_name=model_name,
+        version=version,
+        model_path=model_out,
+        snapshot_path=snapshot_out,
+        split_path=split_out,
+        references_path=references_out,
     )
     show(result, json)
 
@@ -170,22 +212,24 @@ def forget(
 def audit(
     original: Original,
     candidate: Candidate,
-    retrained: Retrained,
     snapshot: Snapshot,
     split: SplitFile,
     forget: ForgetFile,
     out: Out,
+    retrained: Annotated[Path | None, typer.Option(help="Folder of the exactly retrained model.")] = None,
+    references: ReferencesFolder = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Membership-inference attacks on the three models."""
+    """Membership-inference attacks; the candidate is compared with the retrained model or the references."""
     from unlearning.steps.audit import audit as step
 
     result = step(
         original_path=original,
         candidate_path=candidate,
         retrained_path=retrained,
+        references_path=references,
         snapshot_path=snapshot,
         split_path=split,
         forget_path=forget,

@@ -1,19 +1,25 @@
-"""Audit: membership-inference attacks on original, candidate and retrained model."""
+"""Audit: membership-inference attacks on original, candidate and what a model that never saw the records shows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 
 from unlearning import forgetting, models, provenance
 from unlearning.audit.audit import audit as run_audit
+from unlearning.audit.out_of_training import Forgotten
+from unlearning.audit.references import load as load_references
 from unlearning.audit.results import Audit
 from unlearning.devices import choose_device, deterministic
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
+from unlearning.forgetting import ForgetSet
 from unlearning.paradigms import make_paradigm
+from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
+from unlearning.steps.references import check_belong
 from unlearning.steps.unlearn import check_belongs
 
 
@@ -21,7 +27,8 @@ def audit(
     *,
     original_path: Path,
     candidate_path: Path,
-    retrained_path: Path,
+    retrained_path: Path | None,
+    references_path: Path | None = None,
     snapshot_path: Path,
     split_path: Path,
     forget_path: Path,
@@ -30,24 +37,32 @@ def audit(
     gpus: int = 0,
     audit_path: Path,
 ) -> Audit:
-    """Attack the three models over the same records and write the result.
+    """Attack the models over the same records and write the result.
 
     Forget set against holdout; the retained members show what a member still looks like.
 
+    Args:
+        retrained_path: exactly retrained without the forget set; None where the references decide.
+        references_path: of this original; None, or an empty set, for none.
+
     Raises:
-        UserError: the models, the data and the forget set do not belong together.
+        UserError: the models, the data and the forget set do not belong together, or there is nothing to
+            compare the candidate with.
     """
     made = provenance.load(original_path)
     snapshot, split = load_split(snapshot_path, split_path)
     forget = forgetting.load(forget_path)
     check_belongs(made, split, forget)
     _check_models(original_path, candidate_path, retrained_path, forget.digest)
+    forgotten = _forgotten(references_path, models.digest(original_path), split, forget)
+    if retrained_path is None and forgotten is None:
+        raise UserError("nothing to compare the candidate with: give a retrained model, or the original's references")
     chosen = choose_device(device, gpus)
     deterministic()
     side = made.recipe.data.image_side
     paths = {"original": original_path, "candidate": candidate_path, "retrained": retrained_path}
     result = run_audit(
-        {name: (models.digest(path), models.load(path, chosen)) for name, path in paths.items()},
+        {name: (models.digest(path), models.load(path, chosen)) for name, path in paths.items() if path is not None},
         make_paradigm(made.recipe.paradigm),
         forget=part(snapshot, forget.ids, side, chosen),
         holdout=part(snapshot, split.holdout, side, chosen),
@@ -56,18 +71,33 @@ def audit(
         seed=seed,
         split=split.digest,
         forget_digest=forget.digest,
+        forgotten=forgotten,
     )
     write_json(audit_path, result.model_dump(mode="json"))
     return result
 
 
-def _check_models(original_path: Path, candidate_path: Path, retrained_path: Path, forget: str) -> None:
+def _forgotten(path: Path | None, original: str, split: Split, forget: ForgetSet) -> Forgotten | None:
+    """The references, with the rows of the forget set; None where there are none."""
+    found = load_references(path) if path is not None else None
+    if found is None or found.manifest.count == 0:
+        return None
+    check_belong(found, original, split.digest)
+    rows = {identity: row for row, identity in enumerate(split.members)}
+    return Forgotten(found, np.asarray([rows[identity] for identity in forget.ids]))
+
+
+def _check_models(original_path: Path, candidate_path: Path, retrained_path: Path | None, forget: str) -> None:
     """A candidate compared with anything but an exactly retrained model of its own could pass unforgotten."""
     original = models.digest(original_path)
     for name, path in (("candidate", candidate_path), ("retrained", retrained_path)):
+        if path is None:
+            continue
         made = provenance.load(path)
         if made.parent != original or made.forget != forget:
             raise UserError(f"{name} {path} was not made from this original and this forget set: give the one that was")
+    if retrained_path is None:
+        return
     if provenance.load(retrained_path).method != "retrain":
         raise UserError(f"{retrained_path} is not a retrained model: make the reference with the method retrain")
     if models.digest(candidate_path) == models.digest(retrained_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearning import models, provenance, settings
+from unlearning.audit import references
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.provenance import Provenance
 from unlearning.registry import DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
+from unlearning.steps.references import check_belong
 from unlearning.steps.split import split_key
 from unlearning.store import open_store
 
@@ -48,15 +50,34 @@ def serve(registry: Registry, version: Version, owner: str) -> Version:
         return registry.make_champion(version)
 
 
-def register(*, model_path: Path, split_path: Path, evaluation_path: Path, model_name: str, run_name: str) -> Version:
+def _count(references_path: Path | None, digest: str, split: str) -> int:
+    """How many references the model has, after a look whether they are its own."""
+    if references_path is None:
+        return 0
+    found = references.load(references_path)
+    check_belong(found, digest, split)
+    return found.manifest.count
+
+
+def register(
+    *,
+    model_path: Path,
+    split_path: Path,
+    evaluation_path: Path,
+    references_path: Path | None = None,
+    model_name: str,
+    run_name: str,
+) -> Version:
     """Register an original as a new version and let it serve. Doing it twice changes nothing.
 
     Args:
+        references_path: reference models that were trained for it; None for none.
         model_name: registered model; empty means the recipe's name.
         run_name: names the work, so that a retried step finds its own version.
     """
     made, evaluation = provenance.load(model_path), load_evaluation(evaluation_path)
     digest = models.digest(model_path)
+    count = _count(references_path, digest, made.split)
     if evaluation.models.get("original") != digest:
         raise UserError(f"evaluation {evaluation_path} is of another model: evaluate {model_path} first")
     where = settings.from_environment()
@@ -73,7 +94,8 @@ def register(*, model_path: Path, split_path: Path, evaluation_path: Path, model
             folder=model_path,
             digest=digest,
             image_shape=models.load(model_path).spec.image_shape,
-            tags=provenance_tags(made, "registered") | {"verdict": "none", "parent": "none", "run_name": run_name},
+            tags=provenance_tags(made, "registered")
+            | {"verdict": "none", "parent": "none", "run_name": run_name, "references": str(count)},
             description=f"Original: {made.recipe.description}",
             datasets=(DatasetLink("members", made.split, made.recipe.split.members, made.snapshot),),
             metrics={"seconds": made.seconds, **accuracy_metrics(evaluation, "original")},

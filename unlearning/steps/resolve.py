@@ -13,6 +13,7 @@ from unlearning.files import new_folder
 from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
 from unlearning.steps.ingest import snapshot_key
+from unlearning.steps.references import fetch
 from unlearning.steps.split import split_key
 from unlearning.store import Store, open_store
 
@@ -23,10 +24,21 @@ class ResolveResult:
 
     version: str
     digest: str
+    references: int
 
 
-def resolve(*, model_name: str, version: str, model_path: Path, snapshot_path: Path, split_path: Path) -> ResolveResult:
-    """Fetch a version from the registry, and its snapshot and split from the store.
+def resolve(
+    *,
+    model_name: str,
+    version: str,
+    model_path: Path,
+    snapshot_path: Path,
+    split_path: Path,
+    references_path: Path,
+) -> ResolveResult:
+    """Fetch a version from the registry, and its snapshot, split and references from the store.
+
+    A version that forgot has no references: those of its original were trained on what it forgot.
 
     Args:
         model_name: registered model.
@@ -44,12 +56,14 @@ def resolve(*, model_name: str, version: str, model_path: Path, snapshot_path: P
         digest = models.digest(folder)
         if digest != found.tags.get("digest"):
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
-        snapshot, split = _fetch_data(provenance.load(folder), open_store(where.store), Path(scratch))
+        made, store = provenance.load(folder), open_store(where.store)
+        snapshot, split = _fetch_data(made, store, Path(scratch))
+        references = fetch(store, digest, splits.load(split), made.recipe.signals, references_path)
         for source, target in ((folder, model_path), (snapshot, snapshot_path)):
             with new_folder(target) as staging:
                 shutil.copytree(source, staging, dirs_exist_ok=True)
         splits.save(splits.load(split), split_path)
-    return ResolveResult(found.version, digest)
+    return ResolveResult(found.version, digest, references.manifest.count)
 
 
 def _fetch_data(made: Provenance, store: Store, scratch: Path) -> tuple[Path, Path]:

@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
-from unlearning.audit.attacks import ATTACKS
-from unlearning.audit.audit import HISTOGRAM_BINS, attack_all, audit, measure_groups
+from unlearning.audit.attacks import expected_attacks
+from unlearning.audit.audit import HISTOGRAM_BINS, audit, measure_like_references, measure_model
+from unlearning.audit.out_of_training import Forgotten, attack_model
 from unlearning.audit.results import Audit, Interval
-from unlearning.audit.signals import SIGNALS, SignalConfig, measure_signals
+from unlearning.audit.signals import SIGNALS, SignalConfig, measure, measure_signals
 from unlearning.audit.statistics import auc_difference
 from unlearning.audit.verdict import VerdictConfig, decide
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records
+from unlearning.records import Records, concatenate
 
 BuildModel = Callable[..., Model]
 MakeRecords = Callable[..., Records]
@@ -63,7 +65,7 @@ def test_every_signal_comes_back_in_the_group_of_its_record(
     """Without augmentation a supervised model's signals do not depend on the company they are measured in."""
     model = build_model(supervised).eval()
     groups = {name: noise(size, seed) for seed, (name, size) in enumerate(zip(GROUPS, sizes, strict=True))}
-    measured = measure_groups(model, supervised, **groups, config=CONFIG, seed=0)
+    measured = measure_model(model, supervised, **groups, config=CONFIG, seed=0).signals
     for name, records in groups.items():
         alone = measure_signals(model, supervised, records, CONFIG, seed=1)
         found = getattr(measured, name)
@@ -74,7 +76,7 @@ def test_every_signal_comes_back_in_the_group_of_its_record(
 
 def test_a_candidate_that_is_the_retrained_model_differs_by_exactly_nothing(case: Case) -> None:
     found = case.audit(case.memorised, case.stranger, case.stranger.clone())
-    assert [each.attack for each in found.comparisons] == list(ATTACKS)
+    assert [each.attack for each in found.comparisons] == list(expected_attacks(0))
     assert {each.difference for each in found.comparisons} == {Interval(estimate=0, low=0, high=0, level=0.9)}
     assert found.models["candidate"].attacks == found.models["retrained"].attacks
 
@@ -82,7 +84,7 @@ def test_a_candidate_that_is_the_retrained_model_differs_by_exactly_nothing(case
 def test_a_model_that_learned_the_forget_set_by_heart_leaks(case: Case) -> None:
     found = case.audit(case.memorised, case.memorised.clone(), case.stranger)
     attacks = {each.name: each for each in found.models["original"].attacks}
-    assert list(attacks) == list(ATTACKS)
+    assert list(attacks) == list(expected_attacks(0))
     assert attacks["loss"].auc.estimate > 0.8
     assert attacks["combined_retained"].auc.estimate > 0.75
     assert found.models["original"].retained_auc.estimate > 0.8
@@ -110,8 +112,8 @@ def test_the_numbers_are_those_of_the_measured_signals_paired_by_record(case: Ca
     found = case.audit(case.memorised, case.stranger, case.memorised)
     scores = {}
     for name, model in (("original", case.memorised), ("candidate", case.stranger)):
-        signals = measure_groups(model, case.paradigm, **case.groups, config=CONFIG, seed=3)
-        scores[name] = attack_all(signals, 3)
+        shown = measure_model(model, case.paradigm, **case.groups, config=CONFIG, seed=3)
+        signals, scores[name] = shown.signals, attack_model(shown, None, 3)
         result = found.models[name]
         for attack in result.attacks:
             forget, holdout = scores[name][attack.name].pair
@@ -136,7 +138,7 @@ def test_the_audit_says_what_it_is_about(case: Case) -> None:
 
 def test_histograms_count_every_record_once_over_shared_bins(case: Case) -> None:
     found = case.audit(case.memorised, case.stranger, case.stranger).models["original"]
-    signals = measure_groups(case.memorised, case.paradigm, **case.groups, config=CONFIG, seed=3)
+    signals = measure_model(case.memorised, case.paradigm, **case.groups, config=CONFIG, seed=3).signals
     assert [each.name for each in found.signals] == list(SIGNALS)
     for histogram in found.signals:
         edges = histogram.edges
@@ -168,8 +170,8 @@ def test_a_single_forgotten_record_is_too_few_to_tell(case: Case) -> None:
     assert decide(found, useful, VerdictConfig()).outcome == "inconclusive"
 
 
-def test_without_a_retrained_model_there_is_no_audit(case: Case) -> None:
-    with pytest.raises(KeyError, match="retrained"):
+def test_with_nothing_to_compare_with_there_is_no_audit(case: Case) -> None:
+    with pytest.raises(ValueError, match="neither a retrained model nor references"):
         audit(
             {"original": ("0", case.memorised), "candidate": ("1", case.memorised)},
             case.paradigm,
@@ -179,3 +181,26 @@ def test_without_a_retrained_model_there_is_no_audit(case: Case) -> None:
             split="",
             forget_digest="",
         )
+
+
+def test_with_references_every_record_is_shown_the_views_the_references_saw(
+    case: Case, synthetic: Callable[..., Any]
+) -> None:
+    world = synthetic(members=48, holdout=30, count=8, seed=0)
+    rows = np.random.default_rng(0).permutation(48)[:20]
+    kept = np.setdiff1d(np.arange(48), rows)
+    members = concatenate(case.groups["forget"], case.groups["retained"])
+    groups = {
+        "forget": members[torch.from_numpy(rows)],
+        "retained": members[torch.from_numpy(kept)],
+        "holdout": case.groups["holdout"],
+    }
+    forgotten = Forgotten(world.references, rows)
+    found = measure_like_references(case.memorised, case.paradigm, **groups, forgotten=forgotten)
+    manifest = world.references.manifest
+    whole = measure(
+        case.memorised, case.paradigm, concatenate(members, groups["holdout"]), manifest.signals, seed=manifest.seed
+    )
+    for group, places in (("forget", rows), ("retained", kept), ("holdout", np.arange(48, 78))):
+        assert np.array_equal(getattr(found, group).losses, whole.losses[places]), group
+        assert np.array_equal(getattr(found, group).signals["loss"], whole.signals["loss"][places]), group

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from unlearning.audit import verdict
-from unlearning.audit.attacks import ATTACKS
+from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.results import AttackResult, Audit, Comparison, Interval, ModelAudit, Outcome, Roc, Verdict
 from unlearning.audit.verdict import FITTED_ON_FORGET, REQUIRED_MODELS, REQUIRED_UTILITY, VerdictConfig, decide
 
 MODELS = ("original", "candidate", "retrained")
 ATTACK_NAMES = (
     "view_similarity", "encoder_similarity", "loss", "gradient_norm", "combined_retained", "combined_forget",
+    "representation",
 )  # fmt: skip
+REFERENCE_NAMES = ("lira_offline", "lira_online", "rmia")
 UTILITIES = ("knn", "linear_probe")
 MARGINS = VerdictConfig(auc_margin=0.1, utility_margin=0.03)
 
@@ -95,9 +97,10 @@ def may_pass(gaps: Gaps, lost: Gaps, models: tuple[str, ...]) -> bool:
 
 
 def test_the_evidence_asked_for_is_the_evidence_there_is() -> None:
-    assert REQUIRED_MODELS == MODELS
+    assert (*REQUIRED_MODELS, "retrained") == MODELS
     assert REQUIRED_UTILITY == UTILITIES
-    assert tuple(ATTACKS) == ATTACK_NAMES
+    assert expected_attacks(0) == ATTACK_NAMES
+    assert expected_attacks(8) == (*ATTACK_NAMES, *REFERENCE_NAMES)
     assert FITTED_ON_FORGET in ATTACK_NAMES
 
 
@@ -138,7 +141,7 @@ def widened(each: Interval, by: tuple[float, float]) -> Interval:
 REACH = st.tuples(st.floats(0, 0.2), st.floats(0, 0.2))
 
 
-@given(gaps=GAPS, lost=LOST, models=MODEL_SETS, reach=st.lists(REACH, min_size=8, max_size=8))
+@given(gaps=GAPS, lost=LOST, models=MODEL_SETS, reach=st.lists(REACH, min_size=9, max_size=9))
 def test_a_wider_interval_never_makes_a_candidate_pass(
     gaps: Gaps, lost: dict[str, Interval], models: tuple[str, ...], reach: list[tuple[float, float]]
 ) -> None:
@@ -154,25 +157,25 @@ def test_a_wider_interval_never_makes_a_candidate_pass(
 ROWS: list[tuple[str, Gaps, Gaps | None, Outcome]] = [
     ("| yes | yes | `passed` |", gaps_with(), None, "passed"),
     (
-        "| some significantly above, and beyond the margin possible | any | `leaks` |",
+        "| some above for sure, and beyond the margin possible | any | `leaks` |",
         gaps_with(loss=interval(0.01, 0.11)),
         None,
         "leaks",
     ),
     (
-        "| some significantly above, and beyond the margin possible | any | `leaks` |",
+        "| some above for sure, and beyond the margin possible | any | `leaks` |",
         gaps_with(loss=interval(0.2, 0.4)),
         dict.fromkeys(UTILITIES, interval(0.5, 0.9)),
         "leaks",
     ),
     (
-        "| some significantly below, and beyond the margin possible | any | `over_forgotten` |",
+        "| some below for sure, and beyond the margin possible | any | `over_forgotten` |",
         gaps_with(gradient_norm=interval(-0.11, -0.01)),
         None,
         "over_forgotten",
     ),
     (
-        "| some significantly below, and beyond the margin possible | any | `over_forgotten` |",
+        "| some below for sure, and beyond the margin possible | any | `over_forgotten` |",
         gaps_with(gradient_norm=interval(-0.4, -0.2)),
         dict.fromkeys(UTILITIES, interval(0.5, 0.9)),
         "over_forgotten",
@@ -331,3 +334,59 @@ def test_intervals_that_cover_too_little_cannot_pass() -> None:
     narrow = INSIDE.model_copy(update={"level": 0.5})
     assert judge(gaps_with(loss=narrow)).outcome == "inconclusive"
     assert judge(gaps_with(), {"knn": USEFUL, "linear_probe": narrow}).outcome == "inconclusive"
+
+
+def by_references(gaps: Gaps, references: int = 8) -> Audit:
+    names = expected_attacks(references)
+    plain = audit_of(dict.fromkeys(names, INSIDE) | dict(gaps), ("original", "candidate"))
+    attacks = tuple(plain.models["original"].attacks[0].model_copy(update={"name": name}) for name in names)
+    models = {name: each.model_copy(update={"attacks": attacks}) for name, each in plain.models.items()}
+    comparisons = tuple(each.model_copy(update={"reference": "references"}) for each in plain.comparisons)
+    return plain.model_copy(update={"references": references, "models": models, "comparisons": comparisons})
+
+
+def test_references_stand_in_for_the_retrained_model() -> None:
+    lost = dict.fromkeys(UTILITIES, USEFUL)
+    found = decide(by_references({}), lost, MARGINS)
+    assert found.outcome == "passed"
+    assert "models that never saw the records" in found.reasons[0]
+    leaking = decide(by_references({"lira_online": interval(0.2, 0.3)}), lost, MARGINS)
+    assert leaking.outcome == "leaks"
+    assert "lira_online: AUC +0.250 from that of models that never saw the records" in leaking.reasons[0]
+
+
+@pytest.mark.parametrize("name", REFERENCE_NAMES)
+def test_with_references_their_attacks_are_asked_for(name: str) -> None:
+    audit = by_references({})
+    fewer = tuple(each for each in audit.comparisons if each.attack != name)
+    lost = dict.fromkeys(UTILITIES, USEFUL)
+    found = decide(audit.model_copy(update={"comparisons": fewer}), lost, MARGINS)
+    assert found.outcome == "inconclusive"
+    assert found.reasons == (f"attack {name} was not compared",)
+
+
+def test_neither_retrained_model_nor_references_is_no_evidence() -> None:
+    found = decide(audit_of(gaps_with(), ("original", "candidate")), dict.fromkeys(UTILITIES, USEFUL), MARGINS)
+    assert found.outcome == "inconclusive"
+    assert found.reasons == ("no audit of a retrained model, and no references instead",)
+
+
+@pytest.mark.parametrize(("together", "outcome"), [((0.01, 0.3), "leaks"), ((-0.01, 0.3), "inconclusive")])
+def test_a_leak_must_be_sure_over_all_attacks_together(together: tuple[float, float], outcome: Outcome) -> None:
+    audit = audit_of(gaps_with(loss=interval(0.05, 0.2)))
+    comparisons = tuple(each.model_copy(update={"simultaneous": interval(*together)}) for each in audit.comparisons)
+    audit = audit.model_copy(update={"comparisons": comparisons})
+    assert decide(audit, dict.fromkeys(UTILITIES, USEFUL), MARGINS).outcome == outcome
+
+
+def test_the_limits_say_what_would_have_been_missed() -> None:
+    few = audit_of(gaps_with())
+    many = few.model_copy(update={"records": {"forget": 2000, "holdout": 2000}})
+    lost = dict.fromkeys(UTILITIES, USEFUL)
+
+    def smallest(audit: Audit) -> float:
+        limits = decide(audit, lost, MARGINS).limits
+        assert f"{len(ATTACK_NAMES)} attacks on {audit.records['forget']} forgotten" in limits[0]
+        return float(limits[0].split("AUC below ")[1].split()[0])
+
+    assert 0.5 < smallest(many) < 0.55 < smallest(few) < 1

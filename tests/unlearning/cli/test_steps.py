@@ -12,8 +12,8 @@ from unlearning import models
 Chain = dict[str, Path]
 Cli = Callable[..., Any]
 STEPS = (
-    "ingest", "split", "pretrain", "register", "resolve", "select", "forget", "audit", "evaluate", "decide",
-    "promote", "reject",
+    "ingest", "split", "pretrain", "references", "register", "resolve", "select", "forget", "audit", "evaluate",
+    "decide", "promote", "reject",
 )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_ingest_writes_snapshot_and_recipe(cli: Cli, chain: Chain, tmp_path: Pat
         ),
         (
             ("audit", "--device", "cpu"),
-            ("candidate", "retrained", "snapshot", "split", "forget"),
+            ("candidate", "retrained", "references", "snapshot", "split", "forget"),
             {"original": "model"},
             "audit",
         ),
@@ -99,9 +99,11 @@ def test_register_resolve_reject_and_promote_by_hand(cli: Cli, chain: Chain, tmp
     name = ("--model-name", "by-hand")
     registered = cli("step", "register", *options(chain, "model", "split", evaluation="before"), *name, "--run-name=r")
     assert registered.code == 0, registered.err
-    targets = [text for kind in ("model", "snapshot", "split") for text in (f"--{kind}-out", tmp_path / kind)]
+    targets = [
+        text for kind in ("model", "snapshot", "split", "references") for text in (f"--{kind}-out", tmp_path / kind)
+    ]
     resolved = cli("step", "resolve", *name, *targets, "--json")
-    assert json.loads(resolved.out) == {"version": "1", "digest": models.digest(chain["model"])}
+    assert json.loads(resolved.out) == {"version": "1", "digest": models.digest(chain["model"]), "references": 8}
     assert content(tmp_path / "snapshot") == content(chain["snapshot"])
     given = [*options(chain, "candidate", "forget", "audit", "evaluation"), *name, "--parent=1", "--run-name=r"]
     refused = cli("step", "promote", *given, *options(chain, verdict="failed"))

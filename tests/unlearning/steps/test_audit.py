@@ -7,19 +7,21 @@ from typing import Any
 import pytest
 
 from unlearning import forgetting, models, provenance, splits
-from unlearning.audit.attacks import ATTACKS
+from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.results import Audit
 from unlearning.errors import UserError
 from unlearning.steps.audit import audit, load_audit
+from unlearning.steps.references import make
 from unlearning.steps.unlearn import unlearn
 
 Chain = dict[str, Path]
 
 
-def audit_into(chain: Chain, path: Path, **changed: Path) -> Audit:
-    inputs: dict[str, Any] = {
-        f"{name}_path": chain[name] for name in ("candidate", "retrained", "snapshot", "split", "forget")
-    }
+INPUTS = ("candidate", "retrained", "references", "snapshot", "split", "forget")
+
+
+def audit_into(chain: Chain, path: Path, **changed: Path | None) -> Audit:
+    inputs: dict[str, Any] = {f"{name}_path": chain[name] for name in INPUTS}
     return audit(**inputs | {"original_path": chain["model"]} | changed, seed=0, device="cpu", audit_path=path)
 
 
@@ -36,8 +38,8 @@ def test_the_audit_names_the_models_and_the_data_it_is_about(chain: Chain) -> No
 def test_every_attack_is_run_on_every_model_and_compared(chain: Chain) -> None:
     found = load_audit(chain["audit"])
     for audited in found.models.values():
-        assert [attack.name for attack in audited.attacks] == list(ATTACKS)
-    assert [comparison.attack for comparison in found.comparisons] == list(ATTACKS)
+        assert [attack.name for attack in audited.attacks] == list(expected_attacks(8))
+    assert [comparison.attack for comparison in found.comparisons] == list(expected_attacks(8))
 
 
 def test_the_same_audit_gives_the_same_file(chain: Chain, tmp_path: Path) -> None:
@@ -91,3 +93,36 @@ def test_a_damaged_audit_is_refused_in_one_line(tmp_path: Path, content: str) ->
     with pytest.raises(UserError, match="audit") as caught:
         load_audit(tmp_path / "audit")
     assert "\n" not in str(caught.value)
+
+
+def test_references_alone_or_beside_the_retrained_model(chain: Chain, tmp_path: Path) -> None:
+    both = load_audit(chain["audit"])
+    alone = audit_into(chain, tmp_path / "alone", retrained_path=None)
+    assert both.references == alone.references == 8
+    names = list(expected_attacks(8))
+    assert {each.reference for each in both.comparisons} == {"retrained"}
+    for compared in (both.comparisons, both.cross_check, alone.comparisons):
+        assert [each.attack for each in compared] == names
+    assert alone.comparisons == both.cross_check
+    assert {each.reference for each in alone.comparisons} == {"references"}
+    assert set(alone.models) == {"original", "candidate"}
+    assert alone.models["candidate"] == both.models["candidate"]
+
+
+def test_an_empty_set_of_references_is_none(chain: Chain, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    make(
+        model_path=chain["model"],
+        snapshot_path=chain["snapshot"],
+        split_path=chain["split"],
+        count=0,
+        numbers=[],
+        device="cpu",
+        references_path=empty,
+    )
+    without = audit_into(chain, tmp_path / "audit", references_path=empty)
+    assert without == audit_into(chain, tmp_path / "again", references_path=None)
+    assert (without.references, without.cross_check) == (0, ())
+    assert [each.attack for each in without.comparisons] == list(expected_attacks(0))
+    with pytest.raises(UserError, match="nothing to compare the candidate with"):
+        audit_into(chain, tmp_path / "none", references_path=empty, retrained_path=None)

@@ -15,7 +15,7 @@ from unlearning.steps.resolve import ResolveResult, resolve
 from unlearning.steps.split import split_key
 
 Chain = dict[str, Path]
-OUTPUTS = ("model", "snapshot", "split")
+OUTPUTS = ("model", "snapshot", "split", "references")
 
 
 @pytest.fixture

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from unlearning.audit.attacks.base import Attack, AuditedSignals, MembershipScores
 from unlearning.audit.attacks.combined import combined_forget, combined_retained
+from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS, ReferencedLosses
+from unlearning.audit.attacks.representation import representation
 from unlearning.audit.attacks.threshold import threshold
 from unlearning.audit.signals import SIGNALS
 
-__all__ = ["ATTACKS", "Attack", "AuditedSignals", "MembershipScores"]
+__all__ = [
+    "ATTACKS",
+    "BLACK_BOX",
+    "REFERENCE_ATTACKS",
+    "Attack",
+    "AuditedSignals",
+    "MembershipScores",
+    "ReferencedLosses",
+    "expected_attacks",
+    "representation",
+]
 
 ATTACKS: dict[str, Attack] = {signal: threshold(signal) for signal in SIGNALS} | {
     "combined_retained": combined_retained,
     "combined_forget": combined_forget,
 }
+"""Attacks on what the model shows of the records alone."""
+
+BLACK_BOX = ("encoder_similarity", "representation")
+"""These need the encoder's output only, which is all that a served model gives; the others look inside: at
+the projector or classifier, the loss, the gradient, or models trained with the same recipe."""
+
+
+def expected_attacks(references: int) -> tuple[str, ...]:
+    """The attacks that a complete audit has run, given how many reference models there are."""
+    return (*ATTACKS, "representation", *(REFERENCE_ATTACKS if references else ()))

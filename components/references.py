@@ -1,0 +1,33 @@
+"""Component: original to some of its reference models."""
+
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
+
+from components.base import component
+
+
+@component
+def references(
+    original: Input[Model],
+    snapshot: Input[Dataset],
+    split: Input[Dataset],
+    count: int,
+    numbers: str,
+    device: str,
+    gpus: int,
+    part: Output[Artifact],
+) -> None:
+    """Train references on halves of the members, and measure what they show of every record."""
+    from pathlib import Path
+
+    from unlearning.steps.references import make
+
+    make(
+        model_path=Path(original.path),
+        snapshot_path=Path(snapshot.path),
+        split_path=Path(split.path),
+        count=count,
+        numbers=[int(number) for number in numbers.split()],
+        device=device,
+        gpus=gpus,
+        references_path=Path(part.path),
+    )

@@ -1,0 +1,146 @@
+"""Attacks that know how every record looks to models that never saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from unlearning.audit.attacks import lira, rmia
+from unlearning.audit.attacks.base import MembershipScores
+from unlearning.audit.statistics import clustered_error, placements, standard_error
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+JACKKNIFE = 10
+"""Parts of the holdout, each left out in turn."""
+
+
+@dataclass(frozen=True)
+class ReferencedLosses:
+    """Losses of one model under attack, and of K reference models, on the same F and H records."""
+
+    forget: Array
+    """(F, Q), one per query."""
+    holdout: Array
+    """(H, Q)."""
+    reference_forget: Array
+    """(K, F, Q)."""
+    reference_holdout: Array
+    """(K, H, Q)."""
+    trained: Mask
+    """(K, F) which reference was trained on which forgotten record."""
+    left_out: Mask
+    """(K, H) references that are not asked about a holdout record. None was trained on it, but asking as many
+    as about a forgotten record keeps the scores of both groups equally noisy."""
+
+
+ReferenceAttack = Callable[[ReferencedLosses], MembershipScores]
+"""Losses to membership scores."""
+
+
+def lira_offline(losses: ReferencedLosses) -> MembershipScores:
+    """How far above models that never saw it a record lies, see `lira.offline`.
+
+    Score direction: larger means member.
+    """
+    forget = lira.offline(
+        lira.logit_confidence(losses.forget), lira.logit_confidence(losses.reference_forget), losses.trained
+    )
+    holdout = lira.offline(
+        lira.logit_confidence(losses.holdout), lira.logit_confidence(losses.reference_holdout), losses.left_out
+    )
+    return MembershipScores(forget, holdout)
+
+
+def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
+    """How many strangers a record beats, see `rmia.offline`; the strangers are the holdout.
+
+    Score direction: larger means member.
+    """
+    forget, holdout = np.exp(-losses.forget).mean(axis=1), np.exp(-losses.holdout).mean(axis=1)
+    reference_forget = np.exp(-losses.reference_forget).mean(axis=2)
+    reference_holdout = np.exp(-losses.reference_holdout).mean(axis=2)
+    strangers = (holdout, reference_holdout, losses.left_out)
+    return MembershipScores(
+        rmia.offline(forget, reference_forget, losses.trained, *strangers),
+        rmia.offline(holdout, reference_holdout, losses.left_out, *strangers),
+    )
+
+
+def normal_scores(values: Array, holdout: Array) -> Array:
+    """Each value as the normal quantile of its place among what the same model shows of the holdout.
+
+    Models trained on fewer records are less sure of everything, and sure in another way: places do not
+    depend on how sure a model is, only on whom it knows better.
+
+    Args:
+        values: (..., N, Q).
+        holdout: (..., H, Q); the last two axes are taken together.
+
+    Returns:
+        (..., N, Q), standard normal for records that are like the holdout.
+    """
+    shape = values.shape[:-2]
+    found = np.empty_like(values)
+    for index in np.ndindex(*shape):
+        known = np.sort(holdout[index], axis=None)
+        below = np.searchsorted(known, values[index], side="left")
+        above = np.searchsorted(known, values[index], side="right")
+        found[index] = norm.ppf((below + above + 1) / (2 * len(known) + 2))
+    return found
+
+
+def lira_online(losses: ReferencedLosses) -> MembershipScores:
+    """Whether the model knows a forgotten record more like models trained on it or like models that were
+    not, see `lira.online`. The strangers are those reference models, on the same records: each reference
+    that never saw a record is put in the model's place, and both are judged by the others.
+
+    No holdout record was trained on, so it has no "in" distribution; it gives the scale, see
+    `normal_scores`. `error_factor` allows for records that enter several times (clustered errors) and for
+    the choice of the holdout that the scale rests on (a jackknife over tenths of it).
+
+    Score direction: larger means member.
+    """
+    everybody = np.ones(len(losses.holdout), dtype=bool)
+    scores, strangers = _in_place_of_each_other(losses, everybody)
+    _, records = (~losses.trained).nonzero()
+    clustered = clustered_error(scores, strangers, records)
+    groups = np.arange(len(everybody)) % JACKKNIFE
+    left = [_in_place_of_each_other(losses, groups != group) for group in range(JACKKNIFE) if (groups != group).any()]
+    areas = np.asarray([placements(*each)[0].mean() for each in left])
+    scale = np.sqrt((len(areas) - 1) / len(areas) * np.square(areas - areas.mean()).sum())
+    naive = standard_error(*placements(scores, strangers))
+    factor = float(np.hypot(clustered, scale) / naive) if 0 < naive < np.inf else 1.0
+    return MembershipScores(scores, strangers, factor)
+
+
+def _in_place_of_each_other(losses: ReferencedLosses, measured: Mask) -> tuple[Array, Array]:
+    """(F,) scores of the model and the scores of the references that never saw a record, reference by
+    reference, on the scale of the holdout records `measured`."""
+    holdout = lira.logit_confidence(losses.holdout[measured])
+    references = lira.logit_confidence(losses.reference_holdout[:, measured])
+    target = normal_scores(lira.logit_confidence(losses.forget), holdout)
+    reference = normal_scores(lira.logit_confidence(losses.reference_forget), references)
+    count, records = losses.trained.shape
+    ours, theirs = np.full((count, records), np.nan), np.full((count, records), np.nan)
+    for number in range(count):
+        outside = ~losses.trained[number]
+        if not outside.any():
+            continue
+        others = np.arange(count) != number
+        judged = (reference[others][:, outside], losses.trained[others][:, outside])
+        ours[number, outside] = lira.online(target[outside], *judged)
+        theirs[number, outside] = lira.online(reference[number, outside], *judged)
+    return np.nanmean(ours, axis=0), theirs[~losses.trained]
+
+
+REFERENCE_ATTACKS: dict[str, ReferenceAttack] = {
+    "lira_offline": lira_offline,
+    "lira_online": lira_online,
+    "rmia": rmia_offline,
+}

@@ -1,0 +1,66 @@
+"""Record by record: does this one look as it does to models that never saw it?"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import mannwhitneyu, t
+
+from unlearning.audit.attacks.lira import SMALLEST_SPREAD
+from unlearning.audit.results import PerRecord
+from unlearning.audit.statistics import proportion_interval
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+LEVEL = 0.05
+
+
+def p_values(target: Array, reference: Array, trained: Mask) -> Array:
+    """Chance that a model which never saw a record knows it as well as this one does, or better.
+
+    The n references that never saw it give a mean and a spread; the next such model is then t-distributed
+    around the mean with n − 1 degrees of freedom and √(1 + 1/n) times the spread (the predictive
+    distribution of normal values).
+
+    Args:
+        target: (N,) signal of the audited model, larger means member; on a scale that all models share, see
+            `attacks.referenced.normal_scores`.
+        reference: (K, N).
+        trained: (K, N) which reference was trained on which record.
+
+    Returns:
+        (N,) in (0, 1); uniform for a model that never saw the records, small for one that knows them.
+
+    Raises:
+        ValueError: a record has fewer than 2 references that never saw it.
+    """
+    outside = ~trained
+    count = outside.sum(axis=0)
+    if (count < 2).any():
+        raise ValueError(f"{int((count < 2).sum())} records have fewer than 2 references not trained on them")
+    mean = reference.mean(axis=0, where=outside)
+    spread = reference.std(axis=0, where=outside, ddof=1)
+    distance = (target - mean) / (np.maximum(spread, SMALLEST_SPREAD) * np.sqrt(1 + 1 / count))
+    return np.asarray(t.sf(distance, count - 1))
+
+
+def per_record(forget: Array, holdout: Array) -> PerRecord:
+    """Sum up p-values.
+
+    All records share the audited model and the references, so their p-values are not independent and
+    products of them (Fisher's method) would cry wolf. The holdout shares the very same models: the two
+    groups are compared by Mann and Whitney's test (1947).
+
+    Args:
+        forget: (F,) p-values of the forget set.
+        holdout: (H,) p-values of the holdout, from as many references each.
+    """
+    count = len(forget)
+    return PerRecord(
+        records=count,
+        suspicious=proportion_interval(int((forget < LEVEL).sum()), count),
+        unfamiliar=proportion_interval(int((forget > 1 - LEVEL).sum()), count),
+        pooled=float(mannwhitneyu(forget, holdout).pvalue),
+        towards_members=bool(np.median(forget) < np.median(holdout)),
+    )
