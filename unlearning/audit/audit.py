@@ -131,7 +131,7 @@ def _model_audit(
     )
 
 
-def _compare(
+def compare(
     candidate: dict[str, MembershipScores], expected: dict[str, Placements], reference: Reference, seed: int
 ) -> tuple[Comparison, ...]:
     """Every attack on the candidate beside what the reference says it should find."""
@@ -200,9 +200,9 @@ def audit(
     comparisons: list[tuple[Comparison, ...]] = []
     if "retrained" in scores:
         placed = {name: placements(*each.pair) for name, each in scores["retrained"].items()}
-        comparisons.append(_compare(scores["candidate"], placed, "retrained", seed))
+        comparisons.append(compare(scores["candidate"], placed, "retrained", seed))
     if forgotten is not None:
-        comparisons.append(_compare(scores["candidate"], out_of_training(forgotten, seed), "references", seed))
+        comparisons.append(compare(scores["candidate"], out_of_training(forgotten, seed), "references", seed))
     return Audit(
         records={"forget": len(forget), "holdout": len(holdout), "retained": len(retained)},
         seed=seed,

@@ -86,8 +86,8 @@ def _losses(forget: Array, holdout: Array, forgotten: Forgotten) -> ReferencedLo
     )
 
 
-def _as_audited(references: References, number: int, rows: npt.NDArray[np.intp]) -> AuditedModel:
-    """A reference as if it were the audited model: forgotten are `rows`, retained is what it was trained on."""
+def as_audited(references: References, number: int, rows: npt.NDArray[np.intp]) -> AuditedModel:
+    """A reference as if it were the audited model: forgotten are `rows`, retained what else it was trained on."""
 
     def some(rows: npt.NDArray[np.intp], losses: Array, values: Mapping[str, Array]) -> Measured:
         found = {name: np.asarray(value[number][rows]) for name, value in values.items()}
@@ -101,7 +101,9 @@ def _as_audited(references: References, number: int, rows: npt.NDArray[np.intp])
     return AuditedModel(
         forget=some(rows, references.member_losses, references.members),
         holdout=some(holdout, references.holdout_losses, references.holdout),
-        retained=some(references.trained[number].nonzero()[0], references.member_losses, references.members),
+        retained=some(
+            np.setdiff1d(references.trained[number].nonzero()[0], rows), references.member_losses, references.members
+        ),
     )
 
 
@@ -125,7 +127,7 @@ def _each(forgotten: Forgotten, seed: int) -> Iterator[tuple[Mask, dict[str, Mem
         outside = ~forgotten.trained[number]
         if not outside.any():
             continue
-        model = _as_audited(references, number, forgotten.rows[outside])
+        model = as_audited(references, number, forgotten.rows[outside])
         found = {name: attack(model.signals, derive(seed, name)) for name, attack in ATTACKS.items()}
         found["representation"] = representation(model.encoder, derive(seed, "representation"))
         losses = _leave_one_out(forgotten, number, outside, model)

@@ -139,20 +139,34 @@ def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     )
 
 
+def judge_gaps(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outcome, list[str]]:
+    """What the attacks alone say: `passed`, `leaks`, `over_forgotten` or `inconclusive`, and why.
+
+    Args:
+        comparisons: at least one, complete.
+        margin: largest AUC difference.
+    """
+    failed = _failed(comparisons, margin)
+    if failed:
+        return failed[0], [_describe(comparison) for comparison in failed[1]]
+    unsure = [
+        f"{_describe(each)} is not inside ± {margin}: too few records to tell"
+        for each in comparisons
+        if not _within(each.difference, margin)
+    ]
+    if unsure:
+        return "inconclusive", unsure
+    whose = WHOSE[comparisons[0].reference]
+    return "passed", [f"every attack is within ± {margin} AUC of {whose} (90 % intervals)"]
+
+
 def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
     missing = _missing(audit, utility_lost, config.min_records)
     if missing:
         return "inconclusive", missing
-    failed = _failed(audit.comparisons, config.auc_margin)
-    if failed:
-        return failed[0], [_describe(comparison) for comparison in failed[1]]
-    unsure = [
-        f"{_describe(each)} is not inside ± {config.auc_margin}: too few records to tell"
-        for each in audit.comparisons
-        if not _within(each.difference, config.auc_margin)
-    ]
-    if unsure:
-        return "inconclusive", unsure
+    outcome, reasons = judge_gaps(audit.comparisons, config.auc_margin)
+    if outcome != "passed":
+        return outcome, reasons
     lost = [
         f"{name}: {value.estimate:+.3f} of accuracy lost against the retrained model, margin {config.utility_margin}"
         for name, value in utility_lost.items()
@@ -168,6 +182,6 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     if unsure:
         return "inconclusive", unsure
     return "passed", [
-        f"every attack is within ± {config.auc_margin} AUC of {WHOSE[audit.comparisons[0].reference]} (90 % intervals)",
+        *reasons,
         f"every accuracy is within {config.utility_margin} of the retrained model's (90 % intervals)",
     ]

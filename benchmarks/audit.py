@@ -1,0 +1,270 @@
+"""`python -m benchmarks.audit`: does the audit itself keep its promises?
+
+Four kinds of models whose right verdict is known, all judged beside reference models:
+
+- `never_trained`: a reference model and records it never saw, in simulated forget sets. Any verdict of
+  `leaks` or `over_forgotten` is a false alarm.
+- `untouched`: an original, or a reference model, and records it was trained on. It should leak.
+- `retrained`: exactly retrained without the forget set. It should pass, or be inconclusive.
+- `over_forgotten`: gradient ascent on the forget set, far too strong.
+
+and `gradient_penalty`, whose right verdict nobody knows, for comparison.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import typer
+from pydantic import TypeAdapter
+
+from benchmarks.conditions import scaled
+from benchmarks.pool import in_parallel
+from benchmarks.rows import machine
+from benchmarks.workbench import RETRAINING, Bench, prepare, unlearn_with
+from unlearning import forgetting, recipes, settings
+from unlearning.audit.audit import compare, measure_like_references
+from unlearning.audit.out_of_training import AuditedModel, Forgotten, as_audited, attack_model, out_of_training, without
+from unlearning.audit.power import detectable_auc
+from unlearning.audit.reference_models import ReferenceTraining, make_references
+from unlearning.audit.references import References, ReferencesManifest, collect
+from unlearning.audit.results import Comparison, Outcome
+from unlearning.audit.statistics import proportion_interval
+from unlearning.audit.verdict import VerdictConfig, judge_gaps
+from unlearning.config import Config
+from unlearning.errors import UserError
+from unlearning.files import read_json, write_json
+from unlearning.forgetting import ForgetSet
+
+COUNT = 16
+OVERDONE = "{weight: 3.0, active: 1.0, distillation: 0.0}"
+"""Settings of gradient ascent that no one would choose."""
+
+
+class Judged(Config):
+    """One model, one forget set, and what the audit said."""
+
+    paradigm: str
+    seed: int
+    kind: str
+    outcome: Outcome
+    gaps: dict[str, float]
+    """AUC above what the references show, by attack."""
+    errors: dict[str, float]
+    """Half-widths of their 90 % intervals."""
+    forgotten: int
+    holdout: int
+    commit: str
+    machine: str
+
+
+JUDGED = TypeAdapter(list[Judged])
+
+
+class Job(Config):
+    """One original with its references."""
+
+    paradigm: str
+    seed: int
+    simulated: int
+    repeats: int
+
+
+def reference_models(bench: Bench) -> References:
+    """The references of a bench's original."""
+    recipe, manifest = bench.recipe, bench.snapshot.manifest
+    shape = (manifest.image_shape[0], recipe.data.image_side, recipe.data.image_side)
+    given = ReferenceTraining(
+        build=lambda: bench.paradigm.build(recipe.encoder, shape, manifest.class_names),
+        paradigm=bench.paradigm,
+        members=bench.records(bench.split.members),
+        holdout=bench.records(bench.split.holdout),
+        training=recipe.training,
+        signals=recipe.signals,
+        count=COUNT,
+        seed=bench.seed,
+    )
+    made = make_references(given, range(COUNT))
+    about = ReferencesManifest(
+        original="benchmark",
+        split=bench.split.digest,
+        count=COUNT,
+        seed=bench.seed,
+        signals=recipe.signals,
+        numbers=tuple(range(COUNT)),
+        seconds=tuple(each.seconds for each in made),
+    )
+    return collect(about, made, given.trained)
+
+
+def judge(model: AuditedModel, forgotten: Forgotten, seed: int) -> tuple[Outcome, tuple[Comparison, ...]]:
+    """The verdict on the attacks alone: accuracy is not what is tested here."""
+    comparisons = compare(attack_model(model, forgotten, seed), out_of_training(forgotten, seed), "references", seed)
+    return judge_gaps(comparisons, VerdictConfig().auc_margin)[0], comparisons
+
+
+def without_pair(references: References, number: int) -> References:
+    """All but a reference and the one trained on the other half: the rest still divides every record evenly."""
+    first, second = sorted((number, number ^ 1), reverse=True)
+    return without(without(references, first), second)
+
+
+def simulated(
+    references: References, *, known: bool, sets: int, size: int, seed: int
+) -> Iterator[tuple[AuditedModel, Forgotten]]:
+    """References in the place of the audited model, with forget sets of records they know, or never saw."""
+    draw = np.random.default_rng(seed)
+    for turn in range(sets):
+        number = turn % COUNT
+        pool = (references.trained[number] == known).nonzero()[0]
+        rows: npt.NDArray[np.intp] = draw.choice(pool, size, replace=False)
+        yield as_audited(references, number, rows), Forgotten(without_pair(references, number), rows)
+
+
+def _unlearned(bench: Bench, references: References, turn: int) -> Iterator[tuple[str, AuditedModel, Forgotten]]:
+    """The models of one forget set."""
+    chosen: ForgetSet = forgetting.select(
+        bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
+    )
+    place = {identity: row for row, identity in enumerate(bench.split.members)}
+    forgotten = Forgotten(references, np.asarray([place[identity] for identity in chosen.ids]))
+    retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
+    holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
+    overdone = replace(bench, recipe=recipes.override_method(bench.recipe, "gradient_ascent", OVERDONE))
+    for kind, method, given, seed in (
+        ("untouched", None, bench, 0),
+        ("retrained", "retrain", bench, RETRAINING + turn),
+        ("over_forgotten", "gradient_ascent", overdone, turn),
+        ("gradient_penalty", "gradient_penalty", bench, turn),
+    ):
+        model = bench.original
+        if method is not None:
+            model, _ = unlearn_with(
+                given, method, forget=forget, retain=retain, calibration=calibration, seed=bench.seed + seed
+            )
+        shown = measure_like_references(
+            model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten
+        )
+        yield kind, shown, forgotten
+
+
+def validate(job: Job) -> list[Judged]:
+    """Every verdict on one original, its references and what was made of it."""
+    torch.set_num_threads(1)
+    bench = prepare(scaled(recipes.default_recipe("fashion-mnist", job.paradigm)), job.seed)
+    references = reference_models(bench)
+    commit, where = settings.from_environment().commit, machine()
+    found: list[Judged] = []
+
+    def add(kind: str, model: AuditedModel, forgotten: Forgotten) -> None:
+        outcome, comparisons = judge(model, forgotten, len(found))
+        found.append(
+            Judged(
+                paradigm=job.paradigm,
+                seed=job.seed,
+                kind=kind,
+                outcome=outcome,
+                gaps={each.attack: each.difference.estimate for each in comparisons},
+                errors={each.attack: (each.difference.high - each.difference.low) / 2 for each in comparisons},
+                forgotten=len(forgotten.rows),
+                holdout=len(model.holdout.losses),
+                commit=commit,
+                machine=where,
+            )
+        )
+
+    for turn in range(job.repeats):
+        for kind, model, forgotten in _unlearned(bench, references, turn):
+            add(kind, model, forgotten)
+    size = len(bench.split.members) // 5
+    for kind, known, sets in (("never_trained", False, job.simulated), ("untouched", True, 2 * job.repeats)):
+        for model, forgotten in simulated(references, known=known, sets=sets, size=size, seed=job.seed + known):
+            add(kind, model, forgotten)
+    return found
+
+
+WANTED = {
+    "never_trained": ("false alarms", ("leaks", "over_forgotten"), "at most .05"),
+    "untouched": ("found to leak", ("leaks",), "near 1"),
+    "retrained": ("passed or inconclusive", ("passed", "inconclusive"), "at least .95"),
+    "over_forgotten": ("found over-forgotten", ("over_forgotten",), "near 1"),
+}
+
+
+def render(found: list[Judged]) -> str:
+    """The page."""
+    lines = [
+        "# Does the audit keep its promises?", "",
+        "Models whose right verdict is known, judged beside 16 reference models (14 where one of them is judged);",
+        "accuracy is left out. Rates have exact 95 % intervals (Clopper & Pearson); sets that share a model are not",
+        "independent, so intervals of `never_trained` and `untouched` are a little too narrow. Margin .10 AUC.", "",
+        "| paradigm | models | what should happen | rate | wanted | verdicts |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for paradigm in sorted({each.paradigm for each in found}):
+        for kind in (*WANTED, "gradient_penalty"):
+            some = [each for each in found if (each.paradigm, each.kind) == (paradigm, kind)]
+            if not some:
+                continue
+            verdicts = ", ".join(
+                f"{name} {count}" for name, count in Counter(each.outcome for each in some).most_common()
+            )
+            what, right, wanted = WANTED.get(kind, ("—", (), "—"))
+            rate = proportion_interval(sum(each.outcome in right for each in some), len(some))
+            shown = f"{rate.estimate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if right else "—"
+            lines.append(f"| {paradigm} | {kind}, {len(some)} | {what} | {shown} | {wanted} | {verdicts} |")
+    lines += ["", "Mean AUC above what the references show, by attack:", ""]
+    attacks = list(found[0].gaps)
+    lines += [f"| paradigm | models | {' | '.join(attacks)} |", "|---" * (2 + len(attacks)) + "|"]
+    for paradigm in sorted({each.paradigm for each in found}):
+        for kind in (*WANTED, "gradient_penalty"):
+            some = [each for each in found if (each.paradigm, each.kind) == (paradigm, kind)]
+            means = [f"{np.mean([each.gaps[name] for each in some]):+.3f}" for name in attacks] if some else []
+            lines += [f"| {paradigm} | {kind} | {' | '.join(means)} |"] if some else []
+    sizes = "; ".join(
+        f"{count}: {detectable_auc(count, found[0].holdout):.3f}" for count in (20, 50, 100, 200, 400, 1000)
+    )
+    lines += [
+        "", f"Smallest AUC that one attack finds with power .8, by forgotten records beside {found[0].holdout} others: "
+        f"{sizes}.", "", f"Command: `python -m benchmarks.audit`. Commits: "
+        f"{', '.join(sorted({each.commit[:12] for each in found}))}. Machine: {found[0].machine}.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main(
+    paradigm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
+    seeds: Annotated[int, typer.Option(help="Originals per paradigm, from seed 0.")] = 1,
+    simulated: Annotated[int, typer.Option(help="Simulated forget sets per original.")] = 208,
+    repeats: Annotated[int, typer.Option(help="Forget sets per original that models are made for.")] = 10,
+    jobs: Annotated[int, typer.Option(help="Processes side by side, one thread each.")] = 2,
+    output: Annotated[Path, typer.Option(help="JSON; the page beside it.")] = Path("benchmarks/results/audit.json"),
+) -> None:
+    """Measure how often the audit is right. Originals that `output` holds are not judged again."""
+    try:
+        found = JUDGED.validate_python(read_json(output, "audit results")) if output.exists() else []
+        done = {(each.paradigm, each.seed) for each in found}
+        work = [
+            Job(paradigm=name, seed=seed, simulated=simulated, repeats=repeats)
+            for seed in range(seeds)
+            for name in paradigm or ["simclr", "supervised"]
+            if (name, seed) not in done
+        ]
+        for _, fresh in in_parallel(validate, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):
+            found += fresh
+            write_json(output, [each.model_dump(mode="json") for each in found])
+            output.with_suffix(".md").write_text(render(found))
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{len(found)} verdicts in {output} and {output.with_suffix('.md')}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
