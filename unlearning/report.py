@@ -19,13 +19,13 @@ from markupsafe import Markup, escape
 from rich.table import Table
 from rich.text import Text
 
-from unlearning.audit.results import AttackResult, Interval, Verdict
+from unlearning.audit.results import AttackResult, Interval, PerRecord, Rates, Verdict
 from unlearning.errors import UserError
 from unlearning.figures import audit as figures
 from unlearning.figures import paper
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
-from unlearning.summary import Summary, strongest_attack
+from unlearning.summary import ModelSummary, Summary, strongest_attack
 
 _OUTCOMES = {
     "passed": "passed",
@@ -197,9 +197,12 @@ def measure_rows(summary: Summary) -> list[Row]:
     def attacked(name: str, read: Callable[[AttackResult], Cell]) -> tuple[Cell, ...]:
         return tuple(read(figures.attack_on(model, name)) for model in models)
 
-    rows = [Row(f"{name}: AUC", "ideal: retrained", attacked(name, lambda a: _cell(a.auc))) for name in names]
+    rows = [Row(f"{name}: AUC", _ideal(models[0], name), attacked(name, lambda a: _cell(a.auc))) for name in names]
     low = "ideal: retrained, about 1 %"
     rows += [Row(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: _percent(a.tpr_at_1_fpr))) for n in names]
+    strongest = strongest_attack(summary)
+    rows += _yes_or_no(strongest, [figures.attack_on(model, strongest).rates for model in models])
+    rows += _record_by_record([model.audit.per_record for model in models])
     retained = tuple(_cell(model.audit.retained_auc) for model in models)
     rows.append(Row("Retained members: AUC", "ideal: retrained", retained))
     notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": "ideal: retrained"}
@@ -211,6 +214,49 @@ def measure_rows(summary: Summary) -> list[Row]:
     seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, whole)} × retraining") for model in models)
     rows.append(Row("Seconds", "lower is cheaper", seconds))
     return rows
+
+
+def _ideal(original: ModelSummary, name: str) -> str:
+    seen = "sees the encoder's output only; " if figures.attack_on(original, name).black_box else ""
+    return f"{seen}ideal: retrained"
+
+
+def _yes_or_no(name: str, found: list[Rates | None]) -> list[Row]:
+    """Rates of one attack as the paper reports them, where they were measured on every model."""
+    rates = [each for each in found if each is not None]
+    if len(rates) < len(found):
+        return []
+    finest = (
+        "ideal: retrained, about 0.1 %" if rates[0].resolved else "too few strangers for 0.1 %: none may be mistaken"
+    )
+    return [
+        Row(f"{name}: TPR at 0.1 % FPR", finest, tuple(_percent(each.tpr_at_01_fpr) for each in rates)),
+        Row(f"{name}: balanced accuracy", "ideal: retrained", tuple((f"{each.accuracy:.3f}", "") for each in rates)),
+        Row(f"{name}: precision", "ideal: retrained", tuple(_percent(each.precision) for each in rates)),
+        Row(f"{name}: recall", "ideal: retrained", tuple(_percent(each.recall) for each in rates)),
+    ]
+
+
+def _record_by_record(found: list[PerRecord | None]) -> list[Row]:
+    """How many single records look as they do to models that never saw them."""
+    records = [each for each in found if each is not None]
+    if len(records) < len(found):
+        return []
+    return [
+        Row(
+            "Records that look trained on", "p < 0.05; ideal: 5 %", tuple(_percent(each.suspicious) for each in records)
+        ),
+        Row(
+            "Records less familiar than new",
+            "p > 0.95; ideal: 5 %",
+            tuple(_percent(each.unfamiliar) for each in records),
+        ),
+        Row(
+            "Forget set like the holdout, p-value",
+            "record by record, pooled; small: differs, whichever way",
+            tuple((f"{each.pooled:.2g}", "") for each in records),
+        ),
+    ]
 
 
 def short_table(summary: Summary) -> Table:

@@ -49,6 +49,18 @@ def test_a_promoted_run_is_told_in_full(
     assert (written.forget.records, written.split.sizes["members"]) == (120, 300)
 
 
+def test_the_page_shows_records_rates_limits_and_the_cross_check(
+    write_report: Callable[..., Summary], chain: Chain, tmp_path: Path
+) -> None:
+    written = write_report(chain["passed"], {})
+    page = (tmp_path / "report.html").read_text()
+    for text in ("Records that look trained on", "TPR at 0.1 % FPR", "precision", "Cross-check", "All attacks together"):
+        assert text in page, text
+    assert "encoder&#39;s output only" in page
+    assert f"Limits: {written.verdict.limits[0]}" in page
+    assert "10 attacks on 120 forgotten and 300 other records" in page
+
+
 @pytest.mark.parametrize(("escalation", "promoted"), [(None, None), ("failed", None), ("passed", "retrained")])
 def test_a_failed_run_says_what_was_promoted_instead(
     write_report: Callable[..., Summary],
