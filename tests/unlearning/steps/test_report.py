@@ -54,7 +54,13 @@ def test_the_page_shows_records_rates_limits_and_the_cross_check(
 ) -> None:
     written = write_report(chain["passed"], {})
     page = (tmp_path / "report.html").read_text()
-    for text in ("Records that look trained on", "TPR at 0.1 % FPR", "precision", "Cross-check", "All attacks together"):
+    for text in (
+        "Records that look trained on",
+        "TPR at 0.1 % FPR",
+        "precision",
+        "Cross-check",
+        "All attacks together",
+    ):
         assert text in page, text
     assert "encoder&#39;s output only" in page
     assert f"Limits: {written.verdict.limits[0]}" in page

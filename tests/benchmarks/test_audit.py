@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.audit import COUNT, Judged, render, simulated, without_pair
+from unlearning.audit.reference_models import halves
+from unlearning.audit.references import NAMES, References, ReferencesManifest
+from unlearning.audit.signals import SignalConfig
+
+MEMBERS, HOLDOUT = 60, 30
+
+
+@pytest.fixture
+def references() -> References:
+    draw = np.random.default_rng(0)
+    return References(
+        manifest=ReferencesManifest(
+            original="a", split="b", count=COUNT, seed=0, signals=SignalConfig(queries=2),
+            numbers=tuple(range(COUNT)), seconds=(1.0,) * COUNT,
+        ),
+        trained=halves(MEMBERS, COUNT, 0),
+        members={name: draw.normal(size=(COUNT, MEMBERS)) for name in NAMES},
+        holdout={name: draw.normal(size=(COUNT, HOLDOUT)) for name in NAMES},
+        member_losses=draw.exponential(size=(COUNT, MEMBERS, 2)),
+        holdout_losses=draw.exponential(size=(COUNT, HOLDOUT, 2)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0, 5, 15])
+def test_without_a_pair_every_record_is_still_outside_half(references: References, number: int) -> None:
+    rest = without_pair(references, number)
+    assert rest.trained.shape == (COUNT - 2, MEMBERS)
+    assert (rest.trained.sum(axis=0) == COUNT // 2 - 1).all()
+    for gone in (number, number ^ 1):
+        assert not any(np.array_equal(each, references.member_losses[gone]) for each in rest.member_losses)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_simulated_forget_sets_are_of_records_the_model_knows_or_never_saw(references: References, known: bool) -> None:
+    sets = list(simulated(references, known=known, sets=20, size=10, seed=3))
+    assert len(sets) == 20
+    for turn, (model, forgotten) in enumerate(sets):
+        number = turn % COUNT
+        assert len(set(forgotten.rows.tolist())) == 10
+        assert (references.trained[number, forgotten.rows] == known).all()
+        assert np.array_equal(model.forget.losses, references.member_losses[number, forgotten.rows])
+        kept = references.trained[number].sum() - (10 if known else 0)
+        assert len(model.retained.losses) == kept
+
+
+def judged(**changed: Any) -> Judged:
+    about: dict[str, Any] = {
+        "paradigm": "simclr", "seed": 0, "kind": "retrained", "outcome": "passed", "gaps": {"loss": 0.01},
+        "errors": {"loss": 0.02}, "forgotten": 20, "holdout": 300, "commit": "c" * 40, "machine": "m",
+    }  # fmt: skip
+    return Judged.model_validate(about | changed)
+
+
+def test_the_page_counts_every_kind_and_says_what_was_wanted() -> None:
+    outcomes = ("passed", "passed", "inconclusive", "leaks")
+    found = [judged(outcome=outcome) for outcome in outcomes]
+    found += [judged(kind="never_trained", outcome="over_forgotten", gaps={"loss": -0.2})]
+    page = render(found)
+    wanted = "| simclr | retrained, 4 | passed or inconclusive | 0.750 [0.194, 0.994] | at least .95 | passed 2, inconc"
+    assert wanted in page
+    assert (
+        "| simclr | never_trained, 1 | false alarms | 1.000 [0.025, 1.000] | at most .05 | over_forgotten 1 |" in page
+    )
+    assert "| simclr | never_trained | -0.200 |" in page
