@@ -64,9 +64,10 @@ class Row(Config):
 
 ROWS = TypeAdapter(list[Row])
 
-LEARNING = ("audit", "methods", "paradigms")
+LEARNING = ("methods", "paradigms")
 FILES = ("acceleration", "augmentations", "encoders", "evaluation", "forgetting", "input_gradients", "models",
-         "records", "seeding", "snapshots", "splits", "training")  # fmt: skip
+         "records", "seeding", "snapshots", "splits", "training", "audit/audit", "audit/signals", "audit/statistics",
+         "audit/attacks/base", "audit/attacks/combined", "audit/attacks/threshold")  # fmt: skip
 
 
 def settings_digest(recipe: Recipe, method: str) -> str:

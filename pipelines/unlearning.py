@@ -139,7 +139,8 @@ def unlearning(
         forget_fraction: Share of the members to forget, for forget_kind random or cluster.
         forget_class: Class name, for forget_kind class.
         forget_ids: Record ids as a JSON list, for forget_kind records.
-        method: gradient_penalty, gradient_penalty_stage2, finetune or retrain.
+        method: gradient_penalty, gradient_penalty_stage2, or a peer: loss_matching, gradient_ascent, random_label,
+            saliency, alignment_calibration, finetune or retrain.
         method_overrides: YAML laid over the method's settings, such as "weight: 3.0". Empty for none.
         seed: Seed of the forget set, the unlearning and the audit.
         auc_margin: Largest difference to the retrained model in any attack's AUC (equivalence test).

@@ -27,8 +27,8 @@ app.add_typer(lineage.app, name="lineage")
 
 @app.command()
 def run(
-    paradigm: Annotated[str, typer.Option(help="simclr or supervised.")] = "simclr",
-    dataset: Annotated[str, typer.Option(help="fashion-mnist or digits.")] = "fashion-mnist",
+    paradigm: Annotated[str, typer.Option(help="simclr, moco, byol or supervised.")] = "simclr",
+    dataset: Annotated[str, typer.Option(help="fashion-mnist, digits, cifar10 or image-folder.")] = "fashion-mnist",
     recipe: Annotated[str, typer.Option(help="Recipe or YAML file, instead of paradigm and dataset.")] = "",
     overrides: Annotated[str, typer.Option(help="YAML laid over the recipe.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,

@@ -39,6 +39,8 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
         "split": made.split,
         "forget": made.forget or "none",
         "parent_digest": made.parent or "none",
+        # Those of an original were trained on what a later version has forgotten: only an original has any.
+        "references": "0",
     }
 
 
