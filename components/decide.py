@@ -1,4 +1,4 @@
-"""Component: evidence to verdict."""
+"""Component: evidence to verdict, and to what follows it."""
 
 from kfp.dsl import Artifact, Input, Output
 
@@ -11,20 +11,31 @@ def decide(
     evaluation: Input[Artifact],
     auc_margin: float,
     utility_margin: float,
+    method: str,
+    rung: str,
+    stronger: int,
+    on_failure: str,
+    on_inconclusive: str,
     verdict: Output[Artifact],
 ) -> str:
-    """Equivalent to the retrained model, and as useful? Returns passed, leaks, over_forgotten,
-    utility_lost or inconclusive."""
+    """Equivalent to the retrained model, and as useful? Returns what follows: promote, accept, stronger,
+    retrain or person."""
     from pathlib import Path
 
     from unlearning.steps.decide import decide as step
 
-    result = step(
+    decided = step(
         audit_path=Path(audit.path),
         evaluation_path=Path(evaluation.path),
         auc_margin=auc_margin,
         utility_margin=utility_margin,
+        method=method,
+        rung=rung,
+        stronger=stronger,
+        on_failure=on_failure,
+        on_inconclusive=on_inconclusive,
         verdict_path=Path(verdict.path),
     )
-    verdict.metadata.update({"outcome": result.outcome, "reasons": "; ".join(result.reasons)})
-    return str(result.outcome)
+    judged = decided.verdict
+    verdict.metadata.update({"outcome": judged.outcome, "action": decided.action, "reasons": "; ".join(judged.reasons)})
+    return str(decided.action)

@@ -1,6 +1,6 @@
-"""Component: passed candidate to champion."""
+"""Component: candidate that may serve to champion."""
 
-from kfp.dsl import Artifact, Dataset, Input, Model
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
 from components.base import component
 
@@ -16,6 +16,9 @@ def promote(
     parent: str,
     run_name: str,
     kfp_run: str,
+    on_inconclusive: str,
+    ladder: Output[Artifact],
+    earlier: Input[Artifact] = None,
 ) -> str:
     """Register the candidate, linked to its parent, and let it serve; returns the version."""
     from pathlib import Path
@@ -29,6 +32,14 @@ def promote(
         audit_path=Path(audit.path),
         evaluation_path=Path(evaluation.path),
         verdict_path=Path(verdict.path),
+        earlier_path=Path(earlier.path) if earlier is not None else None,
     )
-    version = step(evidence, model_name=model_name, parent=parent, run_name=run_name or kfp_run)
+    version = step(
+        evidence,
+        model_name=model_name,
+        parent=parent,
+        run_name=run_name or kfp_run,
+        on_inconclusive=on_inconclusive,
+        ladder_path=Path(ladder.path),
+    )
     return version.version

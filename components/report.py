@@ -18,14 +18,12 @@ def report(
     verdict: Input[Artifact],
     model_name: str,
     original_version: str,
-    unlearned_version: str,
-    retrained_version: str,
     run_name: str,
     kfp_run: str,
+    ladder: Input[Artifact],
     page: Output[HTML],
     summary: Output[Artifact],
     metrics: Output[Metrics],
-    escalation: Input[Artifact] = None,
 ) -> None:
     """Write the report as a page (open it from this node) and as JSON."""
     from pathlib import Path
@@ -33,7 +31,6 @@ def report(
     from unlearning.steps.report import ReportInputs
     from unlearning.steps.report import report as step
 
-    versions = {"original": original_version, "unlearned": unlearned_version, "retrained": retrained_version}
     inputs = ReportInputs(
         original_path=Path(original.path),
         candidate_path=Path(candidate.path),
@@ -44,9 +41,9 @@ def report(
         audit_path=Path(audit.path),
         evaluation_path=Path(evaluation.path),
         verdict_path=Path(verdict.path),
-        escalation_path=Path(escalation.path) if escalation is not None else None,
+        ladder_path=Path(ladder.path),
         model_name=model_name,
-        versions={name: version for name, version in versions.items() if version},
+        original_version=original_version,
         run_name=run_name or kfp_run,
     )
     result = step(inputs, summary_path=Path(summary.path), page_path=Path(page.path))

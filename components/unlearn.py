@@ -13,6 +13,7 @@ def unlearn(
     forget: Input[Dataset],
     method: str,
     overrides: str,
+    rung: str,
     seed: int,
     seed_offset: int,
     device: str,
@@ -33,12 +34,13 @@ def unlearn(
         forget_path=Path(forget.path),
         method=method,
         overrides=overrides,
+        rung=rung,
         seed=seed + seed_offset,
         device=device,
         gpus=gpus,
         candidate_path=Path(candidate.path),
     )
-    candidate.metadata.update({"digest": result.digest, "method": method, "device": result.device})
+    candidate.metadata.update({"digest": result.digest, "method": method, "rung": rung, "device": result.device})
     metrics.log_metric("seconds", result.seconds)
     # kfp.local takes a task from its cache only when every output has a file, and metrics have none by themselves.
     write_json(Path(metrics.path), metrics.metadata)

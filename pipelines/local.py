@@ -28,7 +28,7 @@ from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
 from unlearning.registry import Registry
 from unlearning.sources import open_source
-from unlearning.steps.decide import margins
+from unlearning.steps.check import check
 from unlearning.steps.select import parse_ids
 from unlearning.summary import Summary
 
@@ -57,7 +57,9 @@ class LocalRun:
     method_overrides: str = ""
     auc_margin: float = 0.10
     utility_margin: float = 0.03
+    stronger: int = 1
     on_failure: str = "retrain"
+    on_inconclusive: str = "retrain"
     device: str = "auto"
     references: int = 0
 
@@ -114,7 +116,9 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
             seed=run.seed,
             auc_margin=run.auc_margin,
             utility_margin=run.utility_margin,
+            stronger=run.stronger,
             on_failure=run.on_failure,
+            on_inconclusive=run.on_inconclusive,
             run_name=run_id,
             device=run.device,
         )
@@ -140,11 +144,15 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
     recipe = recipes.load(run.recipe, run.overrides)
     recipe.method_config(run.method)
     recipes.override_method(recipe, run.method, run.method_overrides)
-    margins(run.auc_margin, run.utility_margin)
+    check(
+        auc_margin=run.auc_margin,
+        utility_margin=run.utility_margin,
+        stronger=run.stronger,
+        on_failure=run.on_failure,
+        on_inconclusive=run.on_inconclusive,
+    )
     check_count(run.references)
     choose_device(run.device)
-    if run.on_failure not in ("retrain", "stop"):
-        raise UserError(f"on_failure {run.on_failure!r} is unknown: choose retrain or stop")
     _check_forget(run, recipe, where.data)
     _check_writable(where.home)
     model_name = run.model_name or recipe.name

@@ -1,10 +1,12 @@
-"""The unlearning pipeline.
+"""The unlearning pipeline: a ladder of candidates, each audited, until one may serve or a person decides.
 
-resolve → select → unlearn and retrain → audit and evaluate → decide
-  passed → promote → report
-  else   → reject → (on_failure = retrain) retrain again → audit and evaluate → decide
-             passed → promote → report
-             else   → report, and a person decides
+check → resolve → select → retrain as reference, and from rung to rung:
+  unlearn → audit and evaluate → decide
+    promote  → promote → report
+    accept   → promote though it could not be judged → report
+    stronger → keep as rejected → the next rung, with a stronger setting
+    retrain  → keep as rejected → the last rung, retrained without the forgotten records
+    person   → keep as rejected → report, and a person decides
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 from kfp import dsl
 
 from components.audit import audit
+from components.check import check
 from components.decide import decide
 from components.evaluate import evaluate
 from components.promote import promote
@@ -22,90 +25,123 @@ from components.resolve import resolve
 from components.select import select
 from components.unlearn import unlearn
 from pipelines.tasks import effectful, on_gpu, pipeline, pure
+from unlearning.ladder import MAX_STRONGER, RETRAINED, RUNGS, Rung, strength
 
 REFERENCE_OFFSET = 1_000_003
 """The reference is trained from another seed than anything that may be promoted."""
 
-ESCALATION_OFFSET = 2_000_003
+RETRAINED_OFFSET = 2_000_003
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What every attempt works on."""
+class Run:
+    """What every rung works with."""
 
     original: Any
     references: Any
-    snapshot: Any
-    split: Any
-    forget: Any
+    data: dict[str, Any]
+    """Snapshot, split and forget set."""
     seed: Any
-    device: Any
-    gpus: Any
+    where: dict[str, Any]
+    """Device and GPUs."""
+    method: Any
+    overrides: Any
+    margins: dict[str, Any]
+    policy: dict[str, Any]
+    """How far the ladder is climbed."""
+    registered: dict[str, Any]
+    """Where in MLflow."""
+    parent: Any
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A candidate with its evidence."""
+    """A rung's candidate, and what is known of it."""
 
-    candidate: Any
-    audit: Any
-    evaluation: Any
-    verdict: Any
-    outcome: Any
-
-    def evidence(self, inputs: Inputs) -> dict[str, Any]:
-        """What promote and reject judge again."""
-        return {
-            "candidate": self.candidate,
-            "forget": inputs.forget,
-            "audit": self.audit,
-            "evaluation": self.evaluation,
-            "verdict": self.verdict,
-        }
+    evidence: dict[str, Any]
+    """What promote and reject judge again."""
+    action: Any
 
 
-def _forget_with(inputs: Inputs, name: str, *, method: Any, overrides: Any, offset: int) -> Any:
+def _words(rung: Rung) -> str:
+    return {"first": "unlearned", RETRAINED: "retrained"}.get(rung, f"stronger {strength(rung)}")
+
+
+def _forget(run: Run, name: str, *, rung: Rung = "first", exactly: bool = False, offset: int = 0) -> Any:
     task = unlearn(
-        model=inputs.original,
-        snapshot=inputs.snapshot,
-        split=inputs.split,
-        forget=inputs.forget,
-        method=method,
-        overrides=overrides,
-        seed=inputs.seed,
+        model=run.original,
+        method="retrain" if exactly else run.method,
+        overrides="" if exactly else run.overrides,
+        rung=rung,
+        seed=run.seed,
         seed_offset=offset,
-        device=inputs.device,
-        gpus=inputs.gpus,
+        **run.data,
+        **run.where,
     )
-    on_gpu(pure(task, name), inputs.gpus)
+    on_gpu(pure(task, name), run.where["gpus"])
     return task.outputs["candidate"]
 
 
-def _judge(inputs: Inputs, candidate: Any, reference: Any, margins: tuple[Any, Any], rung: str) -> Attempt:
-    models = {"original": inputs.original, "candidate": candidate, "retrained": reference}
-    data = {"snapshot": inputs.snapshot, "split": inputs.split, "forget": inputs.forget}
-    where = {"device": inputs.device, "gpus": inputs.gpus}
-    known = {"references": inputs.references, "seed": inputs.seed}
-    audited = effectful(audit(**models, **data, **where, **known), f"Audit {rung}")
-    evaluated = effectful(evaluate(**models, **data, **where), f"Evaluate {rung}")
-    on_gpu(audited, inputs.gpus)
-    on_gpu(evaluated, inputs.gpus)
+def _candidate(run: Run, rung: Rung) -> Any:
+    if rung == RETRAINED:
+        return _forget(run, "Retrain exactly", rung=rung, exactly=True, offset=RETRAINED_OFFSET)
+    return _forget(run, "Unlearn" if rung == "first" else f"Unlearn, {_words(rung)}", rung=rung)
+
+
+def _attempt(run: Run, rung: Rung, reference: Any) -> Attempt:
+    """Make a candidate, audit and evaluate it, and decide what follows."""
+    candidate, words = _candidate(run, rung), _words(rung)
+    models = {"original": run.original, "candidate": candidate, "retrained": reference}
+    audited = effectful(
+        audit(**models, references=run.references, seed=run.seed, **run.data, **run.where), f"Audit {words}"
+    )
+    evaluated = effectful(evaluate(**models, **run.data, **run.where), f"Evaluate {words}")
+    on_gpu(audited, run.where["gpus"])
+    on_gpu(evaluated, run.where["gpus"])
+    measured = {"audit": audited.outputs["audit"], "evaluation": evaluated.outputs["evaluation"]}
     decided = effectful(
-        decide(
-            audit=audited.outputs["audit"],
-            evaluation=evaluated.outputs["evaluation"],
-            auc_margin=margins[0],
-            utility_margin=margins[1],
-        ),
-        f"Decide {rung}",
+        decide(**measured, **run.margins, **run.policy, method=run.method, rung=rung), f"Decide {words}"
     )
-    return Attempt(
-        candidate=candidate,
-        audit=audited.outputs["audit"],
-        evaluation=evaluated.outputs["evaluation"],
-        verdict=decided.outputs["verdict"],
-        outcome=decided.outputs["Output"],
-    )
+    verdict = decided.outputs["verdict"]
+    evidence = {"candidate": candidate, "forget": run.data["forget"], **measured, "verdict": verdict}
+    return Attempt(evidence, decided.outputs["Output"])
+
+
+def _climb(run: Run, reference: Any, rung: Rung, below: Attempt | None = None, earlier: Any = None) -> None:
+    """A rung of the ladder, and all that may follow it.
+
+    Args:
+        below: attempt of the rung before, which the report shows beside the exactly retrained candidate.
+        earlier: what the rungs before have left for the report.
+    """
+    attempt, words = _attempt(run, rung, reference), _words(rung)
+    shown = below if rung == RETRAINED and below is not None else attempt
+    known = attempt.evidence | run.registered | {"parent": run.parent} | ({"earlier": earlier} if earlier else {})
+
+    def serve(name: str) -> None:
+        served = effectful(promote(**known, on_inconclusive=run.policy["on_inconclusive"]), name)
+        write_report(served.outputs["ladder"])
+
+    def keep(action: str) -> Any:
+        return effectful(reject(**known, action=action), f"Keep {words} as rejected").outputs["ladder"]
+
+    def write_report(ladder: Any) -> None:
+        models = {"original": run.original, "retrained": reference}
+        told = models | run.data | shown.evidence | run.registered
+        effectful(report(**told, original_version=run.parent, ladder=ladder), "Report")
+
+    with dsl.If(attempt.action == "promote", f"{words} passed"):
+        serve(f"Promote {words}")
+    with dsl.Elif(attempt.action == "accept", f"{words} accepted"):
+        serve(f"Promote {words}, though inconclusive")
+    if rung != RETRAINED:
+        if strength(rung) < MAX_STRONGER:
+            with dsl.Elif(attempt.action == "stronger", "stronger setting"):
+                _climb(run, reference, RUNGS[RUNGS.index(rung) + 1], attempt, keep("stronger"))
+        with dsl.Elif(attempt.action == "retrain", "exact retraining"):
+            _climb(run, reference, RETRAINED, attempt, keep("retrain"))
+    with dsl.Else("a person"):
+        write_report(keep("person"))
 
 
 @pipeline(
@@ -124,12 +160,14 @@ def unlearning(
     seed: int = 0,
     auc_margin: float = 0.10,
     utility_margin: float = 0.03,
+    stronger: int = 1,
     on_failure: str = "retrain",
+    on_inconclusive: str = "retrain",
     run_name: str = "",
     device: str = "auto",
     gpus: int = 0,
 ) -> None:
-    """Unlearn, audit, and promote or escalate.
+    """Unlearn, audit, and promote, try again harder, or leave it to a person.
 
     Args:
         model_name: Registered model in MLflow.
@@ -145,19 +183,23 @@ def unlearning(
         seed: Seed of the forget set, the unlearning and the audit.
         auc_margin: Largest difference to the retrained model in any attack's AUC (equivalence test).
         utility_margin: Largest accuracy lost against the retrained model, as a share.
-        on_failure: retrain (train again without the forgotten records, audit that) or stop (leave it to a person).
+        stronger: Stronger settings to try where a candidate still leaks, 0 to 2.
+        on_failure: What follows a failed verdict: retrain (train again without the forgotten records, audit that)
+            or stop (leave it to a person).
+        on_inconclusive: What follows where the audit cannot tell: retrain, stop, or accept (let the candidate
+            serve, with a statement that it did not pass).
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         device: auto, cpu or cuda.
         gpus: GPUs to ask the cluster for; 0 runs on the CPU.
     """
-    kfp_run = dsl.PIPELINE_JOB_NAME_PLACEHOLDER
-    resolved = effectful(resolve(model_name=model_name, version=model_version), "Resolve model version")
-    parent = resolved.outputs["Output"]
-    snapshot, divided = resolved.outputs["snapshot"], resolved.outputs["split"]
+    margins: dict[str, Any] = {"auc_margin": auc_margin, "utility_margin": utility_margin}
+    policy = {"stronger": stronger, "on_failure": on_failure, "on_inconclusive": on_inconclusive}
+    checked = effectful(check(**margins, **policy), "Check parameters")
+    resolved = effectful(resolve(model_name=model_name, version=model_version).after(checked), "Resolve model version")
+    data = {"snapshot": resolved.outputs["snapshot"], "split": resolved.outputs["split"]}
     selected = pure(
         select(
-            snapshot=snapshot,
-            split=divided,
+            **data,
             kind=forget_kind,
             fraction=forget_fraction,
             class_name=forget_class,
@@ -166,53 +208,18 @@ def unlearning(
         ),
         "Select forget set",
     )
-    inputs = Inputs(
+    run = Run(
         original=resolved.outputs["model"],
         references=resolved.outputs["references"],
-        snapshot=snapshot,
-        split=divided,
-        forget=selected.outputs["forget"],
+        data=data | {"forget": selected.outputs["forget"]},
         seed=seed,
-        device=device,
-        gpus=gpus,
+        where={"device": device, "gpus": gpus},
+        method=method,
+        overrides=method_overrides,
+        margins=margins,
+        policy=policy,
+        registered={"model_name": model_name, "run_name": run_name, "kfp_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER},
+        parent=resolved.outputs["Output"],
     )
-    margins = (auc_margin, utility_margin)
-    candidate = _forget_with(inputs, "Unlearn", method=method, overrides=method_overrides, offset=0)
-    reference = _forget_with(inputs, "Retrain as reference", method="retrain", overrides="", offset=REFERENCE_OFFSET)
-    first = _judge(inputs, candidate, reference, margins, "unlearned")
-    registered = {"model_name": model_name, "run_name": run_name, "kfp_run": kfp_run}
-
-    def write_report(unlearned: Any, retrained: Any = "", **escalation: Any) -> None:
-        effectful(
-            report(
-                original=inputs.original,
-                retrained=reference,
-                snapshot=snapshot,
-                split=divided,
-                original_version=parent,
-                unlearned_version=unlearned,
-                retrained_version=retrained,
-                **escalation,
-                **first.evidence(inputs),
-                **registered,
-            ),
-            "Report",
-        )
-
-    with dsl.If(first.outcome == "passed", "passed"):
-        promoted = effectful(promote(**first.evidence(inputs), **registered, parent=parent), "Promote")
-        write_report(promoted.output)
-    with dsl.Else("failed"):
-        rejected = effectful(reject(**first.evidence(inputs), **registered, parent=parent), "Keep as rejected")
-        with dsl.If(on_failure == "retrain", "escalate"):
-            again = _forget_with(inputs, "Retrain exactly", method="retrain", overrides="", offset=ESCALATION_OFFSET)
-            second = _judge(inputs, again, reference, margins, "retrained")
-            with dsl.If(second.outcome == "passed", "retrained passed"):
-                swapped = effectful(
-                    promote(**second.evidence(inputs), **registered, parent=parent), "Promote retrained"
-                )
-                write_report(rejected.output, swapped.output, escalation=second.verdict)
-            with dsl.Else("left to a person"):
-                write_report(rejected.output, escalation=second.verdict)
-        with dsl.Else("stop"):
-            write_report(rejected.output)
+    reference = _forget(run, "Retrain as reference", exactly=True, offset=REFERENCE_OFFSET)
+    _climb(run, reference, "first")

@@ -220,9 +220,10 @@ def make_evidence(at: Chain) -> None:
     before = {"original": at["model"]}
     evaluate(**data, model_paths=before, forget_path=None, device="cpu", evaluation_path=at["before"])
     evaluate(**data, model_paths=models, forget_path=at["forget"], device="cpu", evaluation_path=at["evaluation"])
-    evidence = {"audit_path": at["audit"], "evaluation_path": at["evaluation"]}
+    evidence: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"]}
     for name, auc_margin in (("passed", 0.49), ("failed", 0.001)):
-        decide(**evidence, auc_margin=auc_margin, utility_margin=0.9, verdict_path=at[name])
+        given = evidence | {"auc_margin": auc_margin, "utility_margin": 0.9, "method": "gradient_penalty"}
+        decide(**given, verdict_path=at[name])
 
 
 ARTIFACTS = (

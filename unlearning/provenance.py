@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
+from unlearning.ladder import Rung
 from unlearning.recipes import Recipe
 
 PROVENANCE_FILE = "provenance.json"
@@ -20,6 +22,8 @@ class Provenance(Config):
     method: str
     """`pretrain`, or the unlearning method."""
     recipe: Recipe
+    """As it was asked for: what a rung of the ladder strengthens is in `settings`, so that the next request
+    starts from the first setting again."""
     seed: int
     seconds: float = Field(ge=0)
     device: str
@@ -30,6 +34,10 @@ class Provenance(Config):
     """Digest of the model it was unlearned from; empty for an original."""
     forget: str = ""
     """Digest of the forget set; empty for an original."""
+    rung: Rung | None = None
+    """Of the ladder of settings; None for an original."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Of the method, as they were used; empty for an original."""
 
 
 def save(provenance: Provenance, model_path: Path) -> None:

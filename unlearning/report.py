@@ -25,7 +25,8 @@ from unlearning.figures import audit as figures
 from unlearning.figures import paper
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
-from unlearning.summary import ModelSummary, Summary, strongest_attack
+from unlearning.ladder import RETRAINED, Rung, described
+from unlearning.summary import ModelSummary, RungSummary, Summary, last_unlearned, strongest_attack
 
 _OUTCOMES = {
     "passed": "passed",
@@ -44,6 +45,13 @@ _WHY = {
     "utility_lost": "it is less accurate than an exactly retrained model, beyond the margin of {points}",
     "inconclusive": "the evidence does not settle whether it is within {auc} AUC and {points} of accuracy "
     "of an exactly retrained model",
+}
+_ACTIONS = {
+    "promote": "promoted",
+    "accept": "accepted without having passed",
+    "stronger": "kept as rejected; a stronger setting was tried",
+    "retrain": "kept as rejected; retrained exactly",
+    "person": "kept as rejected; left to a person",
 }
 _PRIVATE_KEYS = {"record_id", "record_ids", "subject", "subject_id", "subject_ids"}
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b", re.IGNORECASE)
@@ -71,7 +79,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"signed": _signed, "points": _points, "flat": _flat, "without_login": _without_login}
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "described": described}
     return environment
 
 
@@ -96,6 +104,8 @@ def render(summary: Summary, evidence: Evidence | None = None) -> str:
             summary=summary,
             answer=answer(summary),
             outcomes=_OUTCOMES,
+            actions=_ACTIONS,
+            beside=beside(summary),
             strongest=strongest_attack(summary),
             lead=lead(summary),
             rows=measure_rows(summary),
@@ -144,22 +154,36 @@ def _check_belongs(evidence: Evidence, summary: Summary) -> None:
 
 
 def answer(summary: Summary) -> str:
-    """What happened, in one or two sentences, no stronger than the verdict."""
-    verdict, versions = summary.verdict, summary.registry.versions
+    """What happened, in a few sentences, no stronger than the verdict."""
+    verdict = summary.verdict
     points = f"{100 * verdict.utility_margin:g} percentage points"
     why = _WHY[verdict.outcome].format(auc=f"{verdict.auc_margin:g}", points=points)
-    first = f"The unlearned model {_OUTCOMES[verdict.outcome]}: {why}."
-    serving = f"version {summary.registry.champion}"
-    accepted = summary.escalation is not None and summary.escalation.outcome == "passed"
+    first = f"The unlearned model {_OUTCOMES[verdict.outcome]}: {why}.{_tried_before(summary)}"
+    last = summary.rungs[-1]
     if summary.promoted is None:
-        either = " A model retrained exactly was not accepted either." if summary.escalation and not accepted else ""
-        return f"{first}{either} Nothing was promoted; {serving} keeps serving and a person has to decide."
-    promoted = versions.get(summary.promoted, summary.registry.champion)
-    if summary.promoted == "unlearned":
-        against = "It was promoted" if verdict.outcome == "passed" else "It was promoted all the same"
-        return f"{first} {against} as version {promoted}."
-    doubt = "" if accepted else ", without an accepted verdict of its own"
-    return f"{first} A model retrained exactly, without the forget set, was promoted as version {promoted}{doubt}."
+        either = f" Nor did a model retrained exactly pass: it {_OUTCOMES[last.verdict.outcome]}."
+        serving = f"version {summary.registry.champion} keeps serving and a person has to decide."
+        return f"{first}{either if last.rung == RETRAINED else ''} Nothing was promoted; {serving}"
+    version = summary.registry.versions.get(summary.promoted, summary.registry.champion)
+    which = "It" if summary.promoted == "unlearned" else "A model retrained exactly, without the forget set,"
+    if summary.accepted is None:
+        return f"{first} {which} was promoted as version {version}."
+    return f"{first} {which} was accepted as version {version}, although the audit could not tell."
+
+
+def _tried_before(summary: Summary) -> str:
+    """The rungs below that of the unlearned model."""
+    below = [rung for rung in summary.rungs if rung.rung != RETRAINED][:-1]
+    if not below:
+        return ""
+    told = [f"the {described(rung.rung)} {_OUTCOMES[rung.verdict.outcome]}" for rung in below]
+    return f" Before it, {' and '.join(told)}."
+
+
+def beside(summary: Summary) -> list[RungSummary]:
+    """The candidates that were tried beside the one called unlearned, which the page shows in full."""
+    shown = last_unlearned(summary.rungs)
+    return [rung for rung in summary.rungs if rung is not shown]
 
 
 def lead(summary: Summary) -> list[dict[str, str]]:
@@ -264,6 +288,8 @@ def short_table(summary: Summary) -> Table:
     models, strongest = figures.ordered_models(summary), strongest_attack(summary)
     classifier = any(model.accuracies.classifier for model in models.values())
     table = Table(title=Text(answer(summary)), title_justify="left")
+    if summary.accepted is not None:
+        table.caption, table.caption_justify = Text(summary.accepted), "left"
     table.add_column("model")
     headings = [f"AUC of {strongest}", "TPR at 1 % FPR", "kNN", "linear probe"]
     for heading in [*headings, *(["classifier"] if classifier else []), "seconds"]:
@@ -286,13 +312,13 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "roc_log", figures.roc_curves(summary, strongest, "log")
     yield "attacks", figures.attack_forest(summary)
     yield "accuracies", figures.accuracy_dots(summary)
-    yield "comparison", _comparison(summary.verdict, "unlearned")
-    if summary.escalation is not None:
-        yield "escalation", _comparison(summary.escalation, "retrained")
+    yield "comparison", _comparison(summary.verdict)
+    for rung in beside(summary):
+        yield f"comparison {rung.rung}", _comparison(rung.verdict, rung.rung)
 
 
-def _comparison(verdict: Verdict, model: str) -> str:
-    return figures.comparison_forest(verdict, model) if verdict.comparisons else ""
+def _comparison(verdict: Verdict, rung: Rung | None = None) -> str:
+    return figures.comparison_forest(verdict, rung) if verdict.comparisons else ""
 
 
 def _cell(interval: Interval) -> Cell:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from unlearning.audit import results
 from unlearning.audit.results import Interval, ModelAudit, Verdict
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
+from unlearning.ladder import RETRAINED, Action, Rung
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class Accuracies(Config):
@@ -66,13 +67,31 @@ class ForgetSummary(Config):
     records: int
 
 
+class RungSummary(Config):
+    """A candidate of the ladder: what was tried, how it was judged, and what followed."""
+
+    rung: Rung
+    method: str
+    settings: dict[str, Any]
+    """Of the method, as they were used."""
+    digest: str
+    seconds: float = Field(ge=0)
+    """Wall time of the unlearning or retraining that made it."""
+    verdict: Verdict
+    action: Action
+    """What followed the verdict."""
+    version: str
+    """Registered version, which holds the candidate's own audit."""
+
+
 class RegistrySummary(Config):
     """Where MLflow keeps it."""
 
     tracking_uri: str
     model_name: str
     versions: dict[str, str]
-    """Model of this summary to registered version, such as {"original": "1", "unlearned": "2"}."""
+    """Model to registered version, such as {"original": "1", "unlearned": "2"}; `retrained` is the candidate
+    of that rung, not the reference."""
     champion: str
     """The version that serves after this run."""
 
@@ -80,10 +99,11 @@ class RegistrySummary(Config):
 class Summary(Config):
     """A finished run of the unlearning pipeline."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     run_id: str
     created: str
     recipe: dict[str, Any]
+    """As it was asked for; what was strengthened is in `rungs`."""
     seed: int
     commit: str
     versions: dict[str, str]
@@ -96,11 +116,13 @@ class Summary(Config):
     models: dict[str, ModelSummary]
     """`original`, `unlearned`, `retrained`, in this order."""
     verdict: Verdict
+    """On the unlearned model: the candidate of the last rung before exact retraining."""
+    rungs: tuple[RungSummary, ...] = Field(min_length=1)
+    """Every candidate of the run, in the order they were tried."""
     promoted: Literal["unlearned", "retrained"] | None
-    """What became champion: the unlearned model, an exactly retrained one after escalation, or
-    nothing."""
-    escalation: Verdict | None = None
-    """The verdict on the exactly retrained model, when the first one was not `passed`."""
+    """What became champion: the unlearned model, a candidate that was retrained exactly, or nothing."""
+    accepted: str | None = None
+    """Under which statement it became champion without having passed; None where it passed, or nothing did."""
     registry: RegistrySummary
 
 
@@ -121,6 +143,38 @@ def load(path: Path) -> Summary:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"summary {path}: {where}: {first['msg']}") from None
+
+
+RUNGS = TypeAdapter(tuple[RungSummary, ...])
+
+
+def save_rungs(rungs: tuple[RungSummary, ...], path: Path) -> None:
+    """Write what was tried so far."""
+    write_json(path, RUNGS.dump_python(rungs, mode="json"))
+
+
+def load_rungs(path: Path) -> tuple[RungSummary, ...]:
+    """Read what was tried so far.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return RUNGS.validate_python(read_json(path, "rungs of the ladder"))
+    except ValidationError as error:
+        raise UserError(f"rungs of the ladder {path} are not valid: {error.errors()[0]['msg']}") from None
+
+
+def last_unlearned(rungs: tuple[RungSummary, ...]) -> RungSummary:
+    """The last candidate before exact retraining, the one called `unlearned`.
+
+    Raises:
+        UserError: the ladder begins with exact retraining.
+    """
+    found = [each for each in rungs if each.rung != RETRAINED]
+    if not found:
+        raise UserError("the ladder has no rung before exact retraining: give the rungs of the whole run")
+    return found[-1]
 
 
 def strongest_attack(summary: Summary) -> str:

@@ -11,6 +11,7 @@ import pytest
 from kfp import dsl
 
 from components.base import IMAGE
+from unlearning.errors import UserError
 
 Chain = dict[str, Path]
 FOLDER = Path(__file__).parents[2] / "components"
@@ -108,7 +109,9 @@ def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: P
     assert weights == (chain["model"] / "weights.safetensors").read_bytes()
     out = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
     given = inputs_of(chain, "model", "forget")
-    load("unlearn").python_func(**data, **given, method="retrain", overrides="", seed=0, seed_offset=1, **run, **out)
+    load("unlearn").python_func(
+        **data, **given, method="retrain", overrides="", rung="first", seed=0, seed_offset=1, **run, **out
+    )
     weights = (tmp_path / "candidate" / "weights.safetensors").read_bytes()
     assert weights == (chain["retrained"] / "weights.safetensors").read_bytes()
     assert set(out["metrics"].metadata) == {"seconds"}
@@ -135,7 +138,10 @@ def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> Non
     assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate", "retrained"}
 
 
-def test_references_are_planned_made_and_gathered(chain: Chain, tmp_path: Path) -> None:
+def test_references_are_planned_made_and_gathered(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEARNING_STORE", str(tmp_path / "store"))  # what is stored holds seconds
     planned = load("plan_references").python_func(count=8, tasks=2)
     assert planned == ["0 2 4 6", "1 3 5 7"]
     given = inputs_of(chain, "snapshot", "split", original="model")
@@ -163,12 +169,23 @@ def test_evaluate_measures_the_models_it_is_given(
 
 
 @pytest.mark.parametrize(("margin", "written"), [(0.49, "passed"), (0.001, "failed")])
-def test_decide_returns_the_outcome_it_wrote(chain: Chain, tmp_path: Path, margin: float, written: str) -> None:
+def test_decide_writes_the_outcome_and_returns_what_follows(
+    chain: Chain, tmp_path: Path, margin: float, written: str
+) -> None:
     out = outputs_in(tmp_path, verdict=dsl.Artifact)
     given = inputs_of(chain, "audit", "evaluation")
-    outcome = load("decide").python_func(**given, auc_margin=margin, utility_margin=0.9, **out)
+    ladder = {"method": "finetune", "rung": "first", "stronger": 0, "on_failure": "stop", "on_inconclusive": "stop"}
+    action = load("decide").python_func(**given, auc_margin=margin, utility_margin=0.9, **ladder, **out)
     assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
-    assert out["verdict"].metadata["outcome"] == outcome
+    assert action == out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
+    assert out["verdict"].metadata["outcome"] == json.loads(chain[written].read_text())["outcome"]
+
+
+def test_check_refuses_what_has_no_meaning() -> None:
+    given = {"auc_margin": 0.1, "utility_margin": 0.1, "stronger": 1, "on_failure": "stop", "on_inconclusive": "accept"}
+    load("check").python_func(**given)
+    with pytest.raises(UserError, match="stronger"):
+        load("check").python_func(**given | {"stronger": 7})
 
 
 def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
@@ -181,12 +198,18 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     assert out["model"].metadata["version"] == "1"
     assert out["references"].metadata["count"] == 8
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation")
-    rejected = load("reject").python_func(**evidence, **inputs_of(chain, verdict="failed"), **named, parent="1")
-    passed = inputs_of(chain, verdict="passed")
-    assert load("promote").python_func(**evidence, **passed, **named, parent="1") == "3" != rejected
-    versions = {"original_version": "1", "unlearned_version": "3", "retrained_version": ""}
-    given = inputs_of(chain, "retrained", "snapshot", "split", original="model") | evidence | passed
+    below = outputs_in(tmp_path / "below", ladder=dsl.Artifact)
+    failed = evidence | inputs_of(chain, verdict="failed") | below
+    rejected = load("reject").python_func(**failed, **named, parent="1", action="retrain")
+    above = outputs_in(tmp_path / "above", ladder=dsl.Artifact)
+    passed = evidence | inputs_of(chain, verdict="passed")
+    given = passed | above | {"earlier": below["ladder"]}
+    promoted = load("promote").python_func(**given, **named, parent="1", on_inconclusive="stop")
+    assert (rejected, promoted) == ("2", "3")
+    given = inputs_of(chain, "retrained", "snapshot", "split", original="model") | passed | above
     out = outputs_in(tmp_path, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)
-    load("report").python_func(**given, **versions, **named, **out)
+    load("report").python_func(**given, original_version="1", **named, **out)
+    rungs = json.loads((tmp_path / "summary").read_text())["rungs"]
+    assert [(rung["version"], rung["action"]) for rung in rungs] == [("2", "retrain"), ("3", "promote")]
     assert "<html" in (tmp_path / "page").read_text()
     assert '"run_id": "kfp-7"' in (tmp_path / "summary").read_text()

@@ -12,6 +12,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.base import IMAGE
 from pipelines.compile import PIPELINES, compile_all
+from unlearning.ladder import ACTIONS
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"
@@ -28,6 +29,7 @@ CACHED = {
         "register": False,
     },
     "unlearning": {
+        "check": False,
         "resolve": False,
         "select": True,
         "unlearn": True,
@@ -51,11 +53,21 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def document(compiled: dict[str, Path], name: str) -> Document:
-    (content,) = yaml.safe_load_all(compiled[name].read_text())
+@pytest.fixture(scope="module")
+def documents(compiled: dict[str, Path]) -> dict[str, Document]:
+    """Parsed once: half a megabyte of YAML takes a second. Tests read them and never change them."""
+    return {name: parsed(path) for name, path in compiled.items()}
+
+
+def parsed(path: Path) -> Document:
+    (content,) = yaml.load_all(path.read_text(), yaml.CSafeLoader)
     assert isinstance(content, dict)
     return content
+
+
+@pytest.fixture
+def document(documents: dict[str, Document], name: str) -> Document:
+    return documents[name]
 
 
 def dags(document: Document) -> Iterator[tuple[str, Document]]:
@@ -169,5 +181,97 @@ def test_conditions_compare_with_a_closed_vocabulary(document: Document, name: s
         return
     values = {text for text in quoted if not text.startswith("pipelinechannel--")}
     inputs = {text.removeprefix("pipelinechannel--") for text in quoted - values}
-    assert values == {"passed", "retrain"}
-    assert inputs == {"decide-Output", "decide-2-Output", "on_failure"}
+    assert values == {"promote", "accept", "stronger", "retrain"} < set(ACTIONS)
+    assert all(re.fullmatch(r"decide(-\d+)?-Output", each) for each in inputs), inputs
+
+
+def holds(condition: str, values: dict[str, str]) -> bool:
+    """A condition of KFP: comparisons, some negated, joined by "and"."""
+    truth = []
+    for part in condition.split(" && "):
+        found = re.fullmatch(r"(!\()?inputs\.parameter_values\['pipelinechannel--([\w-]+)'\] == '(\w+)'\)?", part)
+        assert found, part
+        truth.append((values[found[2]] == found[3]) != bool(found[1]))
+    return all(truth)
+
+
+def names_run(document: Document, actions: list[str]) -> list[str]:
+    """Names of the tasks that run when the decisions are these, one after the other."""
+    left, names = list(actions), []
+
+    def visit(dag: Document, values: dict[str, str]) -> None:
+        inside = dag["dag"]["tasks"]
+        decided = [name for name in inside if re.fullmatch(r"decide(-\d+)?", name)]
+        values = values | {f"{name}-Output": left.pop(0) for name in decided}
+        for task in inside.values():
+            component = document["components"][task["componentRef"]["name"]]
+            if not holds(task["triggerPolicy"]["condition"], values) if "triggerPolicy" in task else False:
+                continue
+            if "dag" in component:
+                visit(component, values)
+            else:
+                names.append(task["taskInfo"]["name"])
+
+    visit(document["root"], {})
+    assert not left, "every decision was asked for"
+    return names
+
+
+RUNG = {
+    "first": ["Unlearn", "Audit unlearned", "Evaluate unlearned", "Decide unlearned"],
+    "stronger_1": ["Unlearn, stronger 1", "Audit stronger 1", "Evaluate stronger 1", "Decide stronger 1"],
+    "stronger_2": ["Unlearn, stronger 2", "Audit stronger 2", "Evaluate stronger 2", "Decide stronger 2"],
+    "retrained": ["Retrain exactly", "Audit retrained", "Evaluate retrained", "Decide retrained"],
+}
+ALWAYS = ["Check parameters", "Resolve model version", "Select forget set", "Retrain as reference", "Report"]
+
+
+def climbs() -> Iterator[list[str]]:
+    """Every way up the ladder, as what each decision may say."""
+
+    def go_on(rung: str, path: list[str]) -> Iterator[list[str]]:
+        yield from ([*path, end] for end in ("promote", "accept", "person"))
+        if rung != "retrained":
+            yield from go_on("retrained", [*path, "retrain"])
+        if rung in ("first", "stronger_1"):
+            yield from go_on("stronger_1" if rung == "first" else "stronger_2", [*path, "stronger"])
+
+    return go_on("first", [])
+
+
+@pytest.mark.parametrize("actions", list(climbs()), ids="-".join)
+def test_every_climb_of_the_ladder_shows_each_rung_and_ends_with_one_report(
+    documents: dict[str, Document], actions: list[str]
+) -> None:
+    rungs = ["first"]
+    for action in actions[:-1]:
+        rungs.append("retrained" if action == "retrain" else f"stronger_{len(rungs)}")
+    words = [{"first": "unlearned"}.get(rung, rung.replace("_", " ")) for rung in rungs]
+    kept = words if actions[-1] == "person" else words[:-1]
+    expected = ALWAYS + [name for rung in rungs for name in RUNG[rung]] + [f"Keep {word} as rejected" for word in kept]
+    expected += {
+        "promote": [f"Promote {words[-1]}"],
+        "accept": [f"Promote {words[-1]}, though inconclusive"],
+        "person": [],
+    }[actions[-1]]
+    assert sorted(names_run(documents["unlearning"], actions)) == sorted(expected)
+
+
+def test_nothing_is_done_before_the_parameters_were_looked_at(documents: dict[str, Document]) -> None:
+    inside = documents["unlearning"]["root"]["dag"]["tasks"]
+    assert inside["resolve"]["dependentTasks"] == ["check"]
+    assert [name for name, task in inside.items() if not task.get("dependentTasks")] == ["check"]
+
+
+def test_audit_evaluation_and_verdict_are_of_one_rung_wherever_they_are_looked_at(
+    documents: dict[str, Document],
+) -> None:
+    """`decide-2` judges what `audit-2` and `evaluate-2` measured."""
+    looked = 0
+    for function, task, _ in tasks(documents["unlearning"]):
+        if function in ("report", "promote", "reject"):
+            given = [task["inputs"]["artifacts"][name] for name in ("audit", "evaluation", "verdict")]
+            numbers = {re.sub(r"\D", "", origin["componentInputArtifact"]) for origin in given}
+            assert len(numbers) == 1, given
+            looked += 1
+    assert looked > 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from pipelines import local
 from pipelines.local import LocalRun, artifacts_of, new_run_id, run_locally
 from unlearning import forgetting, models, snapshots, splits, summary
 from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK, UserError
-from unlearning.files import write_json
+from unlearning.files import read_json, write_json
+from unlearning.ladder import accepted_statement
 from unlearning.registry import Registry, Version
 from unlearning.summary import Summary
 
@@ -52,11 +55,11 @@ class Finished:
     def folder(self) -> Path:
         return self.home / "run"
 
-    @property
+    @cached_property
     def summary(self) -> Summary:
         return summary.load(self.folder / "summary.json")
 
-    @property
+    @cached_property
     def versions(self) -> list[Version]:
         return Registry(f"sqlite:///{self.home / 'mlflow.db'}").versions("tiny")
 
@@ -110,15 +113,26 @@ def resumed(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Fini
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
-    """A SimCLR run whose margin no interval fits into, and which leaves failures to a person."""
+    """A SimCLR run that forgets too few records to be judged, and leaves that to a person."""
     home = tmp_path_factory.mktemp("stopped") / "home"
-    tight = ("--auc-margin", "0.001", "--on-failure", "stop")
-    return finish(home, "--recipe", str(tiny_recipe), "--overrides", SIMCLR, *tight)
+    few = ("--forget-fraction", "0.02", "--on-inconclusive", "stop")
+    return finish(home, "--recipe", str(tiny_recipe), "--overrides", SIMCLR, *few)
+
+
+@pytest.fixture(scope="module")
+def accepted(stopped: Finished) -> Finished:
+    """The same run, gone on with by somebody who accepts what could not be judged."""
+    assert stopped.summary
+    assert stopped.versions, "read before anything changes"
+    parameters = stopped.folder / "run.json"
+    write_json(parameters, read_json(parameters, "run") | {"on_inconclusive": "accept"})
+    return finish(stopped.home)
 
 
 @pytest.fixture(scope="module")
 def escalated(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
-    """A whole class is to be forgotten by a method that changes next to nothing, so an exact retraining must help.
+    """A whole class is to be forgotten by a method that changes next to nothing, even where it is strengthened, so
+    an exact retraining must help.
 
     To the retrained model the class is strange and its AUC far below that of the candidate.
     """
@@ -228,8 +242,11 @@ def test_a_failed_run_that_stops_says_so_with_its_exit_code(stopped: Finished) -
     assert stopped.code == EXIT_NOT_PROMOTED, stopped.err
     assert "promoted: nothing" in stopped.out
     found = stopped.summary
-    assert (found.paradigm, found.promoted, found.escalation) == ("simclr", None, None)
-    assert found.verdict.outcome != "passed"
+    assert (found.paradigm, found.promoted, found.accepted) == ("simclr", None, None)
+    assert [(rung.rung, rung.verdict.outcome, rung.action) for rung in found.rungs] == [
+        ("first", "inconclusive", "person")
+    ]
+    assert "only 6 forget records were audited" in found.verdict.reasons[0]
     assert (stopped.folder / "report.html").exists()
 
 
@@ -237,22 +254,61 @@ def test_a_failed_candidate_is_on_record_and_the_original_still_serves(stopped: 
     original, unlearned = stopped.versions
     assert (original.aliases, original.tags["status"]) == (("champion",), "serving")
     assert (unlearned.aliases, unlearned.tags["status"]) == ((), "rejected")
-    assert unlearned.tags["verdict"] == stopped.summary.verdict.outcome
+    assert unlearned.tags["verdict"] == "inconclusive"
+    assert (unlearned.tags["rung"], unlearned.tags["action"], unlearned.tags["accepted"]) == ("first", "person", "no")
     assert stopped.summary.registry.champion == original.version == "1"
+
+
+def test_what_could_not_be_judged_serves_where_that_is_accepted_and_says_so(accepted: Finished) -> None:
+    assert accepted.code == EXIT_OK, accepted.err
+    assert "promoted: unlearned, accepted although the audit could not tell" in accepted.out
+    found = accepted.summary
+    assert (found.verdict.outcome, found.promoted) == ("inconclusive", "unlearned")
+    assert found.accepted == accepted_statement(found.verdict.reasons)
+    assert found.accepted in html.unescape((accepted.folder / "report.html").read_text())
+    original, rejected, serving = accepted.versions
+    assert (original.tags["status"], rejected.tags["status"]) == ("superseded", "rejected")
+    assert (serving.aliases, serving.tags["status"]) == (("champion",), "serving")
+    assert (serving.tags["verdict"], serving.tags["accepted"]) == ("inconclusive", "yes")
+    assert serving.tags["statement"] == found.accepted
+    assert serving.description.startswith(found.accepted)
 
 
 @pytest.mark.slow
 def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: Finished) -> None:
     assert escalated.code == EXIT_OK, escalated.err
     found = escalated.summary
-    assert (found.verdict.outcome, found.promoted) == ("leaks", "retrained")
-    assert found.escalation is not None
-    assert found.escalation.outcome == "passed"
+    assert (found.verdict.outcome, found.promoted, found.accepted) == ("leaks", "retrained", None)
+    assert [(rung.rung, rung.verdict.outcome, rung.action, rung.version) for rung in found.rungs] == [
+        ("first", "leaks", "stronger", "2"),
+        ("stronger_1", "leaks", "retrain", "3"),
+        ("retrained", "passed", "promote", "4"),
+    ]
+    assert [rung.settings["epochs"] for rung in found.rungs] == [1, 2, 40]
     assert found.forget.kind == "class"
-    original, unlearned, retrained = escalated.versions
-    assert [each.tags["status"] for each in (original, unlearned, retrained)] == ["superseded", "rejected", "serving"]
-    assert (retrained.aliases, retrained.tags["parent"]) == (("champion",), original.version)
-    assert found.registry.versions == {"original": "1", "unlearned": "2", "retrained": "3"}
+    original, *rejected, retrained = escalated.versions
+    assert [each.tags["status"] for each in escalated.versions] == ["superseded", "rejected", "rejected", "serving"]
+    assert [each.tags["rung"] for each in rejected] == ["first", "stronger_1"]
+    assert {each.tags["parent"] for each in (*rejected, retrained)} == {original.version}
+    assert retrained.aliases == ("champion",)
+    assert found.registry.versions == {"original": "1", "unlearned": "3", "retrained": "4"}
+
+
+@pytest.mark.slow
+def test_every_rung_is_in_mlflow_with_an_audit_of_its_own(escalated: Finished) -> None:
+    for rung, version in zip(escalated.summary.rungs, escalated.versions[1:], strict=True):
+        (artifacts,) = (escalated.home / "mlartifacts").glob(f"**/{version.tags['run']}/artifacts")
+        audited = read_json(artifacts / "audit", "audit")
+        assert audited["models"]["candidate"]["model"] == version.tags["digest"] == rung.digest
+
+
+@pytest.mark.slow
+def test_the_artifacts_of_a_climb_are_those_of_its_summary(escalated: Finished) -> None:
+    found, told = artifacts_of(escalated.folder), escalated.summary
+    assert {name: models.digest(path) for name, path in found.models.items()} == {
+        name: model.digest for name, model in told.models.items()
+    }
+    assert models.digest(found.models["unlearned"]) == told.rungs[1].digest
 
 
 @pytest.mark.slow

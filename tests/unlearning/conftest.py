@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from unlearning.figures.numbers import Epoch, Evidence, ModelEvidence, Sample
+from unlearning.ladder import accepted_statement
 from unlearning.summary import Summary
 
 Floats = npt.NDArray[np.float64]
@@ -88,20 +89,51 @@ def _verdict(outcome: str, candidate: dict[str, Any], retrained: dict[str, Any])
     }
 
 
+def _rungs(
+    outcome: str, promoted: str | None, retrained: str | None, stronger: int, models: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The candidates of a run: `stronger` that leaked, the unlearned one, and perhaps an exactly retrained one."""
+    tried = [(f"stronger_{rung}" if rung else "first", "leaks", "stronger") for rung in range(stronger)]
+    last = {"unlearned": "promote" if outcome == "passed" else "accept", "retrained": "retrain", None: "person"}
+    tried.append((f"stronger_{stronger}" if stronger else "first", outcome, last[promoted]))
+    if retrained:
+        tried[-1] = (*tried[-1][:2], "retrain")
+        served = "promote" if retrained == "passed" else "accept"
+        tried.append(("retrained", retrained, served if promoted == "retrained" else "person"))
+    return [
+        {
+            "rung": rung,
+            "method": "retrain" if rung == "retrained" else "gradient_penalty",
+            "settings": {"weight": 3.0**index, "optimisation": {"epochs": 15}},
+            "digest": f"{index + 9:x}" * 64,
+            "seconds": 4.3,
+            "verdict": _verdict(judged, models["unlearned"], models["retrained"]),
+            "action": action,
+            "version": str(index + 2),
+        }
+        for index, (rung, judged, action) in enumerate(tried)
+    ]
+
+
 def _summary(
     outcome: str = "passed",
     promoted: str | None = "unlearned",
-    escalation: str | None = None,
+    retrained: str | None = None,
     *,
+    stronger: int = 0,
     supervised: bool = False,
 ) -> Summary:
-    versions = {"original": "1"} | ({promoted: "2"} if promoted else {})
     lost = 0.08 if outcome == "utility_lost" else 0.006
     models = {
         name: _model(index, shift, supervised=supervised, lost=less)
         for index, (name, shift, less) in enumerate(
             zip(MODELS, (1.0, LEFT[outcome], 0.0), (0, lost, 0.004), strict=True)
         )
+    }
+    rungs = _rungs(outcome, promoted, retrained, stronger, models)
+    last = rungs[-1]
+    versions = {"original": "1"} | {
+        "retrained" if rung["rung"] == "retrained" else "unlearned": rung["version"] for rung in rungs
     }
     document = {
         "run_id": "20240611T101500-5f2c",
@@ -121,13 +153,14 @@ def _summary(
         "forget": {"digest": "c" * 64, "kind": "random", "records": 100},
         "models": models,
         "verdict": _verdict(outcome, models["unlearned"], models["retrained"]),
+        "rungs": rungs,
         "promoted": promoted,
-        "escalation": _verdict(escalation, models["retrained"], models["retrained"]) if escalation else None,
+        "accepted": accepted_statement(last["verdict"]["reasons"]) if last["action"] == "accept" else None,
         "registry": {
             "tracking_uri": "sqlite:///runs/mlflow.db",
             "model_name": "fashion-encoder",
             "versions": versions,
-            "champion": "2" if promoted else "1",
+            "champion": last["version"] if promoted else "1",
         },
     }
     return Summary.model_validate(document)
@@ -135,7 +168,7 @@ def _summary(
 
 @pytest.fixture
 def make_summary() -> Callable[..., Summary]:
-    """Builds a realistic summary: `make_summary(outcome, promoted, escalation, supervised=...)`."""
+    """Builds a realistic summary: `make_summary(outcome, promoted, retrained, stronger=..., supervised=...)`."""
     return _summary
 
 

@@ -105,20 +105,48 @@ def test_the_page_is_accessible(html: str) -> None:
 def test_the_answer_says_what_the_verdict_says_and_no_more(
     make_summary: Make, outcome: Outcome, promoted: str | None
 ) -> None:
-    escalation = "passed" if promoted == "retrained" else None
-    answer = report.answer(make_summary(outcome, promoted, escalation))
+    if (promoted == "unlearned") != (outcome == "passed") and promoted != "retrained":
+        return
+    retrained = "passed" if promoted == "retrained" else None
+    made = make_summary(outcome, promoted, retrained)
+    answer = report.answer(made)
     assert answer.startswith(f"The unlearned model {OUTCOMES[outcome]}: ")
     assert ("passed" in answer) == (outcome == "passed")
     assert ("Nothing was promoted; version 1 keeps serving" in answer) == (promoted is None)
-    assert ("version 2" in answer) == (promoted is not None)
+    assert (f"promoted as version {made.registry.champion}" in answer) == (promoted is not None)
     assert ("A model retrained exactly" in answer) == (promoted == "retrained")
-    assert ("all the same" in answer) == (promoted == "unlearned" and outcome != "passed")
     assert "accepted" not in answer
+    assert "Before it" not in answer
 
 
-def test_the_answer_tells_of_a_retrained_model_that_was_not_accepted(make_summary: Make) -> None:
-    assert "retrained exactly was not accepted either" in report.answer(make_summary("leaks", None, "inconclusive"))
-    assert "without an accepted verdict of its own" in report.answer(make_summary("leaks", "retrained", None))
+def test_the_answer_tells_of_a_retrained_model_that_did_not_pass_either(make_summary: Make) -> None:
+    answer = report.answer(make_summary("leaks", None, "over_forgotten"))
+    assert "Nor did a model retrained exactly pass: it forgot too much. Nothing was promoted" in answer
+
+
+def test_the_answer_tells_what_was_tried_before(make_summary: Make) -> None:
+    answer = report.answer(make_summary("passed", "unlearned", stronger=2))
+    assert "Before it, the first setting still leaks and the stronger setting 1 still leaks." in answer
+    assert answer.endswith("It was promoted as version 4.")
+
+
+@pytest.mark.parametrize(("promoted", "retrained"), [("unlearned", None), ("retrained", "inconclusive")])
+def test_the_answer_says_that_a_model_was_accepted(make_summary: Make, promoted: str, retrained: str | None) -> None:
+    made = make_summary("inconclusive", promoted, retrained)
+    version = made.registry.champion
+    assert report.answer(made).endswith(f"was accepted as version {version}, although the audit could not tell.")
+
+
+def test_a_model_that_was_accepted_is_never_shown_without_its_statement(make_summary: Make) -> None:
+    made = make_summary("inconclusive", "unlearned")
+    assert made.accepted is not None
+    page = Page(report.render(made))
+    assert page.text.index(made.accepted) < page.text.index("Leak")
+    assert "accepted without having passed" in page.text
+    console = Console(width=400, color_system=None)
+    with console.capture() as captured:
+        console.print(report.short_table(made))
+    assert made.accepted in " ".join(captured.get().split())
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -129,6 +157,8 @@ def test_every_outcome_is_the_first_thing_on_the_page(make_summary: Make, outcom
     assert page.text.index(report.answer(summary)) < page.text.index("Leak")
     assert f"Verdict: {OUTCOMES[outcome]}" in page.text
     assert summary.verdict.reasons[0] in page.text
+    assert "statement" not in {attributes.get("class") for attributes in page.all("p")}
+    assert not [told for told in ("another rung", "one more try") if told in page.text]
     if outcome != "passed":
         assert "Verdict: passed" not in page.text
 
@@ -200,8 +230,12 @@ def test_the_rest_of_the_page_is_the_summarys_too(make_summary: Make, edited: Ma
 
 def test_hostile_text_stays_text(make_summary: Make, edited: Make) -> None:
     hostile = '<script>alert("x")</script><img src=http://evil/x onerror=alert(1)>'
-    summary = edited(make_summary(), hostile, "registry", "model_name")
+    summary = edited(make_summary("passed", "unlearned", stronger=1), hostile, "registry", "model_name")
     summary = edited(summary, [hostile], "verdict", "reasons")
+    summary = edited(summary, [hostile], "rungs", 0, "verdict", "reasons")
+    summary = edited(summary, {hostile: hostile}, "rungs", 0, "settings")
+    summary = edited(summary, hostile, "rungs", 0, "version")
+    summary = edited(summary, hostile, "accepted")
     summary = edited(summary, {hostile: hostile, "x_y": [hostile]}, "recipe")
     summary = edited(summary, hostile, "verdict", "comparisons", 0, "attack")
     for model in summary.models:
@@ -210,7 +244,7 @@ def test_hostile_text_stays_text(make_summary: Make, edited: Make) -> None:
     page = Page(report.render(summary))
     assert not page.all("script")
     assert not page.all("img")
-    assert page.text.count(hostile) > 4
+    assert page.text.count(hostile) > 9
 
 
 def test_what_could_name_a_person_or_a_login_is_not_shown(make_summary: Make, edited: Make) -> None:
@@ -230,9 +264,13 @@ def test_the_limits_are_stated(html: str) -> None:
     assert "Passing means equivalence with the retrained model within the margin, for the attacks tested" in text
 
 
-def test_the_escalation_has_its_own_verdict(make_summary: Make, html: str) -> None:
-    assert "Escalation: verdict on the exactly retrained model" in Page(html).text
-    assert "Escalation" not in Page(report.render(make_summary())).text
+def test_every_rung_is_told_with_its_settings_and_its_verdict(make_summary: Make, html: str) -> None:
+    assert "Verdict on another rung: exact retraining" in Page(html).text
+    text = Page(report.render(make_summary("passed", "unlearned", stronger=1))).text
+    assert "Verdict on another rung: first setting" in text
+    assert "weight 3.0, optimisation.epochs 15" in text
+    assert "kept as rejected; a stronger setting was tried" in text
+    assert "one of 2 with at most 10 %" in text
 
 
 def test_a_verdict_without_comparisons_is_shown_as_such(make_summary: Make, edited: Make) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from unlearning.errors import UserError
-from unlearning.summary import Summary, load, save, strongest_attack
+from unlearning.summary import Summary, last_unlearned, load, load_rungs, save, save_rungs, strongest_attack
 
 Make = Callable[..., Summary]
 DOCS = Path(__file__).parents[2] / "docs"
@@ -16,7 +16,12 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize(
     ("arguments", "supervised"),
-    [(("passed",), False), (("leaks", "retrained", "passed"), True), (("leaks", None), False)],
+    [
+        (("passed",), False),
+        (("leaks", "retrained", "passed"), True),
+        (("leaks", None), False),
+        (("inconclusive", "unlearned"), False),
+    ],
 )
 def test_a_summary_comes_back_as_it_was_saved(
     make_summary: Make, tmp_path: Path, arguments: tuple[Any, ...], supervised: bool
@@ -35,14 +40,17 @@ def test_a_summary_comes_back_as_it_was_saved(
         (("models", "unlearned", "seconds"), -1, "models.unlearned.seconds"),
         (("verdict", "outcome"), "fine", "verdict.outcome"),
         (("promoted",), "original", "promoted"),
-        (("schema_version",), 2, "schema_version"),
+        (("schema_version",), 1, "schema_version"),
+        (("rungs",), [], "rungs"),
+        (("rungs", 0, "action"), "pray", "rungs.0.action"),
+        (("rungs", 0, "rung"), "stronger_9", "rungs.0.rung"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(
-    make_summary: Make, tmp_path: Path, path: tuple[str, ...], value: Any, where: str
+    make_summary: Make, tmp_path: Path, path: tuple[str | int, ...], value: Any, where: str
 ) -> None:
     document = make_summary().model_dump(mode="json")
-    place = document
+    place: Any = document
     for part in path[:-1]:
         place = place[part]
     place[path[-1]] = value
@@ -93,3 +101,23 @@ def test_every_field_is_documented() -> None:
         section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
         documented = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
         assert documented == list(part["properties"]), name
+
+
+def test_rungs_come_back_as_they_were_saved(make_summary: Make, tmp_path: Path) -> None:
+    rungs = make_summary("leaks", "retrained", "passed", stronger=1).rungs
+    save_rungs(rungs, tmp_path / "ladder")
+    assert load_rungs(tmp_path / "ladder") == rungs
+    with pytest.raises(UserError, match=r"rungs of the ladder: .* does not exist"):
+        load_rungs(tmp_path / "nowhere")
+    (tmp_path / "ladder").write_text('[{"rung": "roof"}]')
+    with pytest.raises(UserError, match="are not valid"):
+        load_rungs(tmp_path / "ladder")
+
+
+def test_the_unlearned_model_is_the_last_before_exact_retraining(make_summary: Make) -> None:
+    rungs = make_summary("leaks", "retrained", "passed", stronger=1).rungs
+    assert [rung.rung for rung in rungs] == ["first", "stronger_1", "retrained"]
+    assert last_unlearned(rungs) == rungs[1]
+    assert last_unlearned(rungs[:1]) == rungs[0]
+    with pytest.raises(UserError, match="no rung before exact retraining"):
+        last_unlearned(rungs[2:])

@@ -11,6 +11,7 @@ from rich.tree import Tree
 from unlearning import settings
 from unlearning.cli.output import Json, show
 from unlearning.errors import UserError
+from unlearning.ladder import RUNGS, described
 from unlearning.registry import Registry, Version
 
 app = typer.Typer(help="From the original to the unlearned model.", no_args_is_help=True)
@@ -21,6 +22,9 @@ def lineage() -> None:
     """From the original to the unlearned model."""
 
 
+_RUNGS: dict[str, str] = {rung: f" ({described(rung)})" for rung in RUNGS if rung != "first"}
+
+
 def _label(version: Version) -> str:
     tags = version.tags
     aliases = f" [{', '.join(version.aliases)}]" if version.aliases else ""
@@ -28,7 +32,10 @@ def _label(version: Version) -> str:
         return f"version {version.version}{aliases}: registered by something else"
     verdict = "" if tags["verdict"] == "none" else f", verdict {tags['verdict']}"
     gap = f", largest AUC gap {tags['largest_auc_gap']}" if "largest_auc_gap" in tags else ""
-    return f"version {version.version}{aliases}: {tags['kind']} by {tags['method']}, {tags['status']}{verdict}{gap}"
+    # Versions from before there was a ladder have no such tags.
+    made = f"{tags['kind']} by {tags['method']}{_RUNGS.get(tags.get('rung', ''), '')}"
+    accepted = ", accepted all the same" if tags.get("accepted") == "yes" else ""
+    return f"version {version.version}{aliases}: {made}, {tags['status']}{verdict}{accepted}{gap}"
 
 
 def _tree(name: str, versions: list[Version]) -> Tree:

@@ -12,17 +12,23 @@ from rich.console import Console
 from unlearning.cli import lineage, steps
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.errors import EXIT_NOT_PROMOTED
+from unlearning.ladder import described
+from unlearning.summary import Summary
 
 app = typer.Typer(
     help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
     "Start with `unlearn run`, then open the report it names.\n\n"
     "Exit codes: 0 done, 1 programming error, 2 bad input or missing service, "
-    "3 finished but nothing was promoted.",
+    "3 finished but nothing was promoted. A model that is accepted without having passed is promoted, and said to be.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(steps.app, name="step")
 app.add_typer(lineage.app, name="lineage")
+
+
+def _although(summary: Summary) -> str:
+    return "" if summary.accepted is None else ", accepted although the audit could not tell"
 
 
 @app.command()
@@ -40,7 +46,11 @@ def run(
     forget_ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",
     auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to the retrained model.")] = 0.10,
     utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
-    on_failure: Annotated[str, typer.Option(help="retrain or stop.")] = "retrain",
+    stronger: Annotated[int, typer.Option(help="Stronger settings to try where it still leaks, 0 to 2.")] = 1,
+    on_failure: Annotated[str, typer.Option(help="After a failed verdict: retrain or stop.")] = "retrain",
+    on_inconclusive: Annotated[
+        str, typer.Option(help="Where the audit cannot tell: retrain, stop or accept.")
+    ] = "retrain",
     references: Annotated[
         int, typer.Option(help="Reference models for the per-record attacks: even, 8 or more; 0 for none.")
     ] = 0,
@@ -67,7 +77,9 @@ def run(
         method_overrides=method_overrides,
         auc_margin=auc_margin,
         utility_margin=utility_margin,
+        stronger=stronger,
         on_failure=on_failure,
+        on_inconclusive=on_inconclusive,
         references=references,
         device=device,
     )
@@ -76,7 +88,10 @@ def run(
         show(summary, True)
     else:
         Console().print(short_table(summary))
-        print(f"verdict: {summary.verdict.outcome}; promoted: {summary.promoted or 'nothing'}")
+        print(f"verdict: {summary.verdict.outcome}; promoted: {summary.promoted or 'nothing'}{_although(summary)}")
+        for rung in summary.rungs:
+            judged = f"{described(rung.rung)}: {rung.verdict.outcome}, then {rung.action}"
+            print(f"tried:   {judged}; version {rung.version}")
         print(f"report:  {path_text(folder / 'report.html')}")
         print(f"numbers: {path_text(folder / 'summary.json')}")
         print(f"lineage: unlearn lineage show {summary.registry.model_name}")

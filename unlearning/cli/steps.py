@@ -27,6 +27,8 @@ EvaluationFile = Annotated[Path, typer.Option(help="Evaluation, as written by ev
 VerdictFile = Annotated[Path, typer.Option(help="Verdict, as written by decide.")]
 ReferencesFolder = Annotated[Path | None, typer.Option(help="Reference models of the original.")]
 Out = Annotated[Path, typer.Option(help="Where the result is written.")]
+Rung = Annotated[str, typer.Option(help="first, stronger_1, stronger_2 or retrained.")]
+OnInconclusive = Annotated[str, typer.Option(help="Where the audit cannot tell: retrain, stop or accept.")]
 RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
 
 
@@ -187,6 +189,7 @@ def forget(
     out: Out,
     method: Annotated[str, typer.Option(help="See `unlearn methods`.")] = "gradient_penalty",
     overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
+    rung: Rung = "first",
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -201,6 +204,7 @@ def forget(
         forget_path=forget,
         method=method,
         overrides=overrides,
+        rung=rung,
         seed=seed,
         device=device,
         candidate_path=out,
@@ -274,29 +278,30 @@ def decide(
     out: Out,
     auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to the retrained model.")] = 0.10,
     utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
+    method: Annotated[str, typer.Option(help="Whose settings would be strengthened.")] = "gradient_penalty",
+    rung: Rung = "first",
+    stronger: Annotated[int, typer.Option(help="Stronger settings to try, 0 to 2.")] = 1,
+    on_failure: Annotated[str, typer.Option(help="After a failed verdict: retrain or stop.")] = "retrain",
+    on_inconclusive: OnInconclusive = "retrain",
     json: Json = False,
 ) -> None:
-    """Evidence to verdict."""
+    """Evidence to verdict, and to what follows it."""
     from unlearning.steps.decide import decide as step
 
-    verdict = step(
+    decided = step(
         audit_path=audit,
         evaluation_path=evaluation,
         auc_margin=auc_margin,
         utility_margin=utility_margin,
+        method=method,
+        rung=rung,
+        stronger=stronger,
+        on_failure=on_failure,
+        on_inconclusive=on_inconclusive,
         verdict_path=out,
     )
-    show(verdict, json, lambda: "\n".join([verdict.outcome, *verdict.reasons]))
-
-
-def _conclude(
-    action: str, paths: dict[str, Path], *, model_name: str, parent: str, run_name: str, as_json: bool
-) -> None:
-    from unlearning.steps import promote as steps
-
-    step = steps.promote if action == "promote" else steps.reject
-    version = step(steps.Evidence(**paths), model_name=model_name, parent=parent, run_name=run_name)
-    show(version, as_json)
+    verdict = decided.verdict
+    show(decided, json, lambda: "\n".join([verdict.outcome, *verdict.reasons, f"then: {decided.action}"]))
 
 
 ModelName = Annotated[str, typer.Option(help="Registered model.")]
@@ -313,17 +318,22 @@ def promote(
     model_name: ModelName,
     parent: Parent,
     run_name: RunName,
+    on_inconclusive: OnInconclusive = "retrain",
     json: Json = False,
 ) -> None:
-    """Passed candidate to champion; refuses any other."""
-    paths = {
-        "candidate_path": candidate,
-        "forget_path": forget,
-        "audit_path": audit,
-        "evaluation_path": evaluation,
-        "verdict_path": verdict,
-    }
-    _conclude("promote", paths, model_name=model_name, parent=parent, run_name=run_name, as_json=json)
+    """Passed candidate to champion; refuses any other, unless an inconclusive one is to be accepted."""
+    from unlearning.steps.promote import Evidence
+    from unlearning.steps.promote import promote as step
+
+    evidence = Evidence(
+        candidate_path=candidate,
+        forget_path=forget,
+        audit_path=audit,
+        evaluation_path=evaluation,
+        verdict_path=verdict,
+    )
+    version = step(evidence, model_name=model_name, parent=parent, run_name=run_name, on_inconclusive=on_inconclusive)
+    show(version, json)
 
 
 @app.command()
@@ -336,14 +346,18 @@ def reject(
     model_name: ModelName,
     parent: Parent,
     run_name: RunName,
+    action: Annotated[str, typer.Option(help="What follows: stronger, retrain or person.")] = "person",
     json: Json = False,
 ) -> None:
     """Failed candidate to the record; champion stays."""
-    paths = {
-        "candidate_path": candidate,
-        "forget_path": forget,
-        "audit_path": audit,
-        "evaluation_path": evaluation,
-        "verdict_path": verdict,
-    }
-    _conclude("reject", paths, model_name=model_name, parent=parent, run_name=run_name, as_json=json)
+    from unlearning.steps.promote import Evidence
+    from unlearning.steps.promote import reject as step
+
+    evidence = Evidence(
+        candidate_path=candidate,
+        forget_path=forget,
+        audit_path=audit,
+        evaluation_path=evaluation,
+        verdict_path=verdict,
+    )
+    show(step(evidence, model_name=model_name, parent=parent, run_name=run_name, action=action), json)

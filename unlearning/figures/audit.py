@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter
 from unlearning.audit.results import AttackResult, Interval, Roc, Verdict
 from unlearning.errors import UserError
 from unlearning.figures.style import COLOURS, FORGET, INK, LINES, MARKERS, STYLE, svg
+from unlearning.ladder import RETRAINED, Rung, described
 from unlearning.summary import ModelSummary, Summary
 
 MODELS = ("original", "unlearned", "retrained")
@@ -126,8 +127,15 @@ def cost_bars(summary: Summary) -> str:
         return svg(figure, "cost", f"Seconds to make each model: {spoken}.")
 
 
-def comparison_forest(verdict: Verdict, model: str = "unlearned") -> str:
-    """Paired AUC difference of `model` from the retrained one per attack, with the margin as a band."""
+def comparison_forest(verdict: Verdict, rung: Rung | None = None) -> str:
+    """Paired AUC difference from the retrained model per attack, with the margin as a band.
+
+    Args:
+        verdict: on the unlearned model, or on the candidate of another rung.
+        rung: that other rung.
+    """
+    model = "retrained" if rung == RETRAINED else "unlearned"
+    told = f"candidate of the {described(rung)}" if rung else "unlearned model"
     rows = {comparison.attack: comparison.difference for comparison in verdict.comparisons}
     margin = verdict.auc_margin
     with mpl.rc_context(STYLE):
@@ -140,8 +148,8 @@ def comparison_forest(verdict: Verdict, model: str = "unlearned") -> str:
         _rows(axes, list(rows))
         axes.set_xlabel("AUC minus retrained's AUC (band: margin)")
         spoken = _spoken(rows, signed=True)
-        text = f"AUC on the {model} model minus the retrained reference's, margin ±{margin:g}. {spoken}."
-        return svg(figure, f"comparison-{model}", text)
+        text = f"AUC on the {told} minus the retrained reference's, margin ±{margin:g}. {spoken}."
+        return svg(figure, f"comparison-{rung or model}", text)
 
 
 def signal_histograms(summary: Summary, signal: str) -> str:

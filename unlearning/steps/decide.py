@@ -1,4 +1,4 @@
-"""Decide: does the evidence say "forgotten, and still useful"?"""
+"""Decide: does the evidence say "forgotten, and still useful", and what follows if not?"""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from unlearning import ladder
 from unlearning.audit.results import Audit, Verdict
-from unlearning.audit.verdict import VerdictConfig
+from unlearning.audit.verdict import VerdictConfig, _missing
 from unlearning.audit.verdict import decide as judge
+from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
+from unlearning.ladder import Action
+from unlearning.recipes.stronger import can_be_strengthened
 from unlearning.steps.audit import load_audit
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
+
+
+class Decision(Config):
+    """A verdict, and what follows it."""
+
+    action: Action
+    verdict: Verdict
 
 
 def margins(auc_margin: float, utility_margin: float) -> VerdictConfig:
@@ -44,13 +55,43 @@ def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, ut
     return judge(audit, evaluation.utility_lost, config)
 
 
+def complete(audit: Audit, evaluation: EvaluationReport) -> bool:
+    """Whether everything was measured that a verdict rests on, on however few records."""
+    return not _missing(audit, evaluation.utility_lost, min_records=0)
+
+
 def decide(
-    *, audit_path: Path, evaluation_path: Path, auc_margin: float, utility_margin: float, verdict_path: Path
-) -> Verdict:
-    """Judge the candidate and write the verdict."""
-    verdict = verdict_of(load_audit(audit_path), load_evaluation(evaluation_path), auc_margin, utility_margin)
+    *,
+    audit_path: Path,
+    evaluation_path: Path,
+    auc_margin: float,
+    utility_margin: float,
+    method: str,
+    rung: str = "first",
+    stronger: int = 1,
+    on_failure: str = "retrain",
+    on_inconclusive: str = "retrain",
+    verdict_path: Path,
+) -> Decision:
+    """Judge the candidate, write the verdict, and say what follows it.
+
+    Args:
+        method: whose settings the ladder strengthens.
+        rung: what the candidate was made by, a name of `unlearning.ladder.RUNGS`.
+        stronger: settings to try after the first, 0 to 2.
+        on_failure: retrain or stop.
+        on_inconclusive: retrain, stop or accept.
+
+    Raises:
+        UserError: the evidence is not of one piece, or a parameter has no meaning.
+    """
+    made_by = ladder.rung_named(rung)
+    policy = ladder.policy(stronger if can_be_strengthened(method) else 0, on_failure, on_inconclusive)
+    audit, evaluation = load_audit(audit_path), load_evaluation(evaluation_path)
+    verdict = verdict_of(audit, evaluation, auc_margin, utility_margin)
+    action = ladder.next_rung(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
     write_json(verdict_path, verdict.model_dump(mode="json"))
-    return verdict
+    return Decision(action=action, verdict=verdict)
 
 
 def load_verdict(path: Path) -> Verdict:

@@ -1,29 +1,42 @@
 """Promote: a candidate that passed replaces the champion; one that did not is kept on record.
 
+One that could not be judged replaces it where the policy accepts that, and says so wherever it is shown.
 The branch of the DAG is not trusted: both functions judge the evidence again themselves.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from unlearning import forgetting, models, provenance, settings
+from unlearning import forgetting, ladder, models, provenance, settings, summary
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
 from unlearning.forgetting import ForgetSet
+from unlearning.ladder import Action
 from unlearning.provenance import Provenance
 from unlearning.registry import DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.audit import load_audit
-from unlearning.steps.decide import load_verdict, verdict_of
+from unlearning.steps.decide import complete, load_verdict, verdict_of
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 from unlearning.steps.register import accuracy_metrics, provenance_tags, serve
+from unlearning.summary import RungSummary
+
+SERVING = ("promote", "accept")
 
 
 class Evidence:
-    """Candidate, audit, evaluation and verdict, checked to be about each other."""
+    """Candidate, audit, evaluation and verdict, checked to be about each other, and what was tried before."""
 
     def __init__(
-        self, *, candidate_path: Path, forget_path: Path, audit_path: Path, evaluation_path: Path, verdict_path: Path
+        self,
+        *,
+        candidate_path: Path,
+        forget_path: Path,
+        audit_path: Path,
+        evaluation_path: Path,
+        verdict_path: Path,
+        earlier_path: Path | None = None,
     ) -> None:
         self.candidate_path = candidate_path
         self.made: Provenance = provenance.load(candidate_path)
@@ -32,6 +45,7 @@ class Evidence:
         self.audit: Audit = load_audit(audit_path)
         self.evaluation: EvaluationReport = load_evaluation(evaluation_path)
         self.verdict: Verdict = load_verdict(verdict_path)
+        self.earlier = summary.load_rungs(earlier_path) if earlier_path is not None else ()
         self.files = (audit_path, evaluation_path, verdict_path)
         self._check()
 
@@ -46,6 +60,11 @@ class Evidence:
             raise UserError(
                 f"the verdict says {self.verdict.outcome} but its evidence says {judged.outcome}: decide again"
             )
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was measured that the verdict rests on."""
+        return complete(self.audit, self.evaluation)
 
     def metrics(self) -> dict[str, float]:
         """Attack figures and accuracies of the candidate."""
@@ -69,8 +88,27 @@ class Evidence:
         }
 
 
+def _texts(evidence: Evidence, parent: str, action: Action) -> tuple[str, str]:
+    """The statement of an accepted candidate, `none` for any other, and what its page says."""
+    made, reasons = evidence.made, evidence.verdict.reasons
+    rung = f" ({ladder.described(made.rung)})" if made.rung and made.rung != "first" else ""
+    how = f"{made.method}{rung} from version {parent}."
+    if action != "accept":
+        return "none", " ".join([how, *reasons])
+    statement = ladder.accepted_statement(reasons)
+    return statement, f"{statement} {how}"
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
+    """Nested settings as dotted names, as MLflow compares them."""
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: str(value)}
+    return found
+
+
 def _register(
-    evidence: Evidence, *, model_name: str, parent: str, run_name: str, status: str
+    evidence: Evidence, *, model_name: str, parent: str, run_name: str, action: Action
 ) -> tuple[Registry, Version]:
     registry = Registry(settings.from_environment().tracking_uri)
     parent_version = registry.resolve(model_name, parent)
@@ -79,19 +117,25 @@ def _register(
         raise UserError(
             f"the candidate was not made from {model_name} version {parent}: give the version it was made from"
         )
-    split = made.recipe.split
+    split, rung = made.recipe.split, made.rung or "none"
+    statement, description = _texts(evidence, parent_version.version, action)
+    tags = {
+        "parent": parent_version.version,
+        "run_name": run_name,
+        "action": action,
+        "accepted": "yes" if action == "accept" else "no",
+        "statement": statement,
+    }
     version = registry.register(
         NewVersion(
             name=model_name,
-            operation=f"{evidence.verdict.outcome}:{run_name}:{evidence.digest}",
+            operation=f"{action}:{evidence.verdict.outcome}:{rung}:{run_name}:{evidence.digest}",
             kind="retrained" if made.method == "retrain" else "unlearned",
             folder=evidence.candidate_path,
             digest=evidence.digest,
             image_shape=models.load(evidence.candidate_path).spec.image_shape,
-            tags=provenance_tags(made, status)
-            | evidence.tags()
-            | {"parent": parent_version.version, "run_name": run_name},
-            description=f"{made.method} from version {parent_version.version}. " + " ".join(evidence.verdict.reasons),
+            tags=provenance_tags(made, "registered" if action in SERVING else "rejected") | evidence.tags() | tags,
+            description=description,
             parent=parent_version,
             datasets=(
                 DatasetLink("retain", made.split, split.members - len(evidence.forget.ids), made.snapshot),
@@ -99,33 +143,86 @@ def _register(
                 DatasetLink("holdout", made.split, split.holdout, made.snapshot),
             ),
             metrics=evidence.metrics(),
-            params={"recipe": made.recipe.name, "seed": str(made.seed), "method": made.method},
+            params={"recipe": made.recipe.name, "seed": str(made.seed), "method": made.method, "rung": rung}
+            | _flat(made.settings, "settings."),
             files=evidence.files,
         )
     )
     return registry, version
 
 
-def promote(evidence: Evidence, *, model_name: str, parent: str, run_name: str) -> Version:
+def _record(evidence: Evidence, version: Version, action: Action, ladder_path: Path | None) -> None:
+    """What was tried before, and this candidate after it."""
+    if ladder_path is None:
+        return
+    made = evidence.made
+    rung = RungSummary(
+        rung=made.rung or "first",
+        method=made.method,
+        settings=made.settings,
+        digest=evidence.digest,
+        seconds=made.seconds,
+        verdict=evidence.verdict,
+        action=action,
+        version=version.version,
+    )
+    summary.save_rungs((*evidence.earlier, rung), ladder_path)
+
+
+def promote(
+    evidence: Evidence,
+    *,
+    model_name: str,
+    parent: str,
+    run_name: str,
+    on_inconclusive: str = "retrain",
+    ladder_path: Path | None = None,
+) -> Version:
     """Register the candidate, linked to its parent, and let it serve.
 
+    Args:
+        on_inconclusive: `accept` lets a candidate serve that was audited in full and could not be judged.
+        ladder_path: where the rungs so far are written, this one included; None for nowhere.
+
     Raises:
-        UserError: its verdict, judged again from the evidence, is not `passed`.
+        UserError: its verdict, judged again from the evidence, is not `passed`, nor one that is accepted.
     """
-    if evidence.verdict.outcome != "passed":
-        raise UserError(f"verdict {evidence.verdict.outcome}: only a passed candidate can be promoted")
-    registry, version = _register(
-        evidence, model_name=model_name, parent=parent, run_name=run_name, status="registered"
-    )
-    return serve(registry, version, run_name)
+    outcome = evidence.verdict.outcome
+    accepts = ladder.policy(0, "stop", on_inconclusive).on_inconclusive
+    action = ladder.may_serve(outcome, accepts, complete=evidence.complete)
+    if action is None:
+        asked = outcome == "inconclusive" and accepts == "accept"
+        unless = ", and of the others one that was audited in full" if asked else ""
+        raise UserError(f"verdict {outcome}: only a passed candidate can be promoted{unless}")
+    registry, version = _register(evidence, model_name=model_name, parent=parent, run_name=run_name, action=action)
+    served = serve(registry, version, run_name)
+    _record(evidence, version, action, ladder_path)
+    return served
 
 
-def reject(evidence: Evidence, *, model_name: str, parent: str, run_name: str) -> Version:
+def reject(
+    evidence: Evidence,
+    *,
+    model_name: str,
+    parent: str,
+    run_name: str,
+    action: str = "person",
+    ladder_path: Path | None = None,
+) -> Version:
     """Register the candidate as rejected, so that the record is complete; `champion` stays.
 
+    Args:
+        action: what follows: `stronger`, `retrain` or `person`.
+        ladder_path: where the rungs so far are written, this one included; None for nowhere.
+
     Raises:
-        UserError: the candidate passed, so there is nothing to reject.
+        UserError: the candidate passed, so there is nothing to reject, or the action is none that follows.
     """
     if evidence.verdict.outcome == "passed":
         raise UserError("verdict passed: promote the candidate instead of rejecting it")
-    return _register(evidence, model_name=model_name, parent=parent, run_name=run_name, status="rejected")[1]
+    follows = ladder.action_named(action)
+    if follows in SERVING:
+        raise UserError(f"action {action} lets the candidate serve: promote it instead of rejecting it")
+    _, version = _register(evidence, model_name=model_name, parent=parent, run_name=run_name, action=follows)
+    _record(evidence, version, follows, ladder_path)
+    return version

@@ -13,6 +13,8 @@ from typing import Literal
 from unlearning import __version__, forgetting, provenance, settings, snapshots, splits, summary
 from unlearning import report as page
 from unlearning.audit.results import Audit, Verdict
+from unlearning.errors import UserError
+from unlearning.ladder import RETRAINED, accepted_statement
 from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
 from unlearning.splits import PARTS, Split
@@ -23,6 +25,7 @@ from unlearning.summary import (
     ForgetSummary,
     ModelSummary,
     RegistrySummary,
+    RungSummary,
     SnapshotSummary,
     SplitSummary,
     Summary,
@@ -46,11 +49,11 @@ class ReportInputs:
     audit_path: Path
     evaluation_path: Path
     verdict_path: Path
-    escalation_path: Path | None
-    """The verdict on the exactly retrained candidate, when the run escalated."""
+    ladder_path: Path
+    """Every rung of the run; candidate, audit, evaluation and verdict are of the last one before exact
+    retraining."""
     model_name: str
-    versions: dict[str, str]
-    """`original`, `unlearned` and, after escalation, `retrained`, to registered versions."""
+    original_version: str
     run_name: str
 
 
@@ -71,10 +74,28 @@ def _models(inputs: ReportInputs, audit: Audit, evaluation: EvaluationReport) ->
     }
 
 
-def _promoted(verdict: Verdict, escalation: Verdict | None) -> Literal["unlearned", "retrained"] | None:
-    if verdict.outcome == "passed":
-        return "unlearned"
-    return "retrained" if escalation is not None and escalation.outcome == "passed" else None
+def _rungs(path: Path, audit: Audit, verdict: Verdict) -> tuple[RungSummary, ...]:
+    rungs = summary.load_rungs(path)
+    last = summary.last_unlearned(rungs)
+    if (last.digest, last.verdict) != (audit.models["candidate"].model, verdict):
+        raise UserError("the last rung before exact retraining is not the candidate given: give that one's evidence")
+    return rungs
+
+
+def _promoted(rungs: tuple[RungSummary, ...]) -> tuple[Literal["unlearned", "retrained"] | None, str | None]:
+    """What became champion, and the statement under which, if it had not passed."""
+    last = rungs[-1]
+    if last.action not in ("promote", "accept"):
+        return None, None
+    statement = accepted_statement(last.verdict.reasons) if last.action == "accept" else None
+    return ("retrained" if last.rung == RETRAINED else "unlearned"), statement
+
+
+def _versions_of(original: str, rungs: tuple[RungSummary, ...]) -> dict[str, str]:
+    """Registered version of every model that was looked at in full; a later rung takes the place of an earlier."""
+    return {"original": original} | {
+        "retrained" if each.rung == RETRAINED else "unlearned": each.version for each in rungs
+    }
 
 
 def _machine(made: Provenance) -> dict[str, str]:
@@ -113,7 +134,8 @@ def summarise(inputs: ReportInputs) -> Summary:
     made = provenance.load(inputs.candidate_path)
     audit, evaluation = load_audit(inputs.audit_path), load_evaluation(inputs.evaluation_path)
     verdict = load_verdict(inputs.verdict_path)
-    escalation = load_verdict(inputs.escalation_path) if inputs.escalation_path else None
+    rungs = _rungs(inputs.ladder_path, audit, verdict)
+    promoted, accepted = _promoted(rungs)
     snapshot, split, forget = _data(inputs, splits.load(inputs.split_path))
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
@@ -132,12 +154,13 @@ def summarise(inputs: ReportInputs) -> Summary:
         forget=forget,
         models=_models(inputs, audit, evaluation),
         verdict=verdict,
-        promoted=_promoted(verdict, escalation),
-        escalation=escalation,
+        rungs=rungs,
+        promoted=promoted,
+        accepted=accepted,
         registry=RegistrySummary(
             tracking_uri=registry.shown_uri,
             model_name=inputs.model_name,
-            versions=inputs.versions,
+            versions=_versions_of(inputs.original_version, rungs),
             champion=registry.resolve(inputs.model_name, CHAMPION).version,
         ),
     )

@@ -9,9 +9,11 @@ from unlearning import forgetting, models, provenance, recipes, settings
 from unlearning.devices import choose_device, deterministic
 from unlearning.errors import UserError
 from unlearning.forgetting import ForgetSet
+from unlearning.ladder import rung_named
 from unlearning.methods import METHODS
 from unlearning.paradigms import make_paradigm
 from unlearning.provenance import Provenance
+from unlearning.recipes.stronger import settings_at
 from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
 from unlearning.steps.pretrain import TrainResult, store_gradient_target
@@ -41,6 +43,7 @@ def unlearn(
     forget_path: Path,
     method: str,
     overrides: str,
+    rung: str = "first",
     seed: int,
     device: str,
     gpus: int = 0,
@@ -51,11 +54,12 @@ def unlearn(
     Args:
         method: a name of `unlearning.methods.METHODS`.
         overrides: YAML laid over the method's settings; empty for none.
+        rung: a name of `unlearning.ladder.RUNGS`: how much stronger than these settings.
         candidate_path: folder of the unlearned model.
     """
     made = provenance.load(model_path)
     recipe = recipes.override_method(made.recipe, method, overrides)
-    config = recipe.method_config(method)
+    config = settings_at(recipe, method, rung_named(rung))
     snapshot, split = load_split(snapshot_path, split_path)
     forget = forgetting.load(forget_path)
     check_belongs(made, split, forget)
@@ -90,6 +94,8 @@ def unlearn(
             "commit": settings.from_environment().commit,
             "parent": models.digest(model_path),
             "forget": forget.digest,
+            "rung": rung,
+            "settings": config.model_dump(mode="json"),
         }
     )
     provenance.save(written, candidate_path)

@@ -80,8 +80,10 @@ def test_any_division_of_the_work_gives_the_same_models(training: ReferenceTrain
 
 def test_side_by_side_or_one_after_another(training: ReferenceTraining, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = make_references(training, [0, 1, 2, 3])
+    threads = torch.get_num_threads()
     monkeypatch.setattr("torch.get_num_threads", lambda: 4)
     beside = make_references(training, [0, 1, 2, 3])
+    torch.set_num_threads(threads)  # it was told of four, and gave four back
     for first, second in zip(alone, beside, strict=True):
         for name, value in first.model.state_dict().items():
             assert torch.equal(value, second.model.state_dict()[name]), name

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def test_help_lists_the_commands(cli: Cli) -> None:
         (("--overrides", "split: {members: 5000}"), "the split needs 5500 distinct records"),
         (("--overrides", "data: {source: nowhere}"), "unknown data source 'nowhere'"),
         (("--on-failure", "pray"), "on_failure 'pray' is unknown: choose retrain or stop"),
+        (("--on-inconclusive", "it's"), "is unknown: choose retrain, stop or accept"),
+        (("--stronger", "3"), "stronger 3 is not possible: try 0 to 2 stronger settings"),
         (("--device", "abacus"), "device 'abacus'"),
         (("--auc-margin", "0.7"), "auc_margin"),
         (("--utility-margin", "0"), "utility_margin"),
@@ -145,6 +148,11 @@ def test_the_installed_command_answers_bad_input_with_one_line(tmp_path: Path, t
         (("passed",), EXIT_OK, "verdict: passed; promoted: unlearned"),
         (("leaks", "retrained", "passed"), EXIT_OK, "verdict: leaks; promoted: retrained"),
         (("inconclusive", None), EXIT_NOT_PROMOTED, "verdict: inconclusive; promoted: nothing"),
+        (
+            ("inconclusive", "unlearned"),
+            EXIT_OK,
+            "verdict: inconclusive; promoted: unlearned, accepted although the audit could not tell",
+        ),
     ],
 )
 def test_the_exit_code_says_whether_anything_was_promoted(
@@ -161,6 +169,9 @@ def test_the_exit_code_says_whether_anything_was_promoted(
     answer = cli("run", "--dataset", "digits")
     assert answer.code == code
     assert last in answer.out.splitlines()
+    tried = [line for line in answer.out.splitlines() if line.startswith("tried: ")]
+    assert len(tried) == len(finished.rungs)
+    assert all(rung.verdict.outcome in line for rung, line in zip(finished.rungs, tried, strict=True))
     scripted = cli("run", "--dataset", "digits", "--json")
     assert scripted.code == code
     assert Summary.model_validate_json(scripted.out) == finished
@@ -177,9 +188,11 @@ def test_the_options_reach_the_run(
 
     monkeypatch.setattr(local, "run_locally", remember)
     given = ("--paradigm", "supervised", "--seed", 3, "--forget-kind", "class", "--forget-class", "7", "--quiet")
-    assert cli("run", "--dataset", "digits", *given, "--run-id", "mine").code == EXIT_OK
+    ladder = ("--stronger", 2, "--on-failure", "stop", "--on-inconclusive", "accept")
+    assert cli("run", "--dataset", "digits", *given, *ladder, "--run-id", "mine").code == EXIT_OK
     run, how = seen
-    assert run == local.LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
+    wanted = local.LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
+    assert run == replace(wanted, stronger=2, on_failure="stop", on_inconclusive="accept")
     assert how == {"run_id": "mine", "quiet": True}
 
 

@@ -109,10 +109,20 @@ def test_register_resolve_reject_and_promote_by_hand(cli: Cli, chain: Chain, tmp
     refused = cli("step", "promote", *given, *options(chain, verdict="failed"))
     assert refused.code == 2
     assert "only a passed candidate can be promoted" in refused.error
+    told = cli("step", "reject", *given, *options(chain, verdict="failed"), "--action", "accept")
+    assert "action accept lets the candidate serve" in told.error
     rejected = cli("step", "reject", *given, *options(chain, verdict="failed"), "--json")
     assert json.loads(rejected.out)["tags"]["status"] == "rejected"
     promoted = cli("step", "promote", *given, *options(chain, verdict="passed"), "--json")
     assert json.loads(promoted.out)["aliases"] == ["champion"]
+
+
+def test_a_decision_by_hand_says_what_follows(cli: Cli, chain: Chain, tmp_path: Path) -> None:
+    given = (*options(chain, "audit", "evaluation"), "--out", tmp_path / "verdict", "--auc-margin", "0.001")
+    answer = cli("step", "decide", *given, "--stronger", 0, "--on-inconclusive", "stop", "--on-failure", "stop")
+    assert answer.out.splitlines()[-1] == "then: person"
+    decided = json.loads(cli("step", "decide", *given, "--auc-margin", "0.49", "--utility-margin", "0.9", "--json").out)
+    assert (decided["action"], decided["verdict"]["outcome"]) == ("promote", "passed")
 
 
 def test_a_missing_input_is_told_in_one_line(cli: Cli, chain: Chain, tmp_path: Path) -> None:

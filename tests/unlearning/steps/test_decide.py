@@ -1,25 +1,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from unlearning.audit.results import Verdict
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
-from unlearning.steps.decide import decide, load_verdict
+from unlearning.ladder import RUNGS
+from unlearning.steps.audit import load_audit
+from unlearning.steps.decide import Decision, complete, decide, load_verdict
+from unlearning.steps.evaluate import load_evaluation
 
 Chain = dict[str, Path]
 
 
-def decide_into(chain: Chain, path: Path, auc_margin: float = 0.49, evaluation: Path | None = None) -> Verdict:
-    return decide(
-        audit_path=chain["audit"],
-        evaluation_path=evaluation or chain["evaluation"],
-        auc_margin=auc_margin,
-        utility_margin=0.9,
-        verdict_path=path,
-    )
+def decide_into(chain: Chain, path: Path, **changed: Any) -> Decision:
+    given: dict[str, Any] = {"audit_path": chain["audit"], "evaluation_path": chain["evaluation"]}
+    given |= {"auc_margin": 0.49, "utility_margin": 0.9, "method": "gradient_penalty"}
+    return decide(**given | changed, verdict_path=path)
+
+
+def few(chain: Chain, folder: Path) -> Path:
+    """The same audit, had there been too few forgotten records to tell."""
+    audit = read_json(chain["audit"], "audit")
+    write_json(folder / "audit", audit | {"records": audit["records"] | {"forget": 6}})
+    return folder / "audit"
 
 
 def test_wide_margins_pass_and_are_recorded(chain: Chain) -> None:
@@ -44,13 +50,13 @@ def test_an_evaluation_of_another_model_is_refused(chain: Chain, tmp_path: Path,
     evaluation["models"][name] = "0" * 64
     write_json(tmp_path / "evaluation", evaluation)
     with pytest.raises(UserError, match=f"disagree on which model is the {name}"):
-        decide_into(chain, tmp_path / "verdict", evaluation=tmp_path / "evaluation")
+        decide_into(chain, tmp_path / "verdict", evaluation_path=tmp_path / "evaluation")
     assert not (tmp_path / "verdict").exists()
 
 
 def test_an_evaluation_from_before_forgetting_is_refused(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="disagree"):
-        decide_into(chain, tmp_path / "verdict", evaluation=chain["before"])
+        decide_into(chain, tmp_path / "verdict", evaluation_path=chain["before"])
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.1, 0.5, float("nan")])
@@ -64,3 +70,59 @@ def test_a_verdict_with_an_unknown_outcome_is_refused(chain: Chain, tmp_path: Pa
     write_json(tmp_path / "verdict", read_json(chain["passed"], "verdict") | {"outcome": "fine"})
     with pytest.raises(UserError, match="is not valid"):
         load_verdict(tmp_path / "verdict")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "action"),
+    [({}, "retrain"), ({"on_inconclusive": "stop"}, "person"), ({"on_inconclusive": "accept"}, "accept")],
+)
+def test_what_follows_too_few_records_is_the_policys(
+    chain: Chain, tmp_path: Path, chosen: dict[str, str], action: str
+) -> None:
+    decided = decide_into(chain, tmp_path / "verdict", audit_path=few(chain, tmp_path), **chosen)
+    assert (decided.verdict.outcome, decided.action) == ("inconclusive", action)
+    assert load_verdict(tmp_path / "verdict") == decided.verdict
+
+
+@pytest.mark.parametrize(("method", "action"), [("gradient_penalty", "stronger"), ("retrain", "retrain")])
+def test_a_leak_is_met_with_a_stronger_setting_if_the_method_has_any(
+    chain: Chain, tmp_path: Path, method: str, action: str
+) -> None:
+    audit = read_json(chain["audit"], "audit")
+    for comparison in audit["comparisons"]:
+        comparison["difference"] |= {"estimate": 0.3, "low": 0.2, "high": 0.4}
+        comparison["simultaneous"] = None
+    write_json(tmp_path / "audit", audit)
+    decided = decide_into(chain, tmp_path / "verdict", audit_path=tmp_path / "audit", auc_margin=0.1, method=method)
+    assert (decided.verdict.outcome, decided.action) == ("leaks", action)
+
+
+def test_a_passed_candidate_is_promoted_from_every_rung(chain: Chain, tmp_path: Path) -> None:
+    for rung in RUNGS:
+        assert decide_into(chain, tmp_path / "verdict", rung=rung).action == "promote"
+
+
+def test_an_attack_that_is_missing_is_not_a_matter_of_records(chain: Chain, tmp_path: Path) -> None:
+    """It could be accepted unseen otherwise."""
+    evaluation = load_evaluation(chain["evaluation"])
+    assert complete(load_audit(chain["audit"]), evaluation)
+    assert complete(load_audit(few(chain, tmp_path)), evaluation)
+    assert not complete(load_audit(chain["audit"]), evaluation.model_copy(update={"utility_lost": {}}))
+    audit = read_json(few(chain, tmp_path), "audit")
+    for missing in range(len(audit["comparisons"])):
+        kept = [each for index, each in enumerate(audit["comparisons"]) if index != missing]
+        write_json(tmp_path / "audit", audit | {"comparisons": kept})
+        assert not complete(load_audit(tmp_path / "audit"), evaluation)
+    decided = decide_into(chain, tmp_path / "verdict", audit_path=tmp_path / "audit", on_inconclusive="accept")
+    assert (decided.verdict.outcome, decided.action) == ("inconclusive", "person")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"rung": "roof"}, {"stronger": 3}, {"on_failure": "accept"}, {"on_inconclusive": "it's"}]
+)
+def test_a_ladder_without_meaning_is_refused_and_writes_nothing(
+    chain: Chain, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError, match=next(iter(changed))):
+        decide_into(chain, tmp_path / "verdict", **changed)
+    assert list(tmp_path.iterdir()) == []

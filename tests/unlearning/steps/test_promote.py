@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from unlearning import forgetting, models, settings, snapshots
+from unlearning import forgetting, models, settings, snapshots, summary
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
+from unlearning.ladder import accepted_statement
 from unlearning.registry import Registry, Version
+from unlearning.steps.audit import load_audit
+from unlearning.steps.decide import verdict_of
+from unlearning.steps.evaluate import load_evaluation
 from unlearning.steps.promote import Evidence, promote, reject
 
 Chain = dict[str, Path]
@@ -129,3 +134,111 @@ def test_no_record_id_reaches_the_registry(chain: Chain, parent: Version, eviden
     kept.append(chain["home"] / "mlflow.db")
     for path in kept:
         assert ids.isdisjoint(re.findall(rb"(?=([0-9a-f]{64}))", path.read_bytes())), path
+
+
+@pytest.fixture
+def unsure(chain: Chain, tmp_path: Path, evidence: Paths) -> Paths:
+    """Evidence of a candidate that was audited in full, on too few records to tell."""
+    audit = read_json(chain["audit"], "audit")
+    write_json(tmp_path / "few", audit | {"records": audit["records"] | {"forget": 6}})
+    paths = evidence | {"audit_path": tmp_path / "few"}
+    verdict = verdict_of(load_audit(tmp_path / "few"), load_evaluation(paths["evaluation_path"]), 0.1, 0.9)
+    write_json(tmp_path / "unsure", verdict.model_dump(mode="json"))
+    return paths | {"verdict_path": tmp_path / "unsure"}
+
+
+def test_an_inconclusive_candidate_is_accepted_where_the_policy_says_so_and_says_it(
+    parent: Version, unsure: Paths
+) -> None:
+    given = Evidence(**unsure)
+    made = promote(given, model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+    assert (made.version, made.aliases, made.tags["status"]) == ("2", ("champion",), "serving")
+    assert (made.tags["verdict"], made.tags["action"], made.tags["accepted"]) == ("inconclusive", "accept", "yes")
+    assert made.tags["statement"] == accepted_statement(given.verdict.reasons)
+    assert "could not tell" in made.tags["statement"]
+    assert "only 6 forget records were audited" in made.tags["statement"]
+    assert made.description.startswith(made.tags["statement"])
+
+
+@pytest.mark.parametrize("policy", ["retrain", "stop"])
+def test_an_inconclusive_candidate_is_not_promoted_under_any_other_policy(
+    parent: Version, unsure: Paths, policy: str
+) -> None:
+    with pytest.raises(UserError, match="verdict inconclusive: only a passed candidate can be promoted"):
+        promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive=policy)
+    assert versions(parent.name) == [parent]
+
+
+def test_what_lacks_an_attack_is_not_accepted(parent: Version, unsure: Paths, tmp_path: Path) -> None:
+    audit = read_json(unsure["audit_path"], "audit")
+    write_json(tmp_path / "few", audit | {"comparisons": audit["comparisons"][1:]})
+    verdict = verdict_of(load_audit(tmp_path / "few"), load_evaluation(unsure["evaluation_path"]), 0.1, 0.9)
+    write_json(unsure["verdict_path"], verdict.model_dump(mode="json"))
+    with pytest.raises(UserError, match="one that was audited in full"):
+        promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+    assert versions(parent.name) == [parent]
+
+
+def test_a_leaking_candidate_is_not_accepted(parent: Version, evidence: Paths, tmp_path: Path) -> None:
+    audit = read_json(evidence["audit_path"], "audit")
+    for comparison in audit["comparisons"]:
+        comparison["difference"] |= {"estimate": 0.3, "low": 0.2, "high": 0.4}
+        comparison["simultaneous"] = None
+    write_json(tmp_path / "audit", audit)
+    verdict = verdict_of(load_audit(tmp_path / "audit"), load_evaluation(evidence["evaluation_path"]), 0.1, 0.9)
+    write_json(tmp_path / "verdict", verdict.model_dump(mode="json"))
+    given = Evidence(**evidence | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
+    with pytest.raises(UserError, match=r"verdict leaks: only a passed candidate can be promoted$"):
+        promote(given, model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+    assert versions(parent.name) == [parent]
+
+
+def test_a_policy_that_is_unknown_accepts_nothing(parent: Version, unsure: Paths) -> None:
+    with pytest.raises(UserError, match="on_inconclusive 'always' is unknown"):
+        promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive="always")
+
+
+def test_accepting_what_was_rejected_before_is_a_version_of_its_own(parent: Version, unsure: Paths) -> None:
+    """The version that serves must not be the one that is tagged as rejected."""
+    kept = reject(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run")
+    made = promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+    assert (kept.version, kept.tags["status"], kept.tags["accepted"]) == ("2", "rejected", "no")
+    assert (made.version, made.tags["status"], made.tags["accepted"]) == ("3", "serving", "yes")
+
+
+def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Paths, failed: Evidence) -> None:
+    kept = reject(failed, model_name=parent.name, parent="1", run_name="run", action="stronger")
+    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    names = ("rung", "action", "accepted", "statement")
+    assert [parent.tags[name] for name in names] == ["none", "none", "no", "none"]
+    assert [kept.tags[name] for name in names] == ["first", "stronger", "no", "none"]
+    assert [made.tags[name] for name in names] == ["first", "promote", "no", "none"]
+
+
+@pytest.mark.parametrize("action", ["promote", "accept", "forget it"])
+def test_a_rejected_candidate_does_not_serve_next(parent: Version, failed: Evidence, action: str) -> None:
+    with pytest.raises(UserError, match="action"):
+        reject(failed, model_name=parent.name, parent="1", run_name="run", action=action)
+    assert versions(parent.name) == [parent]
+
+
+def test_the_settings_of_every_rung_can_be_compared_in_mlflow(parent: Version, evidence: Paths) -> None:
+    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    registry = Registry(settings.from_environment().tracking_uri)
+    params = registry.client.get_run(made.tags["run"]).data.params
+    assert {"rung": "first", "settings.weight": "0.1", "settings.optimisation.epochs": "2"}.items() <= params.items()
+
+
+def test_the_rungs_are_handed_on_from_one_to_the_next(
+    parent: Version, evidence: Paths, failed: Evidence, tmp_path: Path
+) -> None:
+    below, above = tmp_path / "below", tmp_path / "above"
+    where: dict[str, Any] = {"model_name": parent.name, "parent": "1", "run_name": "run"}
+    kept = reject(failed, **where, action="stronger", ladder_path=below)
+    made = promote(Evidence(**evidence, earlier_path=below), **where, ladder_path=above)
+    (first,) = summary.load_rungs(below)
+    assert (first.version, first.action, first.verdict) == (kept.version, "stronger", failed.verdict)
+    assert first.settings["weight"] == 0.1
+    again, last = summary.load_rungs(above)
+    assert again == first
+    assert (last.version, last.action, last.verdict.outcome) == (made.version, "promote", "passed")

@@ -3,36 +3,61 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from markupsafe import escape
 
-from unlearning import snapshots, summary
+from unlearning import models, snapshots, summary
+from unlearning.audit.results import Verdict
 from unlearning.errors import UserError
+from unlearning.files import write_json
+from unlearning.ladder import accepted_statement
 from unlearning.registry import Version
-from unlearning.steps.promote import Evidence, promote, reject
-from unlearning.steps.report import ReportInputs, report
-from unlearning.summary import Summary
+from unlearning.steps.decide import load_verdict
+from unlearning.steps.promote import Evidence, promote
+from unlearning.steps.report import ReportInputs, report, summarise
+from unlearning.summary import RungSummary, Summary
 
 Chain = dict[str, Path]
 Paths = dict[str, Path]
 
 
+def rung(chain: Chain, judged: str, version: str = "2", **changed: Any) -> RungSummary:
+    """The candidate of the chain as a rung; `passed` and `failed` are the verdicts of the chain."""
+    made = RungSummary(
+        rung="first",
+        method="gradient_penalty",
+        settings={"weight": 0.1},
+        digest=models.digest(chain["candidate"]),
+        seconds=1.5,
+        verdict=load_verdict(chain[judged]),
+        action="promote" if judged == "passed" else "person",
+        version=version,
+    )
+    return made.model_copy(update=changed)
+
+
 @pytest.fixture
-def write_report(chain: Chain, parent: Version, tmp_path: Path) -> Callable[..., Summary]:
-    """Reports the chain with a given verdict, into the test's folder."""
+def inputs(chain: Chain, parent: Version, tmp_path: Path) -> Callable[..., ReportInputs]:
+    """The chain with a given verdict and rungs."""
     named = {f"{name}_path": chain[name] for name in ("snapshot", "split", "forget", "audit", "evaluation")}
     named |= {"original_path": chain["model"]} | {f"{name}_path": chain[name] for name in ("candidate", "retrained")}
 
-    def write(verdict: Path, versions: dict[str, str], escalation: Path | None = None) -> Summary:
-        inputs = ReportInputs(
-            **named,
-            verdict_path=verdict,
-            escalation_path=escalation,
-            model_name=parent.name,
-            versions={"original": "1", **versions},
-            run_name="run",
-        )
-        return report(inputs, summary_path=tmp_path / "summary.json", page_path=tmp_path / "report.html")
+    def make(verdict: Path, *rungs: RungSummary) -> ReportInputs:
+        summary.save_rungs(rungs or (rung(chain, verdict.name),), tmp_path / "ladder")
+        paths: dict[str, Any] = named | {"verdict_path": verdict, "ladder_path": tmp_path / "ladder"}
+        return ReportInputs(**paths, model_name=parent.name, original_version="1", run_name="run")
+
+    return make
+
+
+@pytest.fixture
+def write_report(inputs: Callable[..., ReportInputs], tmp_path: Path) -> Callable[..., Summary]:
+    """Reports into the test's folder."""
+
+    def write(*given: Any) -> Summary:
+        return report(inputs(*given), summary_path=tmp_path / "summary.json", page_path=tmp_path / "report.html")
 
     return write
 
@@ -41,18 +66,19 @@ def test_a_promoted_run_is_told_in_full(
     write_report: Callable[..., Summary], chain: Chain, parent: Version, evidence: Paths, tmp_path: Path
 ) -> None:
     promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
-    written = write_report(chain["passed"], {"unlearned": "2"})
+    written = write_report(chain["passed"])
     assert summary.load(tmp_path / "summary.json") == written
     assert (written.verdict.outcome, written.promoted, written.registry.champion) == ("passed", "unlearned", "2")
     assert list(written.models) == ["original", "unlearned", "retrained"]
     assert (written.seed, written.commit, written.method) == (0, "test", "gradient_penalty")
     assert (written.forget.records, written.split.sizes["members"]) == (120, 300)
+    assert (written.registry.versions, written.accepted) == ({"original": "1", "unlearned": "2"}, None)
 
 
 def test_the_page_shows_records_rates_limits_and_the_cross_check(
     write_report: Callable[..., Summary], chain: Chain, tmp_path: Path
 ) -> None:
-    written = write_report(chain["passed"], {})
+    written = write_report(chain["passed"])
     page = (tmp_path / "report.html").read_text()
     for text in (
         "Records that look trained on",
@@ -67,25 +93,69 @@ def test_the_page_shows_records_rates_limits_and_the_cross_check(
     assert "10 attacks on 120 forgotten and 300 other records" in page
 
 
-@pytest.mark.parametrize(("escalation", "promoted"), [(None, None), ("failed", None), ("passed", "retrained")])
+@pytest.mark.parametrize(
+    ("verdicts", "promoted", "versions"),
+    [
+        (["failed"], None, {"original": "1", "unlearned": "2"}),
+        (["failed", "failed"], None, {"original": "1", "unlearned": "2", "retrained": "3"}),
+        (["failed", "passed"], "retrained", {"original": "1", "unlearned": "2", "retrained": "3"}),
+    ],
+)
 def test_a_failed_run_says_what_was_promoted_instead(
-    write_report: Callable[..., Summary],
+    inputs: Callable[..., ReportInputs],
     chain: Chain,
-    failed: Evidence,
-    parent: Version,
-    escalation: str | None,
+    verdicts: list[str],
     promoted: str | None,
+    versions: dict[str, str],
 ) -> None:
-    reject(failed, model_name=parent.name, parent="1", run_name="run")
-    written = write_report(chain["failed"], {"unlearned": "2"}, chain[escalation] if escalation else None)
-    assert (written.promoted, written.registry.champion) == (promoted, "1")
-    assert (written.escalation is None) == (escalation is None)
+    rungs = [rung(chain, verdicts[0], action="person" if len(verdicts) == 1 else "retrain")]
+    rungs += [rung(chain, each, "3", rung="retrained", method="retrain", digest="e" * 64) for each in verdicts[1:]]
+    made = summarise(inputs(chain["failed"], *rungs))
+    assert (made.promoted, made.registry.champion, made.accepted) == (promoted, "1", None)
+    assert made.registry.versions == versions
+    assert list(made.rungs) == rungs
+
+
+def test_the_unlearned_model_is_that_of_the_strongest_setting(
+    inputs: Callable[..., ReportInputs], chain: Chain
+) -> None:
+    first = rung(chain, "failed", digest="e" * 64, action="stronger")
+    made = summarise(inputs(chain["passed"], first, rung(chain, "passed", "3", rung="stronger_1")))
+    assert (made.promoted, made.verdict.outcome) == ("unlearned", "passed")
+    assert made.registry.versions == {"original": "1", "unlearned": "3"}
+
+
+def unsure(chain: Chain) -> Verdict:
+    return load_verdict(chain["failed"]).model_copy(update={"outcome": "inconclusive"})
+
+
+def test_an_accepted_model_is_printed_with_its_statement(
+    write_report: Callable[..., Summary], chain: Chain, tmp_path: Path
+) -> None:
+    verdict = unsure(chain)
+    write_json(tmp_path / "verdict", verdict.model_dump(mode="json"))
+    written = write_report(tmp_path / "verdict", rung(chain, "failed", verdict=verdict, action="accept"))
+    assert (written.promoted, written.accepted) == ("unlearned", accepted_statement(verdict.reasons))
+    assert f'<p class="statement" role="note">{escape(written.accepted)}</p>' in (tmp_path / "report.html").read_text()
+
+
+def test_an_exactly_retrained_model_may_be_accepted_too(inputs: Callable[..., ReportInputs], chain: Chain) -> None:
+    last = rung(chain, "failed", "3", verdict=unsure(chain), action="accept", rung="retrained", method="retrain")
+    made = summarise(inputs(chain["failed"], rung(chain, "failed", action="retrain"), last))
+    assert (made.promoted, made.accepted) == ("retrained", accepted_statement(last.verdict.reasons))
+
+
+@pytest.mark.parametrize("wrong", ["digest", "rung", "verdict"])
+def test_evidence_of_another_rung_is_refused(inputs: Callable[..., ReportInputs], chain: Chain, wrong: str) -> None:
+    values: dict[str, Any] = {"digest": "e" * 64, "rung": "retrained", "verdict": load_verdict(chain["failed"])}
+    with pytest.raises(UserError, match="rung"):
+        summarise(inputs(chain["passed"], rung(chain, "passed", **{wrong: values[wrong]})))
 
 
 def test_no_record_id_is_on_the_page_or_in_the_summary(
     write_report: Callable[..., Summary], chain: Chain, tmp_path: Path
 ) -> None:
-    write_report(chain["passed"], {})
+    write_report(chain["passed"])
     ids = set(snapshots.load(chain["snapshot"]).manifest.record_ids)
     for name in ("summary.json", "report.html"):
         content = (tmp_path / name).read_text()
@@ -95,9 +165,9 @@ def test_no_record_id_is_on_the_page_or_in_the_summary(
         assert not any(identity in content for identity in ids)
 
 
-def test_a_damaged_verdict_writes_nothing(write_report: Callable[..., Summary], tmp_path: Path) -> None:
+def test_a_damaged_verdict_writes_nothing(write_report: Callable[..., Summary], chain: Chain, tmp_path: Path) -> None:
     broken = tmp_path / "verdict"
     broken.write_text("{}")
     with pytest.raises(UserError, match="is not valid"):
-        write_report(broken, {})
-    assert list(tmp_path.iterdir()) == [broken]
+        write_report(broken, rung(chain, "passed"))
+    assert {path.name for path in tmp_path.iterdir()} == {"verdict", "ladder"}

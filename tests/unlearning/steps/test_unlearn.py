@@ -54,9 +54,24 @@ def test_overrides_are_recorded_where_the_model_is(chain: Chain, tmp_path: Path)
     assert made.recipe.methods.gradient_penalty_stage2.weight == 0.1
 
 
+def test_a_stronger_rung_says_so_and_leaves_the_recipe_as_it_was(chain: Chain, tmp_path: Path) -> None:
+    """The next request starts from the first setting again, not from where this one ended."""
+    first = provenance.load(chain["candidate"])
+    unlearn_into(chain, tmp_path / "candidate", rung="stronger_1")
+    made = provenance.load(tmp_path / "candidate")
+    assert (first.rung, made.rung, provenance.load(chain["model"]).rung) == ("first", "stronger_1", None)
+    assert made.recipe == first.recipe
+    assert (first.settings["weight"], first.settings["optimisation"]["epochs"]) == (0.1, 2)
+    assert (made.settings["weight"], made.settings["optimisation"]["epochs"]) == (pytest.approx(0.3), 3)
+    assert models.digest(tmp_path / "candidate") != models.digest(chain["candidate"])
+
+
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
+        ({"rung": "roof"}, "rung 'roof' is unknown"),
+        ({"rung": "retrained"}, "rung retrained is exact retraining: give the method retrain"),
+        ({"rung": "stronger_1", "method": "retrain"}, "exact retraining cannot be strengthened"),
         ({"method": "amnesia"}, "method 'amnesia' is unknown"),
         ({"overrides": "strength: 1"}, "strength: Extra inputs"),
         ({"method": "retrain", "overrides": "epochs: 1"}, "has no settings of its own"),

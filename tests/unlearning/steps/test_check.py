@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from unlearning.errors import UserError
+from unlearning.steps.check import check
+
+FINE: dict[str, Any] = {
+    "auc_margin": 0.1,
+    "utility_margin": 0.03,
+    "stronger": 1,
+    "on_failure": "retrain",
+    "on_inconclusive": "accept",
+}
+
+
+def test_parameters_with_a_meaning_are_let_through() -> None:
+    check(**FINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("auc_margin", 0.5),
+        ("utility_margin", float("nan")),
+        ("stronger", 3),
+        ("on_failure", "accept"),
+        ("on_inconclusive", "pass"),
+    ],
+)
+def test_a_parameter_without_a_meaning_is_named(name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=name):
+        check(**FINE | {name: value})
