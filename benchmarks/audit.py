@@ -29,23 +29,23 @@ from torch import Tensor
 from benchmarks.conditions import scaled
 from benchmarks.pool import in_parallel
 from benchmarks.rows import machine
-from benchmarks.workbench import RETRAINING, Bench, prepare, unlearn_with
+from benchmarks.workbench import CPU, RETRAINING, Bench, prepare, unlearn_with
 from unlearning import forgetting, recipes, settings
 from unlearning.audit.audit import compare, measure_like_references
 from unlearning.audit.out_of_training import AuditedModel, Forgotten, as_audited, attack_model, out_of_training, without
 from unlearning.audit.power import detectable_auc
-from unlearning.audit.reference_models import ReferenceTraining, make_references
-from unlearning.audit.references import References, ReferencesManifest, collect
+from unlearning.audit.references import References
 from unlearning.audit.results import Comparison, Outcome
 from unlearning.audit.statistics import proportion_interval
 from unlearning.audit.verdict import VerdictConfig, judge_gaps
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
+from unlearning.files import read_json, write_json, write_text
 from unlearning.forgetting import ForgetSet
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.models import Model
 from unlearning.records import Records
+from unlearning.steps.references import train, training_of
 from unlearning.training import OptimisationConfig
 
 COUNT = 16
@@ -87,29 +87,8 @@ class Job(Config):
 
 def reference_models(bench: Bench) -> References:
     """The references of a bench's original."""
-    recipe, manifest = bench.recipe, bench.snapshot.manifest
-    shape = (manifest.image_shape[0], recipe.data.image_side, recipe.data.image_side)
-    given = ReferenceTraining(
-        build=lambda: bench.paradigm.build(recipe.encoder, shape, manifest.class_names),
-        paradigm=bench.paradigm,
-        members=bench.records(bench.split.members),
-        holdout=bench.records(bench.split.holdout),
-        training=recipe.training,
-        signals=recipe.signals,
-        count=COUNT,
-        seed=bench.seed,
-    )
-    made = make_references(given, range(COUNT))
-    about = ReferencesManifest(
-        original="benchmark",
-        split=bench.split.digest,
-        count=COUNT,
-        seed=bench.seed,
-        signals=recipe.signals,
-        numbers=tuple(range(COUNT)),
-        seconds=tuple(each.seconds for each in made),
-    )
-    return collect(about, made, given.trained)
+    given = training_of(bench.recipe, bench.snapshot, bench.split, count=COUNT, seed=bench.seed, device=CPU)
+    return train(given, range(COUNT), original="benchmark", split=bench.split.digest)[0]
 
 
 def judge(model: AuditedModel, forgotten: Forgotten, seed: int) -> tuple[Outcome, tuple[Comparison, ...]]:
@@ -157,8 +136,7 @@ def _unlearned(
     chosen: ForgetSet = forgetting.select(
         bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
     )
-    place = {identity: row for row, identity in enumerate(bench.split.members)}
-    forgotten = Forgotten(references, np.asarray([place[identity] for identity in chosen.ids]))
+    forgotten = Forgotten.of(references, bench.split, chosen.ids)
     retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
     holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
     given: dict[str, Any] = {"forget": forget, "retain": retain, "calibration": calibration}
@@ -226,6 +204,13 @@ WANTED = {
 KINDS = (*WANTED, "gradient_penalty")
 
 
+def _groups(found: list[Judged]) -> dict[tuple[str, str], list[Judged]]:
+    """Verdicts by paradigm and kind, in reading order; none is empty."""
+    order = [(paradigm, kind) for paradigm in sorted({each.paradigm for each in found}) for kind in KINDS]
+    groups = {key: [each for each in found if (each.paradigm, each.kind) == key] for key in order}
+    return {key: some for key, some in groups.items() if some}
+
+
 def render(found: list[Judged]) -> str:
     """The page."""
     lines = [
@@ -235,26 +220,19 @@ def render(found: list[Judged]) -> str:
         "independent, so intervals of `never_trained` and `untouched` are a little too narrow. Margin .10 AUC.", "",
         "| paradigm | models | what should happen | rate | wanted | verdicts |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for paradigm in sorted({each.paradigm for each in found}):
-        for kind in KINDS:
-            some = [each for each in found if (each.paradigm, each.kind) == (paradigm, kind)]
-            if not some:
-                continue
-            verdicts = ", ".join(
-                f"{name} {count}" for name, count in Counter(each.outcome for each in some).most_common()
-            )
-            what, right, wanted = WANTED.get(kind, ("—", (), "—"))
-            rate = proportion_interval(sum(each.outcome in right for each in some), len(some))
-            shown = f"{rate.estimate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if right else "—"
-            lines.append(f"| {paradigm} | {kind}, {len(some)} | {what} | {shown} | {wanted} | {verdicts} |")
+    groups = _groups(found)
+    for (paradigm, kind), some in groups.items():
+        verdicts = ", ".join(f"{name} {count}" for name, count in Counter(each.outcome for each in some).most_common())
+        what, right, wanted = WANTED.get(kind, ("—", (), "—"))
+        rate = proportion_interval(sum(each.outcome in right for each in some), len(some))
+        shown = f"{rate.estimate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if right else "—"
+        lines.append(f"| {paradigm} | {kind}, {len(some)} | {what} | {shown} | {wanted} | {verdicts} |")
     lines += ["", "Mean AUC above what the references show, by attack:", ""]
     attacks = list(found[0].gaps)
     lines += [f"| paradigm | models | {' | '.join(attacks)} |", "|---" * (2 + len(attacks)) + "|"]
-    for paradigm in sorted({each.paradigm for each in found}):
-        for kind in KINDS:
-            some = [each for each in found if (each.paradigm, each.kind) == (paradigm, kind)]
-            means = [f"{np.mean([each.gaps[name] for each in some]):+.3f}" for name in attacks] if some else []
-            lines += [f"| {paradigm} | {kind} | {' | '.join(means)} |"] if some else []
+    for (paradigm, kind), some in groups.items():
+        means = [f"{np.mean([each.gaps[name] for each in some]):+.3f}" for name in attacks]
+        lines.append(f"| {paradigm} | {kind} | {' | '.join(means)} |")
     sizes = "; ".join(
         f"{count}: {detectable_auc(count, found[0].holdout):.3f}" for count in (20, 50, 100, 200, 400, 1000)
     )
@@ -287,7 +265,7 @@ def main(
         for _, fresh in in_parallel(validate, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):
             found += fresh
             write_json(output, [each.model_dump(mode="json") for each in found])
-            output.with_suffix(".md").write_text(render(found))
+            write_text(output.with_suffix(".md"), render(found))
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

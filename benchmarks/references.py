@@ -11,36 +11,25 @@ import torch
 import typer
 
 from benchmarks.rows import machine
+from benchmarks.workbench import CPU
 from unlearning import recipes, settings
 from unlearning.audit.reference_models import ReferenceTraining, make_references
 from unlearning.files import write_json
-from unlearning.paradigms import PARADIGMS, make_paradigm
+from unlearning.paradigms import PARADIGMS
 from unlearning.seeding import initialisation
 from unlearning.sources import open_source
 from unlearning.splits import make_split
-from unlearning.steps.data import part
+from unlearning.steps.references import training_of
 from unlearning.training import train
 
 COUNT = 16
-CPU = torch.device("cpu")
 
 
 def _given(dataset: str, paradigm: str, epochs: int) -> ReferenceTraining:
     recipe = recipes.load(recipes.default_recipe(dataset, paradigm), f"training: {{epochs: {epochs}}}")
     snapshot = open_source(recipe.data.source, settings.from_environment().data, limit=recipe.data.limit, seed=0)
-    split, side = make_split(snapshot.manifest, recipe.split, 0), recipe.data.image_side
-    objective = make_paradigm(recipe.paradigm)
-    shape = (snapshot.manifest.image_shape[0], side, side)
-    return ReferenceTraining(
-        build=lambda: objective.build(recipe.encoder, shape, snapshot.manifest.class_names),
-        paradigm=objective,
-        members=part(snapshot, split.members, side, CPU),
-        holdout=part(snapshot, split.holdout, side, CPU),
-        training=recipe.training,
-        signals=recipe.signals,
-        count=COUNT,
-        seed=0,
-    )
+    split = make_split(snapshot.manifest, recipe.split, 0)
+    return training_of(recipe, snapshot, split, count=COUNT, seed=0, device=CPU)
 
 
 def _single(given: ReferenceTraining, threads: int) -> float:

@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.conditions import FORGOTTEN_CLASS, Request
 from unlearning import forgetting, settings
-from unlearning.audit.attacks import AuditedSignals, MembershipScores
-from unlearning.audit.audit import attack_all, measure_model
+from unlearning.audit.attacks import AuditedSignals, MembershipScores, attack_all
+from unlearning.audit.audit import measure_model
 from unlearning.evaluation import Evaluation, evaluate
 from unlearning.forgetting import pixel_distances
 from unlearning.methods import METHODS

@@ -1,5 +1,7 @@
 """The pretraining pipeline: ingest → split → pretrain → references and evaluate → register."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.evaluate import evaluate
@@ -45,48 +47,21 @@ def pretraining(
     ingested = pure(ingest(recipe=recipe, overrides=overrides, seed=seed), "Ingest data")
     snapshot, resolved = ingested.outputs["snapshot"], ingested.outputs["resolved_recipe"]
     divided = pure(split(snapshot=snapshot, resolved_recipe=resolved, seed=seed), "Split")
-    trained = pure(
-        pretrain(
-            snapshot=snapshot,
-            split=divided.outputs["split"],
-            resolved_recipe=resolved,
-            seed=seed,
-            device=device,
-            gpus=gpus,
-        ),
-        "Pretrain",
-    )
+    data: dict[str, Any] = {"snapshot": snapshot, "split": divided.outputs["split"]}
+    where: dict[str, Any] = {"device": device, "gpus": gpus}
+    trained = pure(pretrain(**data, **where, resolved_recipe=resolved, seed=seed), "Pretrain")
     on_gpu(trained, gpus)
-    evaluated = pure(
-        evaluate(
-            original=trained.outputs["model"],
-            snapshot=snapshot,
-            split=divided.outputs["split"],
-            device=device,
-            gpus=gpus,
-        ),
-        "Evaluate",
-    )
+    original = trained.outputs["model"]
+    evaluated = pure(evaluate(original=original, **data, **where), "Evaluate")
     on_gpu(evaluated, gpus)
     planned = pure(plan_references(count=reference_models, tasks=reference_tasks), "Plan references")
     with dsl.ParallelFor(planned.output, name="references") as numbers:
-        made = pure(
-            references(
-                original=trained.outputs["model"],
-                snapshot=snapshot,
-                split=divided.outputs["split"],
-                count=reference_models,
-                numbers=numbers,
-                device=device,
-                gpus=gpus,
-            ),
-            "Train references",
-        )
-        on_gpu(made, gpus)
+        made = references(original=original, **data, **where, count=reference_models, numbers=numbers)
+        on_gpu(pure(made, "Train references"), gpus)
     gathered = effectful(gather_references(parts=dsl.Collected(made.outputs["part"])), "Gather references")
     effectful(
         register(
-            model=trained.outputs["model"],
+            model=original,
             split=divided.outputs["split"],
             references=gathered.outputs["references"],
             evaluation=evaluated.outputs["evaluation"],

@@ -32,6 +32,9 @@ Rung = Literal["first", "stronger_1", "stronger_2", "retrained"]
 """The setting asked for, stronger ones, and training again without the forgotten records."""
 
 RUNGS: tuple[Rung, ...] = get_args(Rung)
+SERVING: tuple[Action, ...] = ("promote", "accept")
+"""After these the candidate serves."""
+
 RETRAINED: Rung = "retrained"
 MAX_STRONGER = len(RUNGS) - 2
 

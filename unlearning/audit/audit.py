@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unlearning.audit.attacks import ATTACKS, BLACK_BOX, AuditedSignals, MembershipScores
+from unlearning.audit.attacks import BLACK_BOX, AuditedSignals, MembershipScores
 from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
 from unlearning.audit.out_of_training import AuditedModel, Forgotten, Placements, attack_model, out_of_training
@@ -16,7 +16,6 @@ from unlearning.audit.results import (
     AttackResult,
     Audit,
     Comparison,
-    Interval,
     ModelAudit,
     PerRecord,
     Reference,
@@ -24,7 +23,7 @@ from unlearning.audit.results import (
 )
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure
 from unlearning.audit.simultaneous import Placed, simultaneous_intervals
-from unlearning.audit.statistics import auc_interval, placed_difference, placements, roc, tpr_at_fpr
+from unlearning.audit.statistics import auc_interval, placed_interval, placements, roc, tpr_at_fpr
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.records import Records, concatenate
@@ -65,11 +64,6 @@ def measure_like_references(
     whole = measure(model, paradigm, concatenate(members, holdout), manifest.signals, seed=manifest.seed)
     strangers = np.arange(len(members), len(whole.losses))
     return AuditedModel(whole.rows(rows), whole.rows(strangers), whole.rows(kept))
-
-
-def attack_all(signals: AuditedSignals, seed: int) -> dict[str, MembershipScores]:
-    """The scores of every attack that looks at the signals of the whole model alone."""
-    return {name: attack(signals, derive(seed, name)) for name, attack in ATTACKS.items()}
 
 
 def _attack_result(name: str, scores: MembershipScores) -> AttackResult:
@@ -144,15 +138,14 @@ def compare(
     holdout = len(candidate["loss"].holdout)
     together = simultaneous_intervals(differences, holdout, bounds=(-1.0, 1.0), seed=derive(seed, "simultaneous"))
     return tuple(
-        Comparison(attack=name, reference=reference, difference=placed_interval(each), simultaneous=together[name])
+        Comparison(
+            attack=name,
+            reference=reference,
+            difference=placed_interval(each.members, each.strangers, error_factor=each.error_factor),
+            simultaneous=together[name],
+        )
         for name, each in differences.items()
     )
-
-
-def placed_interval(placed: Placed) -> Interval:
-    """The 90 % interval of one attack's difference: inside a margin it is two one-sided tests at 5 %."""
-    nothing = (np.zeros_like(placed.members), np.zeros_like(placed.strangers))
-    return placed_difference((placed.members, placed.strangers), nothing, error_factor=placed.error_factor)
 
 
 def audit(

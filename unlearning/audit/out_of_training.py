@@ -6,19 +6,20 @@ model, over those records, and the means over all references say what each attac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from unlearning.audit.attacks import ATTACKS, REFERENCE_ATTACKS, AuditedSignals, MembershipScores, representation
+from unlearning.audit.attacks import REFERENCE_ATTACKS, AuditedSignals, MembershipScores, attack_all, representation
 from unlearning.audit.attacks.referenced import Mask, ReferencedLosses
 from unlearning.audit.reference_models import halves
 from unlearning.audit.references import References
-from unlearning.audit.signals import ENCODER_SIGNALS, SIGNALS, Measured
+from unlearning.audit.signals import Measured
 from unlearning.audit.statistics import Scores, placements
 from unlearning.seeding import derive
+from unlearning.splits import Split
 
 Array = npt.NDArray[np.float64]
 Placements = tuple[Scores, Scores]
@@ -32,6 +33,12 @@ class Forgotten:
     references: References
     rows: npt.NDArray[np.intp]
     """(F,)."""
+
+    @classmethod
+    def of(cls, references: References, split: Split, ids: Sequence[str]) -> Forgotten:
+        """The rows of record ids, all of them members of the split."""
+        rows = {identity: row for row, identity in enumerate(split.members)}
+        return cls(references, np.asarray([rows[identity] for identity in ids]))
 
     @property
     def trained(self) -> Mask:
@@ -64,93 +71,58 @@ class AuditedModel:
         return AuditedSignals(self.forget.encoder, self.holdout.encoder, self.retained.encoder)
 
 
+def _own_attacks(model: AuditedModel, seed: int) -> dict[str, MembershipScores]:
+    """The scores of every attack that needs no references."""
+    represented = representation(model.encoder, derive(seed, "representation"))
+    return attack_all(model.signals, seed) | {"representation": represented}
+
+
 def attack_model(model: AuditedModel, forgotten: Forgotten | None, seed: int) -> dict[str, MembershipScores]:
     """Every attack's scores on one model; those that need references where there are any."""
-    found = {name: attack(model.signals, derive(seed, name)) for name, attack in ATTACKS.items()}
-    found["representation"] = representation(model.encoder, derive(seed, "representation"))
+    found = _own_attacks(model, seed)
     if forgotten is not None:
-        losses = _losses(model.forget.losses, model.holdout.losses, forgotten)
+        losses = _losses(model, forgotten, forgotten.left_out)
         found |= {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items()}
     return found
 
 
-def _losses(forget: Array, holdout: Array, forgotten: Forgotten) -> ReferencedLosses:
-    references = forgotten.references
+def _losses(model: AuditedModel, forgotten: Forgotten, left_out: Mask) -> ReferencedLosses:
     return ReferencedLosses(
-        forget=forget,
-        holdout=holdout,
-        reference_forget=references.member_losses[:, forgotten.rows],
-        reference_holdout=references.holdout_losses,
+        forget=model.forget.losses,
+        holdout=model.holdout.losses,
+        reference_forget=forgotten.references.member_losses[:, forgotten.rows],
+        reference_holdout=forgotten.references.holdout_losses,
         trained=forgotten.trained,
-        left_out=forgotten.left_out,
+        left_out=left_out,
     )
 
 
 def as_audited(references: References, number: int, rows: npt.NDArray[np.intp]) -> AuditedModel:
     """A reference as if it were the audited model: forgotten are `rows`, retained what else it was trained on."""
-
-    def some(rows: npt.NDArray[np.intp], losses: Array, values: Mapping[str, Array]) -> Measured:
-        found = {name: np.asarray(value[number][rows]) for name, value in values.items()}
-        return Measured(
-            signals={name: found[name] for name in SIGNALS},
-            encoder={name: found[name] for name in ENCODER_SIGNALS},
-            losses=losses[number][rows],
-        )
-
-    holdout = np.arange(references.holdout_losses.shape[1])
-    return AuditedModel(
-        forget=some(rows, references.member_losses, references.members),
-        holdout=some(holdout, references.holdout_losses, references.holdout),
-        retained=some(
-            np.setdiff1d(references.trained[number].nonzero()[0], rows), references.member_losses, references.members
-        ),
-    )
+    members, holdout = references.shown(number)
+    retained = np.setdiff1d(references.trained[number].nonzero()[0], rows)
+    return AuditedModel(members.rows(rows), holdout, members.rows(retained))
 
 
 def without(references: References, number: int) -> References:
     """The other references."""
-    others = np.arange(len(references.trained)) != number
-    return References(
-        manifest=references.manifest,
-        trained=references.trained[others],
-        members={name: np.asarray(value)[others] for name, value in references.members.items()},
-        holdout={name: np.asarray(value)[others] for name, value in references.holdout.items()},
-        member_losses=references.member_losses[others],
-        holdout_losses=references.holdout_losses[others],
-    )
+    return references.only(np.arange(len(references.trained)) != number)
 
 
 def _each(forgotten: Forgotten, seed: int) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
     """Which forgotten records a reference never saw, and every attack's scores over them."""
-    references = forgotten.references
-    for number in range(len(references.trained)):
-        outside = ~forgotten.trained[number]
+    trained, left_out = forgotten.trained, forgotten.left_out
+    for number, outside in enumerate(~trained):
         if not outside.any():
             continue
-        model = as_audited(references, number, forgotten.rows[outside])
-        found = {name: attack(model.signals, derive(seed, name)) for name, attack in ATTACKS.items()}
-        found["representation"] = representation(model.encoder, derive(seed, "representation"))
-        losses = _leave_one_out(forgotten, number, outside, model)
-        for name, attack in REFERENCE_ATTACKS.items():
-            if name != "lira_online":
-                found[name] = attack(losses)
-        yield outside, found
-
-
-def _leave_one_out(forgotten: Forgotten, number: int, outside: Mask, model: AuditedModel) -> ReferencedLosses:
-    """The others' losses. A holdout record is asked of as many of them as a forgotten one."""
-    others = np.arange(len(forgotten.trained)) != number
-    left_out = forgotten.left_out
-    # Seen from this reference: where it is left out itself, the other half of the references is asked.
-    left_out = np.where(left_out[number], ~left_out, left_out)[others]
-    return ReferencedLosses(
-        forget=model.forget.losses,
-        holdout=model.holdout.losses,
-        reference_forget=forgotten.references.member_losses[others][:, forgotten.rows[outside]],
-        reference_holdout=forgotten.references.holdout_losses[others],
-        trained=forgotten.trained[others][:, outside],
-        left_out=left_out,
-    )
+        model = as_audited(forgotten.references, number, forgotten.rows[outside])
+        others = Forgotten(without(forgotten.references, number), forgotten.rows[outside])
+        # Seen from this reference: where it is left out itself, the other half of the references is asked, so
+        # that a holdout record is asked of as many as a forgotten one.
+        asked = np.delete(np.where(left_out[number], ~left_out, left_out), number, axis=0)
+        losses = _losses(model, others, asked)
+        known = {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items() if name != "lira_online"}
+        yield outside, _own_attacks(model, seed) | known
 
 
 def out_of_training(forgotten: Forgotten, seed: int) -> dict[str, Placements]:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from unlearning.audit.reference_models import Mask, Reference
-from unlearning.audit.signals import REPRESENTATION, SIGNALS, Measured, SignalConfig, Signals
+from unlearning.audit.signals import ENCODER_SIGNALS, REPRESENTATION, SIGNALS, Measured, SignalConfig, Signals
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
@@ -56,6 +56,29 @@ class References:
     """(K, M, Q), one per query."""
     holdout_losses: Array
     """(K, H, Q)."""
+
+    def only(self, chosen: npt.NDArray[np.intp] | Mask) -> References:
+        """Some of the references, by their rows here; the manifest stays that of the set."""
+        return References(
+            manifest=self.manifest,
+            trained=self.trained[chosen],
+            members={name: np.asarray(value)[chosen] for name, value in self.members.items()},
+            holdout={name: np.asarray(value)[chosen] for name, value in self.holdout.items()},
+            member_losses=self.member_losses[chosen],
+            holdout_losses=self.holdout_losses[chosen],
+        )
+
+    def shown(self, row: int) -> tuple[Measured, Measured]:
+        """What one reference shows of the members and of the holdout."""
+
+        def measured(values: Signals, losses: Array) -> Measured:
+            return Measured(
+                signals={name: np.asarray(values[name][row]) for name in SIGNALS},
+                encoder={name: np.asarray(values[name][row]) for name in ENCODER_SIGNALS},
+                losses=losses[row],
+            )
+
+        return measured(self.members, self.member_losses), measured(self.holdout, self.holdout_losses)
 
 
 def _all(measured: Measured) -> dict[str, Array]:
@@ -101,18 +124,15 @@ def merge(parts: Sequence[References]) -> References:
     order = np.argsort(numbers)
     seconds = [value for part in parts for value in part.manifest.seconds]
     given = {"numbers": tuple(sorted(numbers)), "seconds": tuple(seconds[place] for place in order)}
-
-    def joined(arrays: Sequence[Array]) -> Array:
-        return np.concatenate(arrays)[order]
-
-    return References(
+    together = References(
         manifest=shared[0].model_copy(update=given),
-        trained=np.concatenate([part.trained for part in parts])[order],
-        members={name: joined([part.members[name] for part in parts]) for name in NAMES},
-        holdout={name: joined([part.holdout[name] for part in parts]) for name in NAMES},
-        member_losses=joined([part.member_losses for part in parts]),
-        holdout_losses=joined([part.holdout_losses for part in parts]),
+        trained=np.concatenate([part.trained for part in parts]),
+        members={name: np.concatenate([part.members[name] for part in parts]) for name in NAMES},
+        holdout={name: np.concatenate([part.holdout[name] for part in parts]) for name in NAMES},
+        member_losses=np.concatenate([part.member_losses for part in parts]),
+        holdout_losses=np.concatenate([part.holdout_losses for part in parts]),
     )
+    return together.only(order)
 
 
 def _arrays(references: References) -> dict[str, npt.NDArray[np.generic]]:

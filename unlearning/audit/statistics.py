@@ -70,14 +70,13 @@ def auc_difference(
         level: coverage; 0.90 makes the interval equal to two one-sided tests at 5 %.
         error_factor: widens the interval where DeLong's error is known to be too small.
     """
-    return placed_difference(placements(*first), placements(*second), level, error_factor=error_factor)
+    a_members, a_strangers = placements(*first)
+    b_members, b_strangers = placements(*second)
+    return placed_interval(a_members - b_members, a_strangers - b_strangers, level, error_factor=error_factor)
 
 
-def placed_difference(
-    first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = 0.90, *, error_factor: float = 1.0
-) -> Interval:
-    """The same from `placements`, which may be means over several models."""
-    members, strangers = first[0] - second[0], first[1] - second[1]
+def placed_interval(members: Scores, strangers: Scores, level: float = 0.90, *, error_factor: float = 1.0) -> Interval:
+    """The same from (m,) and (n,) differences of `placements`, of which either may be a mean over several models."""
     error = error_factor * standard_error(members, strangers)
     return _normal_interval(float(members.mean()), error, level, -1.0, 1.0)
 
@@ -130,27 +129,42 @@ def tpr_at_fpr(members: Scores, strangers: Scores, rate: float = 0.01, level: fl
     return proportion_interval(int((members > threshold).sum()), len(members), level)
 
 
-def balanced_accuracy(members: Scores, strangers: Scores) -> float:
-    """Accuracy of guessing "member" above a threshold, with both groups counting the same.
+def guesses(members: Scores, strangers: Scores) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Whom an attack calls members, by the threshold that does best on others.
 
     The threshold that scores best on every other record judges the rest, and the other way round,
-    so no record is judged by a threshold fitted on it. 0.5 tells nothing and is what a model that
-    forgot should have; 1 tells everybody apart.
+    so no record is judged by a threshold fitted on it.
+
+    Args:
+        members: (m ≥ 2,) scores of the records under suspicion.
+        strangers: (n ≥ 2,) scores of records never trained on.
+
+    Returns:
+        (m,) and (n,), true for "member".
+    """
+    called = np.zeros(len(members), dtype=bool), np.zeros(len(strangers), dtype=bool)
+    for half in (0, 1):
+        threshold = _best_threshold(members[half::2], strangers[half::2])
+        for group, answers in zip((members, strangers), called, strict=True):
+            answers[1 - half :: 2] = group[1 - half :: 2] > threshold
+    return called
+
+
+def balanced_accuracy(members: Scores, strangers: Scores) -> float:
+    """Accuracy of `guesses`, with both groups and both halves counting the same.
+
+    0.5 tells nothing and is what a model that forgot should have; 1 tells everybody apart.
 
     Args:
         members: (m ≥ 2,) scores of the records under suspicion.
         strangers: (n ≥ 2,) scores of records never trained on.
     """
-    halves = [(members[k::2], strangers[k::2]) for k in (0, 1)]
-    shares = []
-    for fitted, judged in (halves, halves[::-1]):
-        threshold = best_threshold(*fitted)
-        shares.append(((judged[0] > threshold).mean() + (judged[1] <= threshold).mean()) / 2)
+    of_members, of_strangers = guesses(members, strangers)
+    shares = [(of_members[half::2].mean() + (~of_strangers[half::2]).mean()) / 2 for half in (0, 1)]
     return float(np.mean(shares))
 
 
-def best_threshold(members: Scores, strangers: Scores) -> float:
-    """The threshold above which guessing "member" has the best balanced accuracy on these records."""
+def _best_threshold(members: Scores, strangers: Scores) -> float:
     truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])
     scores = np.concatenate([members, strangers])
     false_rate, true_rate, thresholds = roc_curve(truth, scores, drop_intermediate=False)

@@ -42,7 +42,8 @@ class VerdictConfig(Config):
     min_records: int = Field(20, gt=1, description="Fewest records of a group that can be judged at all.")
 
 
-def _missing(audit: Audit, utility_lost: dict[str, Interval], min_records: int) -> list[str]:
+def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_records: int) -> list[str]:
+    """What a verdict would lack, in words; nothing where the evidence is complete."""
     expected = expected_attacks(audit.references)
     compared = {comparison.attack for comparison in audit.comparisons}
     reasons = [f"no audit of the {name} model" for name in REQUIRED_MODELS if name not in audit.models]
@@ -161,7 +162,7 @@ def judge_gaps(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outc
 
 
 def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
-    missing = _missing(audit, utility_lost, config.min_records)
+    missing = missing_evidence(audit, utility_lost, config.min_records)
     if missing:
         return "inconclusive", missing
     outcome, reasons = judge_gaps(audit.comparisons, config.auc_margin)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 
 from unlearning import forgetting, models, provenance
 from unlearning.audit.audit import audit as run_audit
 from unlearning.audit.out_of_training import Forgotten
-from unlearning.audit.references import load as load_references
 from unlearning.audit.results import Audit
 from unlearning.devices import choose_device, deterministic
 from unlearning.errors import UserError
@@ -19,7 +17,7 @@ from unlearning.forgetting import ForgetSet
 from unlearning.paradigms import make_paradigm
 from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
-from unlearning.steps.references import check_belong
+from unlearning.steps.references import load_for
 from unlearning.steps.unlearn import check_belongs
 
 
@@ -79,12 +77,10 @@ def audit(
 
 def _forgotten(path: Path | None, original: str, split: Split, forget: ForgetSet) -> Forgotten | None:
     """The references, with the rows of the forget set; None where there are none."""
-    found = load_references(path) if path is not None else None
-    if found is None or found.manifest.count == 0:
+    if path is None:
         return None
-    check_belong(found, original, split.digest)
-    rows = {identity: row for row, identity in enumerate(split.members)}
-    return Forgotten(found, np.asarray([rows[identity] for identity in forget.ids]))
+    found = load_for(path, original, split.digest)
+    return Forgotten.of(found, split, forget.ids) if found.manifest.count else None
 
 
 def _check_models(original_path: Path, candidate_path: Path, retrained_path: Path | None, forget: str) -> None:

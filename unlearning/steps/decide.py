@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from unlearning import ladder
 from unlearning.audit.results import Audit, Verdict
-from unlearning.audit.verdict import VerdictConfig, _missing
+from unlearning.audit.verdict import VerdictConfig, missing_evidence
 from unlearning.audit.verdict import decide as judge
 from unlearning.config import Config
 from unlearning.errors import UserError
@@ -57,7 +57,7 @@ def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, ut
 
 def complete(audit: Audit, evaluation: EvaluationReport) -> bool:
     """Whether everything was measured that a verdict rests on, on however few records."""
-    return not _missing(audit, evaluation.utility_lost, min_records=0)
+    return not missing_evidence(audit, evaluation.utility_lost, min_records=0)
 
 
 def decide(

@@ -13,7 +13,7 @@ from unlearning import forgetting, ladder, models, provenance, settings, summary
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
 from unlearning.forgetting import ForgetSet
-from unlearning.ladder import Action
+from unlearning.ladder import SERVING, Action
 from unlearning.provenance import Provenance
 from unlearning.registry import DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.audit import load_audit
@@ -21,8 +21,6 @@ from unlearning.steps.decide import complete, load_verdict, verdict_of
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 from unlearning.steps.register import accuracy_metrics, provenance_tags, serve
 from unlearning.summary import RungSummary
-
-SERVING = ("promote", "accept")
 
 
 class Evidence:

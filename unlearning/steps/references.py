@@ -7,20 +7,63 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from unlearning import models, provenance, settings
 from unlearning.audit import references
-from unlearning.audit.reference_models import ReferenceTraining, make_references
+from unlearning.audit.reference_models import Reference, ReferenceTraining, make_references
 from unlearning.audit.references import References, ReferencesManifest
 from unlearning.audit.signals import SignalConfig
 from unlearning.devices import choose_device, deterministic
 from unlearning.errors import UserError
 from unlearning.files import new_folder
 from unlearning.paradigms import make_paradigm
+from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
+from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
+from unlearning.steps.unlearn import check_split
 from unlearning.store import Store, open_store
+
+
+def training_of(
+    recipe: Recipe, snapshot: Snapshot, split: Split, *, count: int, seed: int, device: torch.device
+) -> ReferenceTraining:
+    """What the references of an original are trained with: all that it was trained with itself."""
+    paradigm, side = make_paradigm(recipe.paradigm), recipe.data.image_side
+    shape, classes = (snapshot.manifest.image_shape[0], side, side), snapshot.manifest.class_names
+    return ReferenceTraining(
+        build=lambda: paradigm.build(recipe.encoder, shape, classes),
+        paradigm=paradigm,
+        members=part(snapshot, split.members, side, device),
+        holdout=part(snapshot, split.holdout, side, device),
+        training=recipe.training,
+        signals=recipe.signals,
+        count=count,
+        seed=seed,
+    )
+
+
+def train(
+    given: ReferenceTraining, numbers: Sequence[int], *, original: str, split: str
+) -> tuple[References, list[Reference]]:
+    """Train the references `numbers`: what they show, and they themselves.
+
+    Args:
+        original, split: digests of what they belong to.
+    """
+    made = make_references(given, numbers)
+    manifest = ReferencesManifest(
+        original=original,
+        split=split,
+        count=given.count,
+        seed=given.seed,
+        signals=given.signals,
+        numbers=tuple(numbers),
+        seconds=tuple(each.seconds for each in made),
+    )
+    return references.collect(manifest, made, given.trained), made
 
 
 def make(
@@ -44,34 +87,11 @@ def make(
     snapshot, split = load_split(snapshot_path, split_path)
     if made.parent:
         raise UserError(f"{model_path} was unlearned: references are made for an original, before it forgets")
-    if made.split != split.digest:
-        raise UserError(f"{model_path} was trained on split {made.split[:12]}, not {split.digest[:12]}: give its own")
+    check_split(made, split)
     chosen = choose_device(device, gpus)
     deterministic()
-    recipe, side = made.recipe, made.recipe.data.image_side
-    paradigm = make_paradigm(recipe.paradigm)
-    shape, classes = (snapshot.manifest.image_shape[0], side, side), snapshot.manifest.class_names
-    given = ReferenceTraining(
-        build=lambda: paradigm.build(recipe.encoder, shape, classes),
-        paradigm=paradigm,
-        members=part(snapshot, split.members, side, chosen),
-        holdout=part(snapshot, split.holdout, side, chosen),
-        training=recipe.training,
-        signals=recipe.signals,
-        count=count,
-        seed=made.seed,
-    )
-    found = make_references(given, numbers)
-    manifest = ReferencesManifest(
-        original=models.digest(model_path),
-        split=split.digest,
-        count=count,
-        seed=made.seed,
-        signals=recipe.signals,
-        numbers=tuple(numbers),
-        seconds=tuple(each.seconds for each in found),
-    )
-    collected = references.collect(manifest, found, given.trained)
+    given = training_of(made.recipe, snapshot, split, count=count, seed=made.seed, device=chosen)
+    collected, found = train(given, numbers, original=models.digest(model_path), split=split.digest)
     with new_folder(references_path) as folder:
         references.save(collected, folder)
         for each in found:
@@ -118,20 +138,24 @@ def fetch(store: Store, original: str, split: Split, signals: SignalConfig, targ
             references.save(found, folder)
         return found
     store.get_folder(references_key(original), target)
-    found = references.load(target)
-    check_belong(found, original, split.digest)
-    return found
+    return load_for(target, original, split.digest)
 
 
-def check_belong(found: References, digest: str, split: str) -> None:
-    """References of another original say nothing about this one.
+def load_for(path: Path, original: str, split: str) -> References:
+    """The references of one original.
+
+    Args:
+        path: their folder.
+        original, split: digests of the model and its split.
 
     Raises:
-        UserError: they are another's.
+        UserError: missing, damaged, or another's: those say nothing about this one.
     """
+    found = references.load(path)
     manifest = found.manifest
-    if (manifest.original, manifest.split) != (digest, split):
+    if (manifest.original, manifest.split) != (original, split):
         raise UserError(
             f"the references were made for model {manifest.original[:12]} and split {manifest.split[:12]}, not for "
-            f"{digest[:12]} and {split[:12]}: give those of this original"
+            f"{original[:12]} and {split[:12]}: give those of this original"
         )
+    return found

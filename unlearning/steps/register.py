@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearning import models, provenance, settings
-from unlearning.audit import references
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.provenance import Provenance
 from unlearning.registry import DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
-from unlearning.steps.references import check_belong
+from unlearning.steps.references import load_for
 from unlearning.steps.split import split_key
 from unlearning.store import open_store
 
@@ -60,9 +59,7 @@ def _count(references_path: Path | None, digest: str, split: str) -> int:
     """How many references the model has, after a look whether they are its own."""
     if references_path is None:
         return 0
-    found = references.load(references_path)
-    check_belong(found, digest, split)
-    return found.manifest.count
+    return load_for(references_path, digest, split).manifest.count
 
 
 def register(

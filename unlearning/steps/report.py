@@ -14,7 +14,7 @@ from unlearning import __version__, forgetting, provenance, settings, snapshots,
 from unlearning import report as page
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
-from unlearning.ladder import RETRAINED, accepted_statement
+from unlearning.ladder import RETRAINED, SERVING, accepted_statement
 from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
 from unlearning.splits import PARTS, Split
@@ -85,7 +85,7 @@ def _rungs(path: Path, audit: Audit, verdict: Verdict) -> tuple[RungSummary, ...
 def _promoted(rungs: tuple[RungSummary, ...]) -> tuple[Literal["unlearned", "retrained"] | None, str | None]:
     """What became champion, and the statement under which, if it had not passed."""
     last = rungs[-1]
-    if last.action not in ("promote", "accept"):
+    if last.action not in SERVING:
         return None, None
     statement = accepted_statement(last.verdict.reasons) if last.action == "accept" else None
     return ("retrained" if last.rung == RETRAINED else "unlearned"), statement

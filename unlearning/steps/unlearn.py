@@ -19,16 +19,25 @@ from unlearning.steps.data import load_split, part
 from unlearning.steps.pretrain import TrainResult, store_gradient_target
 
 
+def check_split(made: Provenance, split: Split) -> None:
+    """The split is the one that the model was trained on.
+
+    Raises:
+        UserError: it was trained on another.
+    """
+    if made.split != split.digest:
+        raise UserError(
+            f"the model was trained on split {made.split[:12]}, not {split.digest[:12]}: give its own split"
+        )
+
+
 def check_belongs(made: Provenance, split: Split, forget: ForgetSet) -> None:
     """Model, split and forget set are of one piece.
 
     Raises:
         UserError: the model was trained on another split, or the forget set chosen from another.
     """
-    if made.split != split.digest:
-        raise UserError(
-            f"the model was trained on split {made.split[:12]}, not {split.digest[:12]}: give its own split"
-        )
+    check_split(made, split)
     if forget.split != split.digest:
         raise UserError(
             f"the forget set was chosen from split {forget.split[:12]}, not {split.digest[:12]}: select again"

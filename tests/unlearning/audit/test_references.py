@@ -23,14 +23,7 @@ def part(whole: References, numbers: list[int]) -> References:
     manifest = whole.manifest.model_copy(
         update={"numbers": tuple(numbers), "seconds": tuple(float(number) for number in numbers)}
     )
-    return References(
-        manifest=manifest,
-        trained=whole.trained[numbers],
-        members={name: np.asarray(value)[numbers] for name, value in whole.members.items()},
-        holdout={name: np.asarray(value)[numbers] for name, value in whole.holdout.items()},
-        member_losses=whole.member_losses[numbers],
-        holdout_losses=whole.holdout_losses[numbers],
-    )
+    return replace(whole.only(np.asarray(numbers)), manifest=manifest)
 
 
 def assert_same(first: References, second: References) -> None:

@@ -8,6 +8,7 @@ from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS, ReferencedLos
 from unlearning.audit.attacks.representation import representation
 from unlearning.audit.attacks.threshold import threshold
 from unlearning.audit.signals import SIGNALS
+from unlearning.seeding import derive
 
 __all__ = [
     "ATTACKS",
@@ -17,6 +18,7 @@ __all__ = [
     "AuditedSignals",
     "MembershipScores",
     "ReferencedLosses",
+    "attack_all",
     "expected_attacks",
     "representation",
 ]
@@ -30,6 +32,11 @@ ATTACKS: dict[str, Attack] = {signal: threshold(signal) for signal in SIGNALS} |
 BLACK_BOX = ("encoder_similarity", "representation")
 """These need the encoder's output only, which is all that a served model gives; the others look inside: at
 the projector or classifier, the loss, the gradient, or models trained with the same recipe."""
+
+
+def attack_all(signals: AuditedSignals, seed: int) -> dict[str, MembershipScores]:
+    """The scores of all `ATTACKS`."""
+    return {name: attack(signals, derive(seed, name)) for name, attack in ATTACKS.items()}
 
 
 def expected_attacks(references: int) -> tuple[str, ...]:

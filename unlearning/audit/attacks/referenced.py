@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,18 +43,27 @@ ReferenceAttack = Callable[[ReferencedLosses], MembershipScores]
 """Losses to membership scores."""
 
 
+def _confidences(losses: ReferencedLosses) -> ReferencedLosses:
+    """The same with logit confidences in place of the losses."""
+    return replace(
+        losses,
+        forget=lira.logit_confidence(losses.forget),
+        holdout=lira.logit_confidence(losses.holdout),
+        reference_forget=lira.logit_confidence(losses.reference_forget),
+        reference_holdout=lira.logit_confidence(losses.reference_holdout),
+    )
+
+
 def lira_offline(losses: ReferencedLosses) -> MembershipScores:
     """How far above models that never saw it a record lies, see `lira.offline`.
 
     Score direction: larger means member.
     """
-    forget = lira.offline(
-        lira.logit_confidence(losses.forget), lira.logit_confidence(losses.reference_forget), losses.trained
+    shown = _confidences(losses)
+    return MembershipScores(
+        lira.offline(shown.forget, shown.reference_forget, shown.trained),
+        lira.offline(shown.holdout, shown.reference_holdout, shown.left_out),
     )
-    holdout = lira.offline(
-        lira.logit_confidence(losses.holdout), lira.logit_confidence(losses.reference_holdout), losses.left_out
-    )
-    return MembershipScores(forget, holdout)
 
 
 def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
@@ -106,12 +115,13 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
 
     Score direction: larger means member.
     """
-    everybody = np.ones(len(losses.holdout), dtype=bool)
-    scores, strangers = _in_place_of_each_other(losses, everybody)
-    _, records = (~losses.trained).nonzero()
+    shown = _confidences(losses)
+    everybody = np.ones(len(shown.holdout), dtype=bool)
+    scores, strangers = _in_place_of_each_other(shown, everybody)
+    _, records = (~shown.trained).nonzero()
     clustered = clustered_error(scores, strangers, records)
     groups = np.arange(len(everybody)) % JACKKNIFE
-    left = [_in_place_of_each_other(losses, groups != group) for group in range(JACKKNIFE) if (groups != group).any()]
+    left = [_in_place_of_each_other(shown, groups != group) for group in range(JACKKNIFE) if (groups != group).any()]
     areas = np.asarray([placements(*each)[0].mean() for each in left])
     scale = np.sqrt((len(areas) - 1) / len(areas) * np.square(areas - areas.mean()).sum())
     naive = standard_error(*placements(scores, strangers))
@@ -119,24 +129,22 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
     return MembershipScores(scores, strangers, factor)
 
 
-def _in_place_of_each_other(losses: ReferencedLosses, measured: Mask) -> tuple[Array, Array]:
+def _in_place_of_each_other(shown: ReferencedLosses, measured: Mask) -> tuple[Array, Array]:
     """(F,) scores of the model and the scores of the references that never saw a record, reference by
-    reference, on the scale of the holdout records `measured`."""
-    holdout = lira.logit_confidence(losses.holdout[measured])
-    references = lira.logit_confidence(losses.reference_holdout[:, measured])
-    target = normal_scores(lira.logit_confidence(losses.forget), holdout)
-    reference = normal_scores(lira.logit_confidence(losses.reference_forget), references)
-    count, records = losses.trained.shape
+    reference, from logit confidences on the scale of the holdout records `measured`."""
+    target = normal_scores(shown.forget, shown.holdout[measured])
+    reference = normal_scores(shown.reference_forget, shown.reference_holdout[:, measured])
+    count, records = shown.trained.shape
     ours, theirs = np.full((count, records), np.nan), np.full((count, records), np.nan)
     for number in range(count):
-        outside = ~losses.trained[number]
+        outside = ~shown.trained[number]
         if not outside.any():
             continue
         others = np.arange(count) != number
-        judged = (reference[others][:, outside], losses.trained[others][:, outside])
+        judged = (reference[others][:, outside], shown.trained[others][:, outside])
         ours[number, outside] = lira.online(target[outside], *judged)
         theirs[number, outside] = lira.online(reference[number, outside], *judged)
-    return np.nanmean(ours, axis=0), theirs[~losses.trained]
+    return np.nanmean(ours, axis=0), theirs[~shown.trained]
 
 
 REFERENCE_ATTACKS: dict[str, ReferenceAttack] = {
