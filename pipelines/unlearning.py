@@ -186,8 +186,8 @@ def unlearning(
         stronger: Stronger settings to try where a candidate still leaks, 0 to 2.
         on_failure: What follows a failed verdict: retrain (train again without the forgotten records, audit that)
             or stop (leave it to a person).
-        on_inconclusive: What follows where the audit cannot tell: retrain, stop, or accept (let the candidate
-            serve, with a statement that it did not pass).
+        on_inconclusive: What follows where the audit cannot tell: retrain, stop, accept (let the candidate serve,
+            with a statement that it did not pass), or accept_retrained (retrain, and accept that).
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         device: auto, cpu or cuda.
         gpus: GPUs to ask the cluster for; 0 runs on the CPU.

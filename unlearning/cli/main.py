@@ -49,7 +49,7 @@ def run(
     stronger: Annotated[int, typer.Option(help="Stronger settings to try where it still leaks, 0 to 2.")] = 1,
     on_failure: Annotated[str, typer.Option(help="After a failed verdict: retrain or stop.")] = "retrain",
     on_inconclusive: Annotated[
-        str, typer.Option(help="Where the audit cannot tell: retrain, stop or accept.")
+        str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept, accept_retrained.")
     ] = "retrain",
     references: Annotated[
         int, typer.Option(help="Reference models for the per-record attacks: even, 8 or more; 0 for none.")

@@ -28,7 +28,9 @@ VerdictFile = Annotated[Path, typer.Option(help="Verdict, as written by decide."
 ReferencesFolder = Annotated[Path | None, typer.Option(help="Reference models of the original.")]
 Out = Annotated[Path, typer.Option(help="Where the result is written.")]
 Rung = Annotated[str, typer.Option(help="first, stronger_1, stronger_2 or retrained.")]
-OnInconclusive = Annotated[str, typer.Option(help="Where the audit cannot tell: retrain, stop or accept.")]
+OnInconclusive = Annotated[
+    str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept or accept_retrained.")
+]
 RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
 
 

@@ -93,7 +93,7 @@ def _texts(evidence: Evidence, parent: str, action: Action) -> tuple[str, str]:
     how = f"{made.method}{rung} from version {parent}."
     if action != "accept":
         return "none", " ".join([how, *reasons])
-    statement = ladder.accepted_statement(reasons)
+    statement = ladder.accepted_statement(reasons, retrained=made.method == "retrain")
     return statement, f"{statement} {how}"
 
 
@@ -179,7 +179,8 @@ def promote(
     """Register the candidate, linked to its parent, and let it serve.
 
     Args:
-        on_inconclusive: `accept` lets a candidate serve that was audited in full and could not be judged.
+        on_inconclusive: `accept` lets a candidate serve that was audited in full and could not be judged,
+            `accept_retrained` only one that was retrained exactly.
         ladder_path: where the rungs so far are written, this one included; None for nowhere.
 
     Raises:
@@ -187,9 +188,10 @@ def promote(
     """
     outcome = evidence.verdict.outcome
     accepts = ladder.policy(0, "stop", on_inconclusive).on_inconclusive
-    action = ladder.may_serve(outcome, accepts, complete=evidence.complete)
+    retrained = evidence.made.method == "retrain"
+    action = ladder.may_serve(outcome, accepts, retrained=retrained, complete=evidence.complete)
     if action is None:
-        asked = outcome == "inconclusive" and accepts == "accept"
+        asked = outcome == "inconclusive" and accepts.startswith("accept")
         unless = ", and of the others one that was audited in full" if asked else ""
         raise UserError(f"verdict {outcome}: only a passed candidate can be promoted{unless}")
     registry, version = _register(evidence, model_name=model_name, parent=parent, run_name=run_name, action=action)

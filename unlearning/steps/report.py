@@ -87,7 +87,11 @@ def _promoted(rungs: tuple[RungSummary, ...]) -> tuple[Literal["unlearned", "ret
     last = rungs[-1]
     if last.action not in SERVING:
         return None, None
-    statement = accepted_statement(last.verdict.reasons) if last.action == "accept" else None
+    statement = (
+        accepted_statement(last.verdict.reasons, retrained=last.method == "retrain")
+        if last.action == "accept"
+        else None
+    )
     return ("retrained" if last.rung == RETRAINED else "unlearned"), statement
 
 
