@@ -10,8 +10,9 @@
 | `inconclusive` | as `on_inconclusive` says | `accept` if `on_inconclusive` allows it, otherwise `person` |
 
 `on_failure` says `retrain` or `stop` (`person`); `on_inconclusive` says `retrain`, `stop` (`person`),
-`accept`, or `accept_retrained`: retrain, and accept what was retrained exactly. Accepted is only what was audited in full and could not be told for want of records: a candidate
-of which an attack is missing is left to a person.
+`accept`, or `accept_retrained`: retrain, and accept what was retrained exactly. Accepted is only what was
+audited in full and could not be told for want of records: a candidate of which an attack is missing is left
+to a person.
 """
 
 from __future__ import annotations
