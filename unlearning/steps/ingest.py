@@ -8,6 +8,7 @@ from pathlib import Path
 from unlearning import recipes, settings, snapshots
 from unlearning.files import write_json
 from unlearning.sources import open_source
+from unlearning.steps.stored import keep_snapshot
 from unlearning.store import open_store
 
 
@@ -18,11 +19,6 @@ class IngestResult:
     digest: str
     records: int
     duplicates: int
-
-
-def snapshot_key(digest: str) -> str:
-    """Where a snapshot lies in the store."""
-    return f"snapshots/{digest}"
 
 
 def ingest(*, recipe: str, overrides: str, seed: int, snapshot_path: Path, recipe_path: Path) -> IngestResult:
@@ -40,11 +36,6 @@ def ingest(*, recipe: str, overrides: str, seed: int, snapshot_path: Path, recip
     snapshot = open_source(resolved.data.source, where.data, limit=resolved.data.limit, seed=seed)
     snapshots.save(snapshot, snapshot_path)
     manifest = snapshot.manifest
-    store = open_store(where.store)
-    # The folder is stored file by file; the marker says that all of them arrived.
-    complete = f"{snapshot_key(manifest.digest)}.complete"
-    if not store.exists(complete):
-        store.put_folder(snapshot_key(manifest.digest), snapshot_path)
-        store.create(complete, manifest.digest.encode())
+    keep_snapshot(open_store(where.store), snapshot_path, manifest.digest)
     write_json(recipe_path, resolved.model_dump(mode="json"))
     return IngestResult(manifest.digest, len(snapshot.records), manifest.duplicates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,13 +124,15 @@ def gather(*, parts: Sequence[Path], references_path: Path) -> References:
 
 
 def fetch(store: Store, original: str, split: Split, signals: SignalConfig, target: Path) -> References:
-    """The references of an original, or an empty set where none were made.
+    """The references of an original, or an empty set where none were made for it as it stands.
+
+    Those of an original whose data was rewritten without erased records belong to the data before.
 
     Raises:
         UserError: what the store holds belongs to another model or is damaged.
     """
     key = f"{references_key(original)}/{references.MANIFEST_FILE}"
-    if not store.exists(key):
+    if not store.exists(key) or json.loads(store.read(key)).get("split") != split.digest:
         none = ReferencesManifest(
             original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
         )

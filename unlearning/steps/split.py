@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearning import recipes, settings, snapshots, splits
-from unlearning.files import canonical_json, read_json
+from unlearning.files import read_json
+from unlearning.steps.stored import keep_split
 from unlearning.store import open_store
 
 
@@ -18,16 +19,10 @@ class SplitResult:
     sizes: dict[str, int]
 
 
-def split_key(digest: str) -> str:
-    """Where a split lies in the store. It holds record ids, so it stays out of MLflow."""
-    return f"splits/{digest}.json"
-
-
 def split(*, snapshot_path: Path, recipe_path: Path, seed: int, split_path: Path) -> SplitResult:
     """Divide a snapshot as the recipe says, and keep the split in the store."""
     recipe = recipes.validate(read_json(recipe_path, "recipe"), str(recipe_path))
     made = splits.make_split(snapshots.load(snapshot_path).manifest, recipe.split, seed)
     splits.save(made, split_path)
-    content = canonical_json(made.model_dump(mode="json")).encode()
-    open_store(settings.from_environment().store).create(split_key(made.digest), content)
+    keep_split(open_store(settings.from_environment().store), made)
     return SplitResult(made.digest, {part: len(getattr(made, part)) for part in splits.PARTS})
