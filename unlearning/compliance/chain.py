@@ -17,7 +17,7 @@ from unlearning.config import Config
 
 ProblemKind = Literal[
     "changed", "unreadable", "missing", "misplaced", "broken_chain", "impossible", "missing_seal", "bad_seal",
-    "unknown_object", "request_changed", "unfinished", "not_open", "unsealed", "still_open",
+    "unknown_object", "request_changed", "request_missing", "unfinished", "not_open", "unsealed", "still_open",
 ]  # fmt: skip
 
 PASSING: tuple[ProblemKind, ...] = ("unsealed", "still_open")

@@ -8,6 +8,7 @@ month more on 31 March.
 from __future__ import annotations
 
 from calendar import monthrange
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 MONTHS = 1
@@ -39,17 +40,29 @@ def due_within(due: datetime, now: datetime, days: float) -> bool:
     return due <= now + timedelta(days=days)
 
 
-def misses(due: datetime, next_batch: datetime, takes: timedelta) -> bool:
-    """Whether the next batch, which begins at a known time and takes about so long, ends after the period."""
-    return next_batch + takes > due
+@dataclass(frozen=True, slots=True)
+class NextBatch:
+    """When the next batch begins, and about how long one takes."""
+
+    begins: datetime
+    takes: timedelta
+
+    @property
+    def ends(self) -> datetime:
+        return self.begins + self.takes
 
 
-def warning(due: datetime, now: datetime, next_batch: datetime, takes: timedelta) -> str:
+def misses(due: datetime, batch: NextBatch) -> bool:
+    """Whether the next batch ends after the period."""
+    return batch.ends > due
+
+
+def warning(due: datetime, now: datetime, batch: NextBatch | None = None) -> str:
     """One line about a deadline that has passed or will be missed; empty if there is nothing to warn of."""
     if overdue(due, now):
         return f"overdue since {clock(due)}"
-    if misses(due, next_batch, takes):
-        return f"the batch of {clock(next_batch)} ends about {clock(next_batch + takes)}, after {clock(due)}"
+    if batch is not None and misses(due, batch):
+        return f"the next batch cannot meet the deadline: it ends about {clock(batch.ends)}"
     return ""
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationError
 
+from unlearning.errors import UserError
+
 CLOCK_DIFFERENCE = timedelta(minutes=5)
 """By how much the clocks of two machines may differ."""
 
@@ -42,7 +44,9 @@ def _utc(value: Any) -> datetime:
         raise ValueError("must be a time between the years 1 and 9999") from None
 
 
-RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_REQUEST_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+RequestId = Annotated[str, StringConstraints(pattern=f"^{_REQUEST_ID}$")]
 """The company's own case number; it is part of keys and kept for ever."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -61,6 +65,23 @@ Reason = Annotated[
 
 Moment = Annotated[datetime, BeforeValidator(_utc)]
 """A time in UTC."""
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a request can have this id."""
+    return re.fullmatch(_REQUEST_ID, text) is not None
+
+
+def moment(text: str, what: str) -> datetime:
+    """A time in UTC from text that somebody typed.
+
+    Raises:
+        UserError: it is none; `what` names it.
+    """
+    try:
+        return _utc(text)
+    except ValueError as error:
+        raise UserError(f"{what} {error}") from None
 
 
 def described(error: ValidationError) -> str:

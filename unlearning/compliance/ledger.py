@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from unlearning.compliance import places
 from unlearning.compliance.chain import History, Seal, examine, read_seal
 from unlearning.compliance.events import NOTHING_BEFORE, Details, Event, Received, digest_of
-from unlearning.compliance.fields import described
+from unlearning.compliance.fields import described, is_request_id
 from unlearning.compliance.state import State, after
 from unlearning.errors import UserError
 from unlearning.store import MissingKeyError, Store
@@ -46,9 +46,12 @@ class Ledger:
         """All events of a request and where it stands; None if there are none.
 
         Raises:
+            UnknownRequestError: no request can have this id.
             DamagedLedgerError: the events or their seals are not as they were left.
             UserError: the store cannot be used.
         """
+        if not is_request_id(request):
+            raise UnknownRequestError(f"{request!r} is no request id: use up to 64 letters, digits and . _ -")
         seals = list(places.names_in(self.store, places.seal_folder(request)))
         sealed = max((seal.sequence for seal in map(read_seal, seals) if seal is not None), default=0)
         objects: dict[int, bytes] = {}

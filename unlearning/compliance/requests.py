@@ -128,18 +128,35 @@ def keep(store: Store, request: Request) -> Kept:
     Raises:
         UserError: there is one of this id with other content.
     """
-    kept = find(store, request.id)
-    if kept is None:
-        document = RequestObject(request=request, salt=secrets.token_hex(16)).model_dump(mode="json")
-        data = canonical_json(document).encode()
-        if places.create_surely(store, places.request_key(request.id), data):
-            kept = Kept(request, digest_of(data))
-        else:
-            kept = load(store, request.id)
-    if kept.request != request:
-        raise UserError(f"request {request.id!r} is there already with other content: give this one another id")
+    document = RequestObject(request=request, salt=secrets.token_hex(16)).model_dump(mode="json")
+    data = canonical_json(document).encode()
+    made = places.create_surely(store, places.request_key(request.id), data)
+    kept = Kept(request, digest_of(data)) if made else load(store, request.id)
+    refuse_other(kept, request)
     places.create_surely(store, _same_key(request), b"")
     return kept
+
+
+def refuse_other(kept: Kept, request: Request) -> None:
+    """Make sure that a request is the one that is kept under its id.
+
+    Raises:
+        UserError: it is another one.
+    """
+    if kept.request != request:
+        raise UserError(f"request {request.id!r} is there already with other content: give this one another id")
+
+
+def refuse_changed(kept: Kept, digest: str) -> None:
+    """Make sure that a request is the one that the ledger names by this digest.
+
+    Raises:
+        UserError: it is not.
+    """
+    if kept.digest != digest:
+        raise UserError(
+            f"request {kept.request.id!r} is not what the ledger says was asked: run `unlearn ledger verify`"
+        )
 
 
 def find(store: Store, request: str) -> Kept | None:
@@ -171,8 +188,8 @@ def load(store: Store, request: str, *, digest: str | None = None) -> Kept:
     kept = find(store, request)
     if kept is None:
         raise UserError(f"request {request!r} is not in the store: it was never added, or its content was deleted")
-    if digest is not None and kept.digest != digest:
-        raise UserError(f"request {request!r} is not what the ledger says was asked: run `unlearn ledger verify`")
+    if digest is not None:
+        refuse_changed(kept, digest)
     return kept
 
 
