@@ -188,7 +188,7 @@ class History:
     def _purge(self) -> None:
         first, second, third, _ = self.registry.versions(MODEL)
         location = self.client.get_logged_model(first.tags["logged_model"]).artifact_location
-        get_artifact_repository(location).delete_artifacts()
+        get_artifact_repository(location).delete_artifacts()  # type: ignore[no-untyped-call]
         self.store.delete(f"references/{first.tags['digest']}/manifest.json")
         self.store.delete(f"batches/batch-1/{MODEL}.json")
         gone = {"withdrawn_at": TIMES["batch-1"], "withdrawn_for": "R1,R2", "purged_at": TIMES["batch-2"]}

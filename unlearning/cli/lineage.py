@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,8 +10,11 @@ from rich.console import Console, RenderableType
 
 from unlearning.cli import lineage_sources as sources
 from unlearning.cli import lineage_text as text
-from unlearning.cli.output import Json, show
+from unlearning.cli.output import Json, path_text, show
+from unlearning.errors import UserError
+from unlearning.files import write_text
 from unlearning.lineage import chains, requests
+from unlearning.lineage.overview import overview
 from unlearning.registry import Registry
 from unlearning.versions import Version
 
@@ -44,6 +48,31 @@ def show_lineage(model: Model, json: Json = False) -> None:
     """Every version of a model under the one it was made from."""
     versions = sources.versions_of(sources.registry(), model)
     _answer([version.model_dump() for version in versions], json, text.tree(model, versions))
+
+
+@app.command()
+def graph(
+    model: Model,
+    output: Annotated[
+        Path | None, typer.Option(help="File ending in .svg or .mmd; left out, Mermaid is printed.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Draw every version below the one it was made from: as SVG, or as text for Mermaid."""
+    # Imported here: only drawing needs what figures are drawn with.
+    from unlearning.figures import lineage as drawing
+
+    if output is not None and output.suffix not in (".svg", ".mmd"):
+        raise UserError(f"cannot draw {output}: give a file that ends in .svg or .mmd")
+    versions = overview(sources.versions_of(sources.registry(), model))
+    drawn = drawing.graph if output is not None and output.suffix == ".svg" else drawing.mermaid
+    if output is not None:
+        write_text(output, drawn(model, versions))
+        show({"graph": path_text(output)}, json)
+    elif json:
+        show([each.model_dump() for each in versions], True)
+    else:
+        print(drawn(model, versions), end="")
 
 
 @app.command()

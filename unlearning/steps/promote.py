@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unlearning import forgetting, ladder, models, provenance, settings, summary
+from unlearning import forgetting, ladder, models, provenance, settings, story, summary
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
 from unlearning.forgetting import ForgetSet
@@ -221,6 +221,7 @@ def reject(
     follows = ladder.action_named(action)
     if follows in SERVING:
         raise UserError(f"action {action} lets the candidate serve: promote it instead of rejecting it")
-    _, version = _register(evidence, model_name=model_name, parent=parent, run_name=run_name, action=follows)
+    registry, version = _register(evidence, model_name=model_name, parent=parent, run_name=run_name, action=follows)
+    story.tell(registry, version.name)
     _record(evidence, version, follows, ladder_path)
-    return version
+    return registry.resolve(version.name, version.version)

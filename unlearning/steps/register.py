@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unlearning import models, provenance, settings
+from unlearning import models, provenance, settings, story
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.provenance import Provenance
@@ -48,11 +48,13 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
 
 
 def serve(registry: Registry, version: Version, owner: str) -> Version:
-    """Move `champion` under the promotion lock: the registry has no compare-and-set."""
+    """Move `champion` under the promotion lock, as the registry has no compare-and-set, and tell it on its pages."""
     store = open_store(settings.from_environment().store)
     with lock(store, f"locks/promote-{version.name}", owner, seconds=LOCK_SECONDS) as lease:
         lease.check()
-        return registry.make_champion(version)
+        registry.make_champion(version)
+        story.tell(registry, version.name)
+        return registry.resolve(version.name, version.version)
 
 
 def _count(references_path: Path | None, digest: str, split: str) -> int:
