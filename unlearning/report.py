@@ -22,7 +22,7 @@ from rich.text import Text
 from unlearning.audit.results import AttackResult, Interval, PerRecord, Rates, Verdict
 from unlearning.errors import UserError
 from unlearning.figures import audit as figures
-from unlearning.figures import paper
+from unlearning.figures import lineage, paper
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.ladder import RETRAINED, Rung, described
@@ -312,6 +312,7 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "roc_log", figures.roc_curves(summary, strongest, "log")
     yield "attacks", figures.attack_forest(summary)
     yield "accuracies", figures.accuracy_dots(summary)
+    yield "lineage", lineage.graph(summary.registry.model_name, summary.registry.history)
     yield "comparison", _comparison(summary.verdict)
     for rung in beside(summary):
         yield f"comparison {rung.rung}", _comparison(rung.verdict, rung.rung)

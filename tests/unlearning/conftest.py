@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.unlearning.histories import History
 from unlearning.figures.numbers import Epoch, Evidence, ModelEvidence, Sample
 from unlearning.ladder import accepted_statement
 from unlearning.summary import Summary
@@ -228,3 +229,18 @@ def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int
 def make_evidence() -> Callable[..., Evidence]:
     """Evidence of the models of `make_summary`: `make_evidence(paradigm, training=..., forgotten=...)`."""
     return _evidence
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Versions of three models in a real registry; do not change it."""
+    return History(tmp_path_factory.mktemp("history"), _summary)
+
+
+@pytest.fixture
+def at_history(history: History, monkeypatch: pytest.MonkeyPatch) -> History:
+    """The same, and the default settings find it."""
+    for name in ("UNLEARNING_HOME", "UNLEARNING_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(history.folder)
+    return history

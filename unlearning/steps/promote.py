@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unlearning import forgetting, ladder, models, provenance, settings, summary
+from unlearning import forgetting, ladder, models, provenance, settings, story, summary
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
 from unlearning.forgetting import ForgetSet
@@ -276,5 +276,6 @@ def reject(
     registry = Registry(settings.from_environment().tracking_uri)
     before = _parent(registry, evidence, model_name, parent)
     version = _register(registry, evidence, before, run_name=run_name, batch=batch, action=follows)
+    story.tell(registry, version.name)
     _record(evidence, version, follows, ladder_path)
-    return version
+    return registry.resolve(version.name, version.version)

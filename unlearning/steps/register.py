@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unlearning import models, provenance, settings
+from unlearning import models, provenance, settings, story
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.provenance import Provenance
@@ -51,7 +51,7 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
 
 
 def serve(registry: Registry, version: Version, owner: str, *, follows: Version | None = None) -> Version:
-    """Move `champion` under the promotion lock: the registry has no compare-and-set.
+    """Move `champion` under the promotion lock, as the registry has no compare-and-set, and tell it on its pages.
 
     Args:
         follows: the version it was made from, which must be serving now; None for an original.
@@ -62,9 +62,10 @@ def serve(registry: Registry, version: Version, owner: str, *, follows: Version 
     store = open_store(settings.from_environment().store)
     with lock(store, f"locks/promote-{version.name}", owner, seconds=LOCK_SECONDS) as lease:
         lease.check()
-        if follows is not None and check_follows(registry, follows, version):
-            return registry.resolve(version.name, version.version)
-        return registry.make_champion(version)
+        if follows is None or not check_follows(registry, follows, version):
+            registry.make_champion(version)
+        story.tell(registry, version.name)
+        return registry.resolve(version.name, version.version)
 
 
 def check_follows(registry: Registry, parent: Version, version: Version | None = None) -> bool:
