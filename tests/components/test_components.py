@@ -87,8 +87,11 @@ def test_the_image_has_a_fixed_tag() -> None:
 
 def test_ingest_describes_the_snapshot(chain: Chain, tmp_path: Path) -> None:
     out = outputs_in(tmp_path, snapshot=dsl.Dataset, resolved_recipe=dsl.Artifact)
-    digest = load("ingest").python_func(recipe=str(chain["recipe"]), overrides="", seed=0, **out)
-    assert out["snapshot"].metadata == {"digest": digest, "records": "1797", "duplicates": "0"}
+    now = load("tombstones").python_func()
+    given = {"recipe": str(chain["recipe"]), "overrides": "", "seed": 0, "erased": "refuse", "tombstones": now}
+    digest = load("ingest").python_func(**given, **out)
+    counts = {"records": "1797", "duplicates": "0", "erased": "0"}
+    assert out["snapshot"].metadata == {"digest": digest, **counts}
     assert (tmp_path / "resolved_recipe").read_bytes() == chain["resolved"].read_bytes()
 
 

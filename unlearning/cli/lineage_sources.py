@@ -164,9 +164,8 @@ def artefacts_of(known: Registry, version: Version) -> Artefacts:
 
 def _data(version: Version) -> list[Place]:
     # Imported here: where steps keep what they make is known to them, and they load the learning code.
-    from unlearning.steps.ingest import snapshot_key
     from unlearning.steps.references import references_key
-    from unlearning.steps.split import split_key
+    from unlearning.steps.stored import snapshot_key, split_key
 
     places = []
     if version.tag("references") not in (NONE, "0"):

@@ -57,6 +57,9 @@ def run(
     references: Annotated[
         int, typer.Option(help="Reference models for the per-record attacks: even, 8 or more; 0 for none.")
     ] = 0,
+    erased: Annotated[
+        str, typer.Option(help="Erased records that the source still holds: refuse to train, or drop them.")
+    ] = "refuse",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     run_id: Annotated[str, typer.Option(help="Name of the run; an unfinished run of that name is resumed.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -84,6 +87,7 @@ def run(
         on_failure=on_failure,
         on_inconclusive=on_inconclusive,
         references=references,
+        erased=erased,
         device=device,
     )
     folder, summary = run_locally(parameters, run_id=run_id, quiet=quiet)

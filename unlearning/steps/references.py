@@ -23,7 +23,7 @@ from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
 from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
-from unlearning.steps.data import load_split, part
+from unlearning.steps.data import load_split, part, refuse_erased_in
 from unlearning.steps.unlearn import check_split
 from unlearning.store import Store, open_store
 
@@ -81,7 +81,7 @@ def make(
     """Train the references `numbers` of `count` and write weights and signals.
 
     Raises:
-        UserError: not an original, or not trained on this split.
+        UserError: not an original, not trained on this split, or on records that were erased since.
     """
     check_count(count)
     made = provenance.load(model_path)
@@ -89,6 +89,7 @@ def make(
     if made.parent:
         raise UserError(f"{model_path} was unlearned: references are made for an original, before it forgets")
     check_split(made, split)
+    refuse_erased_in(snapshot.manifest)
     chosen = choose_device(device, gpus)
     deterministic()
     given = training_of(made.recipe, snapshot, split, count=count, seed=made.seed, device=chosen)

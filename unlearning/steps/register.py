@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unlearning import models, provenance, settings, story
+from unlearning import models, provenance, settings, splits, story
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.provenance import Provenance
@@ -12,6 +12,8 @@ from unlearning.registry import CHAMPION, DatasetLink, NewVersion, Registry, Ver
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 from unlearning.steps.references import load_for
 from unlearning.steps.stored import split_key
+from unlearning.steps.tombstones import refuse_erased
+from unlearning.steps.unlearn import check_split
 from unlearning.store import open_store
 
 LOCK_SECONDS = 300.0
@@ -118,8 +120,14 @@ def register(
         references_path: reference models that were trained for it; None for none.
         model_name: registered model; empty means the recipe's name.
         run_name: names the work, so that a retried step finds its own version.
+
+    Raises:
+        UserError: model, split, references and evaluation do not belong together, or records were erased while it
+            was trained.
     """
-    made, evaluation = provenance.load(model_path), load_evaluation(evaluation_path)
+    made, evaluation, split = provenance.load(model_path), load_evaluation(evaluation_path), splits.load(split_path)
+    check_split(made, split)
+    refuse_erased(split.ids, f"split {made.split[:12]} of the model", "ingest with erased=drop and train again")
     digest = models.digest(model_path)
     count = _count(references_path, digest, made.split)
     if evaluation.models.get("original") != digest:

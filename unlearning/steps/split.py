@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unlearning import recipes, settings, snapshots, splits
 from unlearning.files import read_json
+from unlearning.steps.data import refuse_erased_in
 from unlearning.steps.stored import keep_split
 from unlearning.store import open_store
 
@@ -20,9 +21,15 @@ class SplitResult:
 
 
 def split(*, snapshot_path: Path, recipe_path: Path, seed: int, split_path: Path) -> SplitResult:
-    """Divide a snapshot as the recipe says, and keep the split in the store."""
+    """Divide a snapshot as the recipe says, and keep the split in the store.
+
+    Raises:
+        UserError: too few records, or some of them were erased meanwhile.
+    """
     recipe = recipes.validate(read_json(recipe_path, "recipe"), str(recipe_path))
-    made = splits.make_split(snapshots.load(snapshot_path).manifest, recipe.split, seed)
+    manifest = snapshots.load(snapshot_path).manifest
+    refuse_erased_in(manifest)
+    made = splits.make_split(manifest, recipe.split, seed)
     splits.save(made, split_path)
     keep_split(open_store(settings.from_environment().store), made)
     return SplitResult(made.digest, {part: len(getattr(made, part)) for part in splits.PARTS})
