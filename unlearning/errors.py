@@ -6,6 +6,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_NOT_PROMOTED = 3
+EXIT_NOT_VERIFIED = 3
 
 
 class UserError(Exception):

@@ -26,6 +26,7 @@ from unlearning.figures import paper
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.ladder import RETRAINED, Rung, described
+from unlearning.privacy import PRIVATE_KEYS, SHA256
 from unlearning.summary import ModelSummary, RungSummary, Summary, last_unlearned, strongest_attack
 
 _OUTCOMES = {
@@ -53,9 +54,6 @@ _ACTIONS = {
     "retrain": "kept as rejected; retrained exactly",
     "person": "kept as rejected; left to a person",
 }
-_PRIVATE_KEYS = {"record_id", "record_ids", "subject", "subject_id", "subject_ids"}
-_SHA256 = re.compile(r"\b[0-9a-f]{64}\b", re.IGNORECASE)
-
 
 Cell = tuple[str, str]
 """An estimate and its interval, as text."""
@@ -352,14 +350,14 @@ def _ratio(seconds: float, whole: float) -> str:
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as dotted names and values, without anything that names a record or a person."""
-    if key.rpartition(".")[2] in _PRIVATE_KEYS:
+    if key.rpartition(".")[2] in PRIVATE_KEYS:
         yield key, "(not shown)"
     elif isinstance(value, dict) and value:
         for inner, item in value.items():
             yield from _flat(item, f"{key}.{inner}" if key else str(inner))
     else:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
-        yield key, _SHA256.sub("(SHA-256, not shown)", text)
+        yield key, SHA256.sub("(SHA-256, not shown)", text)
 
 
 def _without_login(uri: str) -> str:

@@ -1,0 +1,1 @@
+"""What the law asks for beside the learning: requests, their ledger, and signed certificates."""
