@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from unlearning.audit.results import Audit, Interval, Verdict
 from unlearning.compliance import disclosure
@@ -65,6 +65,8 @@ def _subjects(models: Sequence[ModelErasure]) -> tuple[Subject, ...]:
 class Statement(Config):
     """An in-toto Statement v1 with the erasure as its predicate."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(STATEMENT_TYPE, alias="_type")
     subject: tuple[Subject, ...] = Field(min_length=1)
     predicate_type: Literal["urn:unlearning:erasure:v1"] = Field(PREDICATE_TYPE, alias="predicateType")
@@ -74,7 +76,7 @@ class Statement(Config):
     def _is_about_its_predicate_and_nobody(self) -> Self:
         if self.subject != _subjects(self.predicate.models):
             raise ValueError("the subjects are not what the predicate says serves after the erasure")
-        wrong = disclosure.problems(self.model_dump(by_alias=True))
+        wrong = disclosure.problems(self.model_dump())
         if wrong:
             raise ValueError(wrong[0])
         return self
@@ -82,7 +84,7 @@ class Statement(Config):
 
 def to_bytes(statement: Statement) -> bytes:
     """The one spelling that is signed: canonical JSON."""
-    return canonical_json(statement.model_dump(mode="json", by_alias=True)).encode()
+    return canonical_json(statement.model_dump(mode="json")).encode()
 
 
 def parse(payload: bytes) -> Statement:
@@ -229,7 +231,7 @@ def build(
             not_claimed=_not_claimed(models, to_be_purged),
         )
         statement = Statement(subject=_subjects(models), predicate=erasure)
-    found = disclosure.disclosed(statement.model_dump(by_alias=True), forbidden)
+    found = disclosure.disclosed(statement.model_dump(), forbidden)
     if found:
         raise UserError(f"certificate: {found[0]} holds a record id or the subject's id: take it out, then issue it")
     return statement
