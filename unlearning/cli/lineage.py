@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -15,8 +15,11 @@ from unlearning.errors import UserError
 from unlearning.files import write_text
 from unlearning.lineage import chains, requests
 from unlearning.lineage.overview import overview
-from unlearning.registry import Registry
 from unlearning.versions import Version
+
+if TYPE_CHECKING:
+    # See `lineage_sources`.
+    from unlearning.registry import Registry
 
 app = typer.Typer(help="From the original to the unlearned model.", no_args_is_help=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,9 +17,12 @@ from unlearning.lineage import artefacts, audits, chains
 from unlearning.lineage.artefacts import Artefact, Artefacts, Place
 from unlearning.lineage.audits import Audited
 from unlearning.lineage.requests import Concern
-from unlearning.registry import Registry
 from unlearning.store import Store, open_store
 from unlearning.versions import NONE, Version
+
+if TYPE_CHECKING:
+    # MLflow takes a second, which commands that need no registry shall not wait for.
+    from unlearning.registry import Registry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -28,6 +31,8 @@ Document = TypeVar("Document", bound=Config)
 
 def registry() -> Registry:
     """The registry that the environment names."""
+    from unlearning.registry import Registry
+
     return Registry(settings.from_environment().tracking_uri)
 
 

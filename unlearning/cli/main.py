@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from unlearning.cli import ledger, lineage, requests, steps
+from unlearning.cli import keys, ledger, lineage, requests, steps
 from unlearning.cli.output import Json, explained, path_text, show
+from unlearning.cli.verify import verify
 from unlearning.errors import EXIT_NOT_PROMOTED
 from unlearning.ladder import described
 from unlearning.summary import Summary
@@ -19,8 +20,8 @@ app = typer.Typer(
     help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
     "Start with `unlearn run`, then open the report it names.\n\n"
     "Exit codes: 0 done, 1 programming error, 2 bad input or missing service, "
-    "3 finished but nothing was promoted, or `ledger verify` found problems. A model that is accepted without "
-    "having passed is promoted, and said to be.",
+    "3 finished but nothing was promoted, `ledger verify` found problems, or a certificate is not verified. A model "
+    "that is accepted without having passed is promoted, and said to be.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -28,6 +29,8 @@ app.add_typer(steps.app, name="step")
 app.add_typer(lineage.app, name="lineage")
 app.add_typer(requests.app, name="requests")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(keys.app, name="keys")
+app.command()(verify)
 
 
 def _although(summary: Summary) -> str:
