@@ -16,7 +16,7 @@ from unlearning.ladder import ACTIONS
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"
-ON_GPU = {"pretrain", "references", "unlearn", "audit", "evaluate"}
+ON_GPU = {"pretrain", "references", "retrain", "unlearn", "audit", "evaluate"}
 CACHED = {
     "pretraining": {
         "ingest": True,
@@ -32,6 +32,7 @@ CACHED = {
         "check": False,
         "resolve": False,
         "select": True,
+        "retrain": True,
         "unlearn": True,
         "audit": False,
         "evaluate": False,
@@ -223,7 +224,7 @@ RUNG = {
     "stronger_2": ["Unlearn, stronger 2", "Audit stronger 2", "Evaluate stronger 2", "Decide stronger 2"],
     "retrained": ["Retrain exactly", "Audit retrained", "Evaluate retrained", "Decide retrained"],
 }
-ALWAYS = ["Check parameters", "Resolve model version", "Select forget set", "Retrain as reference", "Report"]
+ALWAYS = ["Check parameters", "Resolve model version", "Select forget set", "Retrain as reference, or none", "Report"]
 
 
 def climbs() -> Iterator[list[str]]:

@@ -73,6 +73,7 @@ def _verdict(outcome: str, candidate: dict[str, Any], retrained: dict[str, Any])
     pairs = zip(candidate["audit"]["attacks"], retrained["audit"]["attacks"], strict=True)
     return {
         "outcome": outcome,
+        "compared_with": "retrained",
         "reasons": [REASONS[outcome]],
         "auc_margin": 0.05,
         "utility_margin": 0.05,

@@ -31,8 +31,10 @@ def _label(version: Version) -> str:
     if "kind" not in tags:
         return f"version {version.version}{aliases}: registered by something else"
     verdict = "" if tags["verdict"] == "none" else f", verdict {tags['verdict']}"
-    gap = f", largest AUC gap {tags['largest_auc_gap']}" if "largest_auc_gap" in tags else ""
-    # Versions from before there was a ladder have no such tags.
+    # Versions from before there was a choice were compared with the retrained model, and those from before there was
+    # a ladder have no rung.
+    compared = tags.get("compared_with", "retrained")
+    gap = f", largest AUC gap {tags['largest_auc_gap']} to {compared}" if "largest_auc_gap" in tags else ""
     made = f"{tags['kind']} by {tags['method']}{_RUNGS.get(tags.get('rung', ''), '')}"
     accepted = ", accepted all the same" if tags.get("accepted") == "yes" else ""
     return f"version {version.version}{aliases}: {made}, {tags['status']}{verdict}{accepted}{gap}"

@@ -122,14 +122,18 @@ def gather(*, parts: Sequence[Path], references_path: Path) -> References:
     return merged
 
 
+def kept(store: Store, original: str) -> bool:
+    """Whether the store holds references of an original."""
+    return store.exists(f"{references_key(original)}/{references.MANIFEST_FILE}")
+
+
 def fetch(store: Store, original: str, split: Split, signals: SignalConfig, target: Path) -> References:
     """The references of an original, or an empty set where none were made.
 
     Raises:
         UserError: what the store holds belongs to another model or is damaged.
     """
-    key = f"{references_key(original)}/{references.MANIFEST_FILE}"
-    if not store.exists(key):
+    if not kept(store, original):
         none = ReferencesManifest(
             original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
         )

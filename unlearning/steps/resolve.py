@@ -7,13 +7,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import models, provenance, settings, snapshots, splits
+from unlearning import ladder, models, provenance, settings, snapshots, splits
 from unlearning.errors import UserError
 from unlearning.files import new_folder
 from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
 from unlearning.steps.ingest import snapshot_key
-from unlearning.steps.references import fetch
+from unlearning.steps.references import fetch, kept
 from unlearning.steps.split import split_key
 from unlearning.store import Store, open_store
 
@@ -31,6 +31,7 @@ def resolve(
     *,
     model_name: str,
     version: str,
+    compare_with: str = "retrained",
     model_path: Path,
     snapshot_path: Path,
     split_path: Path,
@@ -43,10 +44,11 @@ def resolve(
     Args:
         model_name: registered model.
         version: number or alias; empty means the champion.
+        compare_with: what candidates are to be compared with; `references` asks that the version has some.
 
     Raises:
-        UserError: unknown, purged, or weights, snapshot or split are not those that were registered;
-            nothing is written then.
+        UserError: unknown, purged, without the references that are asked for, or weights, snapshot or split are not
+            those that were registered; nothing is written then.
     """
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
@@ -57,6 +59,8 @@ def resolve(
         if digest != found.tags.get("digest"):
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         made, store = provenance.load(folder), open_store(where.store)
+        if ladder.compare_with_named(compare_with) == "references" and not kept(store, digest):
+            raise UserError(_no_references(f"model {model_name} version {found.version}", made))
         snapshot, split = _fetch_data(made, store, Path(scratch))
         references = fetch(store, digest, splits.load(split), made.recipe.signals, references_path)
         for source, target in ((folder, model_path), (snapshot, snapshot_path)):
@@ -64,6 +68,16 @@ def resolve(
                 shutil.copytree(source, staging, dirs_exist_ok=True)
         splits.save(splits.load(split), split_path)
     return ResolveResult(found.version, digest, references.manifest.count)
+
+
+def _no_references(which: str, made: Provenance) -> str:
+    """What to do where there is nothing to compare with."""
+    if made.parent:
+        return f"{which} has forgotten before, so it has no references to compare with: give compare_with retrained"
+    return (
+        f"{which} has no references to compare with: pretrain with reference_models, "
+        "make them with unlearn step references, or give compare_with retrained"
+    )
 
 
 def _fetch_data(made: Provenance, store: Store, scratch: Path) -> tuple[Path, Path]:
