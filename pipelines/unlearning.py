@@ -22,7 +22,7 @@ from components.promote import promote
 from components.reject import reject
 from components.report import report
 from components.resolve import resolve
-from components.retrain import retrain
+from components.retrain_or_none import retrain_or_none
 from components.select import select
 from components.unlearn import unlearn
 from pipelines.tasks import effectful, on_gpu, pipeline, pure
@@ -85,7 +85,7 @@ def _forget(run: Run, name: str, *, rung: Rung, exactly: bool = False, offset: i
 
 def _reference(run: Run, compare_with: Any) -> Any:
     """The retrained model, or the word that there is none: KFP cannot hand on what only a branch has made."""
-    task = retrain(
+    task = retrain_or_none(
         model=run.original,
         compare_with=compare_with,
         seed=run.seed,

@@ -123,7 +123,7 @@ def test_retrain_gives_what_the_method_gives_or_says_that_there_is_none(chain: C
     given |= {"device": "cpu", "gpus": 0}
     for compare_with, seconds in (("retrained", True), ("references", False)):
         out = outputs_in(tmp_path / compare_with, retrained=dsl.Model, metrics=dsl.Metrics)
-        load("retrain").python_func(**given, compare_with=compare_with, **out)
+        load("retrain_or_none").python_func(**given, compare_with=compare_with, **out)
         assert (out["metrics"].metadata["seconds"] > 0) == seconds
         assert json.loads((tmp_path / compare_with / "metrics").read_text()) == out["metrics"].metadata
         assert (out["retrained"].metadata["digest"] == "none") == (compare_with == "references")
@@ -139,7 +139,7 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
     where = {"device": "cpu", "gpus": 0}
     seeds = {"seed": 0, "seed_offset": 1}
     model = inputs_of(chain, "model")
-    load("retrain").python_func(**data, **model, **where, **seeds, compare_with="references", **none)
+    load("retrain_or_none").python_func(**data, **model, **where, **seeds, compare_with="references", **none)
     given = data | inputs_of(chain, "candidate", original="model") | where | {"retrained": none["retrained"]}
     curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)

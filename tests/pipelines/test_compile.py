@@ -16,7 +16,7 @@ from unlearning.ladder import ACTIONS
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"
-ON_GPU = {"pretrain", "references", "retrain", "unlearn", "audit", "evaluate"}
+ON_GPU = {"pretrain", "references", "retrain_or_none", "unlearn", "audit", "evaluate"}
 CACHED = {
     "pretraining": {
         "ingest": True,
@@ -32,7 +32,7 @@ CACHED = {
         "check": False,
         "resolve": False,
         "select": True,
-        "retrain": True,
+        "retrain_or_none": True,
         "unlearn": True,
         "audit": False,
         "evaluate": False,

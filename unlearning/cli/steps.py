@@ -216,7 +216,7 @@ def forget(
 
 
 @app.command()
-def retrain(
+def retrain_or_none(
     model: Original,
     snapshot: Snapshot,
     split: SplitFile,
@@ -228,7 +228,7 @@ def retrain(
     json: Json = False,
 ) -> None:
     """Model to one exactly retrained without the forget set, to compare candidates with; or to none."""
-    from unlearning.steps.retrain import retrain as step
+    from unlearning.steps.retrain_or_none import retrain_or_none as step
 
     result = step(
         compare_with=compare_with,

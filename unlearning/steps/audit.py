@@ -18,7 +18,7 @@ from unlearning.paradigms import make_paradigm
 from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
 from unlearning.steps.references import load_for
-from unlearning.steps.retrain import retrained_at
+from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.steps.unlearn import check_belongs
 
 

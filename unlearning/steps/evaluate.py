@@ -15,7 +15,7 @@ from unlearning.errors import UserError
 from unlearning.evaluation import evaluate as run_evaluation
 from unlearning.files import read_json, write_json
 from unlearning.steps.data import load_split, part
-from unlearning.steps.retrain import retrained_at
+from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.summary import Accuracies
 
 

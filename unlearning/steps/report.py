@@ -21,7 +21,7 @@ from unlearning.splits import PARTS, Split
 from unlearning.steps.audit import load_audit
 from unlearning.steps.decide import load_verdict
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
-from unlearning.steps.retrain import retrained_at
+from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.summary import (
     ForgetSummary,
     ModelSummary,

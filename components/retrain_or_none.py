@@ -6,7 +6,7 @@ from components.base import component
 
 
 @component
-def retrain(
+def retrain_or_none(
     model: Input[Model],
     snapshot: Input[Dataset],
     split: Input[Dataset],
@@ -23,7 +23,7 @@ def retrain(
     from pathlib import Path
 
     from unlearning.files import write_json
-    from unlearning.steps.retrain import retrain as step
+    from unlearning.steps.retrain_or_none import retrain_or_none as step
 
     result = step(
         compare_with=compare_with,

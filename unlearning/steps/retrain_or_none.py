@@ -20,10 +20,10 @@ NONE_FILE = "none.json"
 class NoModel(Config):
     """What lies in the place of the retrained model where none is wanted."""
 
-    compare_with: Literal["references"] = "references"
+    compare_with: Literal["references"]
 
 
-def retrain(
+def retrain_or_none(
     *,
     compare_with: str,
     model_path: Path,
@@ -49,7 +49,7 @@ def retrain(
     """
     if ladder.compare_with_named(compare_with) == "references":
         with new_folder(retrained_path) as folder:
-            write_json(folder / NONE_FILE, NoModel().model_dump())
+            write_json(folder / NONE_FILE, NoModel(compare_with="references").model_dump())
         return None
     return unlearn(
         model_path=model_path,
