@@ -4,7 +4,9 @@ from components.base import component
 
 
 @component
-def check(auc_margin: float, utility_margin: float, stronger: int, on_failure: str, on_inconclusive: str) -> None:
+def check(
+    auc_margin: float, utility_margin: float, stronger: int, on_failure: str, on_inconclusive: str, compare_with: str
+) -> None:
     """Refuse margins and a ladder that have no meaning, before anything is trained."""
     from unlearning.steps.check import check as step
 
@@ -14,4 +16,5 @@ def check(auc_margin: float, utility_margin: float, stronger: int, on_failure: s
         stronger=stronger,
         on_failure=on_failure,
         on_inconclusive=on_inconclusive,
+        compare_with=compare_with,
     )

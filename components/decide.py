@@ -18,8 +18,8 @@ def decide(
     on_inconclusive: str,
     verdict: Output[Artifact],
 ) -> str:
-    """Equivalent to the retrained model, and as useful? Returns what follows: promote, accept, stronger,
-    retrain or person."""
+    """Equivalent to a model that never saw the records, and as useful? Returns what follows: promote, accept,
+    stronger, retrain or person."""
     from pathlib import Path
 
     from unlearning.steps.decide import decide as step
@@ -38,4 +38,5 @@ def decide(
     )
     judged = decided.verdict
     verdict.metadata.update({"outcome": judged.outcome, "action": decided.action, "reasons": "; ".join(judged.reasons)})
+    verdict.metadata["compared_with"] = judged.compared_with
     return str(decided.action)

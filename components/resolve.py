@@ -9,6 +9,7 @@ from components.base import component
 def resolve(
     model_name: str,
     version: str,
+    compare_with: str,
     model: Output[Model],
     snapshot: Output[Dataset],
     split: Output[Dataset],
@@ -22,6 +23,7 @@ def resolve(
     result = step(
         model_name=model_name,
         version=version,
+        compare_with=compare_with,
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class LocalRun:
     device: str = "auto"
     references: int = 0
     erased: str = "refuse"
+    compare_with: str = "retrained"
 
 
 def new_run_id(run: LocalRun) -> str:
@@ -121,6 +123,7 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
             stronger=run.stronger,
             on_failure=run.on_failure,
             on_inconclusive=run.on_inconclusive,
+            compare_with=run.compare_with,
             run_name=run_id,
             device=run.device,
         )
@@ -152,8 +155,11 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
         stronger=run.stronger,
         on_failure=run.on_failure,
         on_inconclusive=run.on_inconclusive,
+        compare_with=run.compare_with,
     )
     check_count(run.references)
+    if run.compare_with == "references" and not run.references:
+        raise UserError("compare_with references needs some: give --references 16, or --compare-with retrained")
     choose_device(run.device)
     _check_forget(run, recipe)
     _check_writable(where.home)
@@ -263,7 +269,7 @@ class RunArtifacts:
     """Where a finished run left its models and data."""
 
     models: dict[str, Path]
-    """`original`, `unlearned` and `retrained`."""
+    """`original`, `unlearned` and, where there was one to compare with, `retrained`."""
     snapshot: Path
     split: Path
     forget: Path
@@ -286,8 +292,9 @@ def artifacts_of(folder: Path) -> RunArtifacts:
         return found
 
     original = path("pretraining", "pretrain", "model")
-    candidates = (folder / "tasks").glob(f"unlearning-*/**/candidate/{models.WEIGHTS_FILE}")
-    made = {models.digest(weights.parent): weights.parent for weights in candidates}
+    tasks = folder / "tasks"
+    found = [tasks.glob(f"unlearning-*/**/{name}/{models.WEIGHTS_FILE}") for name in ("candidate", "retrained")]
+    made = {models.digest(weights.parent): weights.parent for weights in chain.from_iterable(found)}
     if (original / models.WEIGHTS_FILE).exists():
         made[models.digest(original)] = original
     lost = [name for name, model in wanted.items() if model.digest not in made]

@@ -1,6 +1,6 @@
 """The unlearning pipeline: a ladder of candidates, each audited, until one may serve or a person decides.
 
-check → resolve → select → retrain as reference, and from rung to rung:
+check → resolve → select → retrain as reference, where one is compared with, and from rung to rung:
   unlearn → audit and evaluate → decide
     promote  → promote → report
     accept   → promote though it could not be judged → report
@@ -22,6 +22,7 @@ from components.promote import promote
 from components.reject import reject
 from components.report import report
 from components.resolve import resolve
+from components.retrain_or_none import retrain_or_none
 from components.select import select
 from components.unlearn import unlearn
 from pipelines.tasks import effectful, on_gpu, pipeline, pure
@@ -68,7 +69,7 @@ def _words(rung: Rung) -> str:
     return {"first": "unlearned", RETRAINED: "retrained"}.get(rung, f"stronger {strength(rung)}")
 
 
-def _forget(run: Run, name: str, *, rung: Rung = "first", exactly: bool = False, offset: int = 0) -> Any:
+def _forget(run: Run, name: str, *, rung: Rung, exactly: bool = False, offset: int = 0) -> Any:
     task = unlearn(
         model=run.original,
         method="retrain" if exactly else run.method,
@@ -81,6 +82,20 @@ def _forget(run: Run, name: str, *, rung: Rung = "first", exactly: bool = False,
     )
     on_gpu(pure(task, name), run.where["gpus"])
     return task.outputs["candidate"]
+
+
+def _reference(run: Run, compare_with: Any) -> Any:
+    """The retrained model, or the word that there is none: KFP cannot hand on what only a branch has made."""
+    task = retrain_or_none(
+        model=run.original,
+        compare_with=compare_with,
+        seed=run.seed,
+        seed_offset=REFERENCE_OFFSET,
+        **run.data,
+        **run.where,
+    )
+    on_gpu(pure(task, "Retrain as reference, or none"), run.where["gpus"])
+    return task.outputs["retrained"]
 
 
 def _candidate(run: Run, rung: Rung) -> Any:
@@ -165,6 +180,7 @@ def unlearning(
     stronger: int = 1,
     on_failure: str = "retrain",
     on_inconclusive: str = "retrain",
+    compare_with: str = "retrained",
     run_name: str = "",
     batch: str = "",
     device: str = "auto",
@@ -184,13 +200,17 @@ def unlearning(
             saliency, alignment_calibration, finetune or retrain.
         method_overrides: YAML laid over the method's settings, such as "weight: 3.0". Empty for none.
         seed: Seed of the forget set, the unlearning and the audit.
-        auc_margin: Largest difference to the retrained model in any attack's AUC (equivalence test).
-        utility_margin: Largest accuracy lost against the retrained model, as a share.
+        auc_margin: Largest difference in any attack's AUC to what is compared with (equivalence test).
+        utility_margin: Largest accuracy lost against the retrained model, as a share; with references against the
+            original.
         stronger: Stronger settings to try where a candidate still leaks, 0 to 2.
         on_failure: What follows a failed verdict: retrain (train again without the forgotten records, audit that)
             or stop (leave it to a person).
         on_inconclusive: What follows where the audit cannot tell: retrain, stop, accept (let the candidate serve,
             with a statement that it did not pass), or accept_retrained (retrain, and accept that).
+        compare_with: What a candidate is compared with: retrained (a model trained again without the forgotten
+            records, which costs as much as not unlearning) or references (those trained with the original; nothing
+            is retrained; refused where the version has none).
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         batch: Compliance batch that asks for it, for forget_kind batch. Empty for none.
         device: auto, cpu or cuda.
@@ -198,8 +218,9 @@ def unlearning(
     """
     margins: dict[str, Any] = {"auc_margin": auc_margin, "utility_margin": utility_margin}
     policy = {"stronger": stronger, "on_failure": on_failure, "on_inconclusive": on_inconclusive}
-    checked = effectful(check(**margins, **policy), "Check parameters")
-    resolved = effectful(resolve(model_name=model_name, version=model_version).after(checked), "Resolve model version")
+    checked = effectful(check(**margins, **policy, compare_with=compare_with), "Check parameters")
+    found = resolve(model_name=model_name, version=model_version, compare_with=compare_with).after(checked)
+    resolved = effectful(found, "Resolve model version")
     data = {"snapshot": resolved.outputs["snapshot"], "split": resolved.outputs["split"]}
     selected = pure(
         select(
@@ -226,5 +247,4 @@ def unlearning(
         batch=batch,
         parent=resolved.outputs["Output"],
     )
-    reference = _forget(run, "Retrain as reference", exactly=True, offset=REFERENCE_OFFSET)
-    _climb(run, reference, "first")
+    _climb(run, _reference(run, compare_with), "first")

@@ -22,7 +22,7 @@ from typing import Literal, TypeVar, get_args
 
 from pydantic import Field
 
-from unlearning.audit.results import Outcome
+from unlearning.audit.results import Outcome, Reference
 from unlearning.config import Config
 from unlearning.errors import UserError
 
@@ -84,6 +84,15 @@ def action_named(text: str) -> Action:
         UserError: there is none of that name.
     """
     return _named(text, "action", ACTIONS)
+
+
+def compare_with_named(text: str) -> Reference:
+    """What every candidate is compared with, by its name.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    return _named(text, "compare_with", get_args(Reference))
 
 
 def _named(text: str, kind: str, known: tuple[Name, ...]) -> Name:

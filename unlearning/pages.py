@@ -16,15 +16,6 @@ from unlearning.audit.results import Interval
 from unlearning.ladder import described
 from unlearning.privacy import PRIVATE_KEYS, SHA256
 
-OUTCOMES = {
-    "passed": "passed",
-    "leaks": "still leaks",
-    "over_forgotten": "forgot too much",
-    "utility_lost": "lost accuracy",
-    "inconclusive": "could not be judged",
-}
-"""Verdicts in words, after "the model"."""
-
 Cell = tuple[str, str]
 """An estimate and its interval, as text."""
 

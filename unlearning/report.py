@@ -24,27 +24,9 @@ from unlearning.figures import lineage, paper
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.ladder import RETRAINED, Rung, described
-from unlearning.pages import OUTCOMES, Cell, cell, environment, percent
+from unlearning.pages import Cell, cell, environment, percent
 from unlearning.summary import ModelSummary, RungSummary, Summary, last_unlearned, strongest_attack
-
-_WHY = {
-    "passed": "with the attacks tested it stayed within {auc} AUC of an exactly retrained model, "
-    "and lost no more than {points} of accuracy against it",
-    "leaks": "forgotten records are easier to recognise than on an exactly retrained model, "
-    "beyond the margin of {auc} AUC",
-    "over_forgotten": "forgotten records stand out as less familiar than on an exactly retrained model, "
-    "beyond the margin of {auc} AUC",
-    "utility_lost": "it is less accurate than an exactly retrained model, beyond the margin of {points}",
-    "inconclusive": "the evidence does not settle whether it is within {auc} AUC and {points} of accuracy "
-    "of an exactly retrained model",
-}
-_ACTIONS = {
-    "promote": "promoted",
-    "accept": "accepted without having passed",
-    "stronger": "kept as rejected; a stronger setting was tried",
-    "retrain": "kept as rejected; retrained exactly",
-    "person": "kept as rejected; left to a person",
-}
+from unlearning.wording import ACTIONS, OUTCOMES, WORDS, Ideals, why
 
 
 @dataclass(frozen=True)
@@ -83,9 +65,10 @@ def render(summary: Summary, evidence: Evidence | None = None) -> str:
             summary=summary,
             answer=answer(summary),
             outcomes=OUTCOMES,
-            actions=_ACTIONS,
+            actions=ACTIONS,
             beside=beside(summary),
             strongest=strongest_attack(summary),
+            words=WORDS[summary.verdict.compared_with],
             lead=lead(summary),
             rows=measure_rows(summary),
             models=figures.ordered_models(summary),
@@ -135,9 +118,7 @@ def _check_belongs(evidence: Evidence, summary: Summary) -> None:
 def answer(summary: Summary) -> str:
     """What happened, in a few sentences, no stronger than the verdict."""
     verdict = summary.verdict
-    points = f"{100 * verdict.utility_margin:g} percentage points"
-    why = _WHY[verdict.outcome].format(auc=f"{verdict.auc_margin:g}", points=points)
-    first = f"The unlearned model {OUTCOMES[verdict.outcome]}: {why}.{_tried_before(summary)}"
+    first = f"The unlearned model {OUTCOMES[verdict.outcome]}: {why(verdict)}.{_tried_before(summary)}"
     last = summary.rungs[-1]
     if summary.promoted is None:
         either = f" Nor did a model retrained exactly pass: it {OUTCOMES[last.verdict.outcome]}."
@@ -167,29 +148,53 @@ def beside(summary: Summary) -> list[RungSummary]:
 
 def lead(summary: Summary) -> list[dict[str, str]]:
     """The three results of the first screen: leak, accuracy, cost."""
+    words = WORDS[summary.verdict.compared_with]
     models = figures.ordered_models(summary)
     strongest = strongest_attack(summary)
     aucs = [f"{figures.attack_on(model, strongest).auc.estimate:.2f}" for model in models.values()]
     knn = [f"{100 * model.accuracies.knn.estimate:.1f}" for model in models.values()]
-    seconds = models["unlearned"].seconds
-    ratio = _ratio(seconds, models["retrained"].seconds)
+    ideal = "the retrained value" if "retrained" in models else _shown_by_references(summary, strongest)
     return [
         {
             "title": "Leak",
             "numbers": " → ".join(aucs),
-            "note": f"AUC of {strongest}, the strongest attack on the original. Ideal: the retrained value.",
+            "note": f"AUC of {strongest}, the strongest attack on the original. Ideal: {ideal}.",
         },
         {
             "title": "Accuracy",
             "numbers": " → ".join(knn) + " %",
-            "note": "kNN on test records. Ideal: the retrained value or above.",
+            "note": f"kNN on test records. Ideal: {words.ideals.accuracy}.",
         },
         {
             "title": "Cost",
-            "numbers": f"{seconds:,.1f} s",
-            "note": f"{ratio} × the time of exact retraining. Below 1 is cheaper. Audits not counted.",
+            "numbers": f"{models['unlearned'].seconds:,.1f} s",
+            "note": f"{_cost(summary)} Audits not counted.",
         },
     ]
+
+
+def _shown_by_references(summary: Summary, attack: str) -> str:
+    """The AUC that models show which never saw the records: the candidate's, less what it is above theirs."""
+    candidate = figures.attack_on(summary.models["unlearned"], attack).auc.estimate
+    for each in summary.verdict.comparisons:
+        if each.attack == attack:
+            return f"{candidate - each.difference.estimate:.2f}, as references show that never saw the records"
+    return "as references show that never saw the records"
+
+
+def _retraining(summary: Summary) -> float | None:
+    """Seconds of exact retraining, as a reference or as the last rung; None where nothing was retrained."""
+    if "retrained" in summary.models:
+        return summary.models["retrained"].seconds
+    return next((each.seconds for each in summary.rungs if each.rung == RETRAINED), None)
+
+
+def _cost(summary: Summary) -> str:
+    models, whole = summary.models, _retraining(summary)
+    if whole is None:
+        ratio = _ratio(models["unlearned"].seconds, models["original"].seconds)
+        return f"{ratio} × the time of training the original. Nothing was retrained to compare with."
+    return f"{_ratio(models['unlearned'].seconds, whole)} × the time of exact retraining. Below 1 is cheaper."
 
 
 def measure_rows(summary: Summary) -> list[Row]:
@@ -200,43 +205,46 @@ def measure_rows(summary: Summary) -> list[Row]:
     def attacked(name: str, read: Callable[[AttackResult], Cell]) -> tuple[Cell, ...]:
         return tuple(read(figures.attack_on(model, name)) for model in models)
 
-    rows = [Row(f"{name}: AUC", _ideal(models[0], name), attacked(name, lambda a: cell(a.auc))) for name in names]
-    low = "ideal: retrained, about 1 %"
+    ideals = WORDS[summary.verdict.compared_with].ideals
+    rows = [
+        Row(f"{name}: AUC", _ideal(models[0], name, ideals), attacked(name, lambda a: cell(a.auc))) for name in names
+    ]
+    low = ideals.rare.format("1 %")
     rows += [Row(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: percent(a.tpr_at_1_fpr))) for n in names]
     strongest = strongest_attack(summary)
-    rows += _yes_or_no(strongest, [figures.attack_on(model, strongest).rates for model in models])
+    rows += _yes_or_no(strongest, ideals, [figures.attack_on(model, strongest).rates for model in models])
     rows += _record_by_record([model.audit.per_record for model in models])
     retained = tuple(cell(model.audit.retained_auc) for model in models)
-    rows.append(Row("Retained members: AUC", "ideal: retrained", retained))
-    notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": "ideal: retrained"}
+    rows.append(Row("Retained members: AUC", ideals.retained, retained))
+    notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": ideals.forget_knn}
     for measure, label in figures.MEASURES.items():
         values = [getattr(model.accuracies, measure) for model in models]
         if any(values):
             rows.append(Row(label, notes[measure], tuple(map(percent, values))))
-    whole = models[-1].seconds
-    seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, whole)} × retraining") for model in models)
+    whole = _retraining(summary)
+    beside, of = ("training the original", models[0].seconds) if whole is None else ("retraining", whole)
+    seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, of)} × {beside}") for model in models)
     rows.append(Row("Seconds", "lower is cheaper", seconds))
     return rows
 
 
-def _ideal(original: ModelSummary, name: str) -> str:
+def _ideal(original: ModelSummary, name: str, ideals: Ideals) -> str:
     seen = "sees the encoder's output only; " if figures.attack_on(original, name).black_box else ""
-    return f"{seen}ideal: retrained"
+    return f"{seen}{ideals.attack}"
 
 
-def _yes_or_no(name: str, found: list[Rates | None]) -> list[Row]:
+def _yes_or_no(name: str, ideals: Ideals, found: list[Rates | None]) -> list[Row]:
     """Rates of one attack as the paper reports them, where they were measured on every model."""
     rates = [each for each in found if each is not None]
     if len(rates) < len(found):
         return []
-    finest = (
-        "ideal: retrained, about 0.1 %" if rates[0].resolved else "too few strangers for 0.1 %: none may be mistaken"
-    )
+    coarse = "too few strangers for 0.1 %: none may be mistaken"
+    finest = ideals.rare.format("0.1 %") if rates[0].resolved else coarse
     return [
         Row(f"{name}: TPR at 0.1 % FPR", finest, tuple(percent(each.tpr_at_01_fpr) for each in rates)),
-        Row(f"{name}: balanced accuracy", "ideal: retrained", tuple((f"{each.accuracy:.3f}", "") for each in rates)),
-        Row(f"{name}: precision", "ideal: retrained", tuple(percent(each.precision) for each in rates)),
-        Row(f"{name}: recall", "ideal: retrained", tuple(percent(each.recall) for each in rates)),
+        Row(f"{name}: balanced accuracy", ideals.balanced, tuple((f"{each.accuracy:.3f}", "") for each in rates)),
+        Row(f"{name}: precision", ideals.precision, tuple(percent(each.precision) for each in rates)),
+        Row(f"{name}: recall", ideals.recall, tuple(percent(each.recall) for each in rates)),
     ]
 
 

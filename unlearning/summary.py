@@ -14,7 +14,7 @@ from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 from unlearning.ladder import RETRAINED, Action, Rung
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 
 class Accuracies(Config):
@@ -27,8 +27,8 @@ class Accuracies(Config):
     classifier: Interval | None = None
     """Test records by the model's own classifier; None for contrastive models."""
     forget_knn: Interval | None = None
-    """Records of the forget set by the same weighted kNN; the ideal is the retrained value. None
-    before anything is forgotten."""
+    """Records of the forget set by the same weighted kNN; the ideal is the retrained value, unknown where nothing
+    was retrained. None before anything is forgotten."""
 
 
 class ModelSummary(Config):
@@ -117,7 +117,7 @@ class RegistrySummary(Config):
 class Summary(Config):
     """A finished run of the unlearning pipeline."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     run_id: str
     created: str
     recipe: dict[str, Any]
@@ -132,7 +132,7 @@ class Summary(Config):
     split: SplitSummary
     forget: ForgetSummary
     models: dict[str, ModelSummary]
-    """`original`, `unlearned`, `retrained`, in this order."""
+    """`original`, `unlearned` and, unless references were compared with, `retrained`, in this order."""
     verdict: Verdict
     """On the unlearned model: the candidate of the last rung before exact retraining."""
     rungs: tuple[RungSummary, ...] = Field(min_length=1)

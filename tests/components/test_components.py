@@ -122,6 +122,40 @@ def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: P
     assert set(json.loads((tmp_path / "metrics").read_text())) == {"seconds"}
 
 
+def test_retrain_gives_what_the_method_gives_or_says_that_there_is_none(chain: Chain, tmp_path: Path) -> None:
+    given: dict[str, Any] = inputs_of(chain, "model", "snapshot", "split", "forget") | {"seed": 0, "seed_offset": 1}
+    given |= {"device": "cpu", "gpus": 0}
+    for compare_with, seconds in (("retrained", True), ("references", False)):
+        out = outputs_in(tmp_path / compare_with, retrained=dsl.Model, metrics=dsl.Metrics)
+        load("retrain_or_none").python_func(**given, compare_with=compare_with, **out)
+        assert (out["metrics"].metadata["seconds"] > 0) == seconds
+        assert json.loads((tmp_path / compare_with / "metrics").read_text()) == out["metrics"].metadata
+        assert (out["retrained"].metadata["digest"] == "none") == (compare_with == "references")
+    weights = (tmp_path / "retrained" / "retrained" / "weights.safetensors").read_bytes()
+    assert weights == (chain["retrained"] / "weights.safetensors").read_bytes()
+    assert not list((tmp_path / "references").rglob("*.safetensors"))
+
+
+def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_path: Path) -> None:
+    """And the evaluation compares with the original."""
+    none = outputs_in(tmp_path / "none", retrained=dsl.Model, metrics=dsl.Metrics)
+    data = inputs_of(chain, "snapshot", "split", "forget")
+    where = {"device": "cpu", "gpus": 0}
+    seeds = {"seed": 0, "seed_offset": 1}
+    model = inputs_of(chain, "model")
+    load("retrain_or_none").python_func(**data, **model, **where, **seeds, compare_with="references", **none)
+    given = data | inputs_of(chain, "candidate", original="model") | where | {"retrained": none["retrained"]}
+    curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
+    out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
+    load("audit").python_func(**given, **inputs_of(chain, "references"), seed=0, **out)
+    assert [bool(out[name].metadata) for name in curves] == [True, True, False]
+    assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate"}
+    out = outputs_in(tmp_path, evaluation=dsl.Artifact, metrics=dsl.Metrics)
+    load("evaluate").python_func(**given, **out)
+    assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate"}
+    assert json.loads((tmp_path / "evaluation").read_text())["lost_against"] == "original"
+
+
 def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
     out = outputs_in(tmp_path, forget=dsl.Dataset)
     chosen = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0}
@@ -187,9 +221,11 @@ def test_decide_writes_the_outcome_and_returns_what_follows(
 
 def test_check_refuses_what_has_no_meaning() -> None:
     given = {"auc_margin": 0.1, "utility_margin": 0.1, "stronger": 1, "on_failure": "stop", "on_inconclusive": "accept"}
+    given |= {"compare_with": "references"}
     load("check").python_func(**given)
-    with pytest.raises(UserError, match="stronger"):
-        load("check").python_func(**given | {"stronger": 7})
+    for name, value in (("stronger", 7), ("compare_with", "nothing")):
+        with pytest.raises(UserError, match=name):
+            load("check").python_func(**given | {name: value})
 
 
 def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
@@ -198,7 +234,8 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     parent = load("register").python_func(**given, **named)
     kinds = {"model": dsl.Model, "snapshot": dsl.Dataset, "split": dsl.Dataset, "references": dsl.Artifact}
     out = outputs_in(tmp_path, **kinds)
-    assert load("resolve").python_func(model_name="components", version="champion", **out) == parent == "1"
+    asked = {"model_name": "components", "version": "champion", "compare_with": "references"}
+    assert load("resolve").python_func(**asked, **out) == parent == "1"
     assert out["model"].metadata["version"] == "1"
     assert out["references"].metadata["count"] == 8
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation")

@@ -16,7 +16,7 @@ from unlearning.ladder import ACTIONS
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"
-ON_GPU = {"pretrain", "references", "unlearn", "audit", "evaluate"}
+ON_GPU = {"pretrain", "references", "retrain_or_none", "unlearn", "audit", "evaluate"}
 CACHED = {
     "pretraining": {
         "tombstones": False,
@@ -33,6 +33,7 @@ CACHED = {
         "check": False,
         "resolve": False,
         "select": True,
+        "retrain_or_none": True,
         "unlearn": True,
         "audit": False,
         "evaluate": False,
@@ -224,7 +225,7 @@ RUNG = {
     "stronger_2": ["Unlearn, stronger 2", "Audit stronger 2", "Evaluate stronger 2", "Decide stronger 2"],
     "retrained": ["Retrain exactly", "Audit retrained", "Evaluate retrained", "Decide retrained"],
 }
-ALWAYS = ["Check parameters", "Resolve model version", "Select forget set", "Retrain as reference", "Report"]
+ALWAYS = ["Check parameters", "Resolve model version", "Select forget set", "Retrain as reference, or none", "Report"]
 
 
 def climbs() -> Iterator[list[str]]:

@@ -144,6 +144,24 @@ def escalated(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Fi
     return finish(home, "--recipe", str(tiny_recipe), "--overrides", more, *forget, *idle, *margins)
 
 
+@pytest.fixture(scope="module")
+def by_references(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
+    """A run that retrains nothing; its margins let any candidate pass."""
+    home = tmp_path_factory.mktemp("by-references") / "home"
+    return finish(home, "--recipe", str(tiny_recipe), *WIDE, "--references", "8", "--compare-with", "references")
+
+
+@pytest.fixture(scope="module")
+def climbed_by_references(by_references: Finished) -> Finished:
+    """The same run, gone on with by somebody whose margin nothing can keep: the ladder is climbed to its end."""
+    assert by_references.summary
+    assert by_references.versions, "read before anything changes"
+    parameters = by_references.folder / "run.json"
+    strict = {"auc_margin": 0.001, "on_failure": "retrain", "stronger": 0}
+    write_json(parameters, read_json(parameters, "run") | strict)
+    return finish(by_references.home)
+
+
 def test_a_passed_run_ends_well_and_names_what_it_made(resumed: Finished) -> None:
     assert resumed.code == EXIT_OK, resumed.err
     assert "verdict: passed; promoted: unlearned" in resumed.out
@@ -314,6 +332,56 @@ def test_the_artifacts_of_a_climb_are_those_of_its_summary(escalated: Finished) 
 @pytest.mark.slow
 def test_the_retrained_model_that_is_promoted_is_not_its_own_reference(escalated: Finished) -> None:
     assert escalated.versions[-1].tags["digest"] != escalated.summary.models["retrained"].digest
+
+
+def weights_of(folder: Path) -> set[str]:
+    """Every task of the unlearning pipeline that wrote the weights of a model, references aside."""
+    found = (folder / "tasks").glob(f"unlearning-*/**/{models.WEIGHTS_FILE}")
+    inside = [path.relative_to(folder / "tasks").parts for path in found]
+    return {part[-3] for part in inside if "references" not in part}
+
+
+@pytest.mark.slow
+def test_a_run_that_compares_with_references_retrains_nothing(by_references: Finished) -> None:
+    assert by_references.code == EXIT_OK, by_references.err
+    assert weights_of(by_references.folder) == {"resolve", "unlearn"}
+    assert "train retrain" not in (by_references.folder / "run.log").read_text()
+    found = by_references.summary
+    assert (found.verdict.outcome, found.verdict.compared_with, found.promoted) == ("passed", "references", "unlearned")
+    assert list(found.models) == ["original", "unlearned"]
+    assert {each.reference for each in found.verdict.comparisons} == {"references"}
+    assert "lira_online" in {each.attack for each in found.verdict.comparisons}
+
+
+@pytest.mark.slow
+def test_its_report_shows_no_retrained_model(by_references: Finished) -> None:
+    page = (by_references.folder / "report.html").read_text()
+    assert "models that never saw the records" in page
+    assert "Nothing was retrained to compare with" in page
+    for told in ('<th scope="col">retrained</th>', "exactly retrained model", "the time of exact retraining"):
+        assert told not in page, told
+    found = artifacts_of(by_references.folder)
+    assert {name: models.digest(path) for name, path in found.models.items()} == {
+        name: model.digest for name, model in by_references.summary.models.items()
+    }
+
+
+@pytest.mark.slow
+def test_its_versions_say_what_they_were_compared_with(by_references: Finished) -> None:
+    assert [version.tags["compared_with"] for version in by_references.versions] == ["none", "references"]
+    assert "every accuracy is within 0.9 of the original's" in by_references.versions[1].description
+
+
+@pytest.mark.slow
+def test_exact_retraining_as_the_last_rung_is_compared_with_references_too(climbed_by_references: Finished) -> None:
+    found = climbed_by_references.summary
+    assert found.rungs[-1].rung == "retrained", climbed_by_references.err
+    assert found.rungs[-1].method == "retrain"
+    assert {rung.verdict.compared_with for rung in found.rungs} == {"references"}
+    assert list(found.models) == ["original", "unlearned"]
+    page = (climbed_by_references.folder / "report.html").read_text()
+    assert "× the time of exact retraining" in page
+    assert '<th scope="col">retrained</th>' not in page
 
 
 def test_an_interrupted_run_says_how_to_go_on(home: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,21 +71,29 @@ def _model(index: int, shift: float, *, supervised: bool, lost: float) -> dict[s
     }
 
 
-def _verdict(outcome: str, candidate: dict[str, Any], retrained: dict[str, Any]) -> dict[str, Any]:
+def _verdict(outcome: str, models: dict[str, Any], compared_with: str) -> dict[str, Any]:
+    """References show what the retrained model shows, but it is the original that the accuracy is compared with."""
     half = 0.09 if outcome == "inconclusive" else 0.02
+    candidate, retrained = models["unlearned"], models["retrained"]
+    useful = retrained if compared_with == "retrained" else models["original"]
     pairs = zip(candidate["audit"]["attacks"], retrained["audit"]["attacks"], strict=True)
     return {
         "outcome": outcome,
+        "compared_with": compared_with,
         "reasons": [REASONS[outcome]],
         "auc_margin": 0.05,
         "utility_margin": 0.05,
         "comparisons": [
-            {"attack": a["name"], "difference": _interval(a["auc"]["estimate"] - b["auc"]["estimate"], half, 0.9)}
+            {
+                "attack": a["name"],
+                "reference": compared_with,
+                "difference": _interval(a["auc"]["estimate"] - b["auc"]["estimate"], half, 0.9),
+            }
             for a, b in pairs
         ],
         "utility_lost": {
             name: _interval(
-                retrained["accuracies"][name]["estimate"] - candidate["accuracies"][name]["estimate"], 0.01, 0.9
+                useful["accuracies"][name]["estimate"] - candidate["accuracies"][name]["estimate"], 0.01, 0.9
             )
             for name in ("knn", "linear_probe")
         },
@@ -93,7 +101,7 @@ def _verdict(outcome: str, candidate: dict[str, Any], retrained: dict[str, Any])
 
 
 def _rungs(
-    outcome: str, promoted: str | None, retrained: str | None, stronger: int, models: dict[str, Any]
+    outcome: str, promoted: str | None, retrained: str | None, stronger: int, models: dict[str, Any], compared_with: str
 ) -> list[dict[str, Any]]:
     """The candidates of a run: `stronger` that leaked, the unlearned one, and perhaps an exactly retrained one."""
     tried = [(f"stronger_{rung}" if rung else "first", "leaks", "stronger") for rung in range(stronger)]
@@ -110,7 +118,7 @@ def _rungs(
             "settings": {"weight": 3.0**index, "optimisation": {"epochs": 15}},
             "digest": f"{index + 9:x}" * 64,
             "seconds": 4.3,
-            "verdict": _verdict(judged, models["unlearned"], models["retrained"]),
+            "verdict": _verdict(judged, models, compared_with),
             "action": action,
             "version": str(index + 2),
         }
@@ -125,6 +133,7 @@ def _summary(
     *,
     stronger: int = 0,
     supervised: bool = False,
+    compared_with: str = "retrained",
 ) -> Summary:
     lost = 0.08 if outcome == "utility_lost" else 0.006
     models = {
@@ -133,7 +142,7 @@ def _summary(
             zip(MODELS, (1.0, LEFT[outcome], 0.0), (0, lost, 0.004), strict=True)
         )
     }
-    rungs = _rungs(outcome, promoted, retrained, stronger, models)
+    rungs = _rungs(outcome, promoted, retrained, stronger, models, compared_with)
     last = rungs[-1]
     versions = {"original": "1"} | {
         "retrained" if rung["rung"] == "retrained" else "unlearned": rung["version"] for rung in rungs
@@ -154,8 +163,8 @@ def _summary(
         "snapshot": {"digest": "a" * 64, "source": "fashion_mnist", "licence": "MIT", "records": 5000, "duplicates": 3},
         "split": {"digest": "b" * 64, "seed": 7, "sizes": {"members": 500, "holdout": 300, "test": 2000}},
         "forget": {"digest": "c" * 64, "kind": "random", "records": 100},
-        "models": models,
-        "verdict": _verdict(outcome, models["unlearned"], models["retrained"]),
+        "models": {name: model for name, model in models.items() if name != "retrained" or compared_with == name},
+        "verdict": _verdict(outcome, models, compared_with),
         "rungs": rungs,
         "promoted": promoted,
         "accepted": accepted_statement(last["verdict"]["reasons"]) if last["action"] == "accept" else None,
@@ -171,7 +180,8 @@ def _summary(
 
 @pytest.fixture
 def make_summary() -> Callable[..., Summary]:
-    """Builds a realistic summary: `make_summary(outcome, promoted, retrained, stronger=..., supervised=...)`."""
+    """Builds a realistic summary: `make_summary(outcome, promoted, retrained, stronger=..., supervised=...,
+    compared_with=...)`."""
     return _summary
 
 

@@ -119,6 +119,53 @@ def test_the_answer_says_what_the_verdict_says_and_no_more(
     assert "Before it" not in answer
 
 
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_what_was_compared_with_references_speaks_of_no_retrained_model(make_summary: Make, outcome: Outcome) -> None:
+    """Neither in words nor in a column, a figure or a ratio."""
+    promoted = "unlearned" if outcome == "passed" else None
+    made = make_summary(outcome, promoted, supervised=True, compared_with="references")
+    answer = report.answer(made)
+    assert ("models that never saw the records" in answer) == (outcome != "utility_lost")
+    assert ("the original" in answer) == (outcome in ("passed", "utility_lost", "inconclusive"))
+    page = self_contained(report.render(made))
+    text = " ".join(page.text.split())
+    explained = ("Nothing was retrained to compare with", "where nothing was retrained", "A retrained model still",
+                 "that was retrained on all retained members", "as a retrained model would")  # fmt: skip
+    left = text.replace(made.verdict.reasons[0], "")
+    for words in explained:
+        assert words in left, words
+        left = left.replace(words, "")
+    assert "retrained" not in left
+    assert "compared with the references; margins" in text
+    assert "minus what reference models show that never saw the records" in text
+    assert "accuracy of the original minus its own" in text
+    assert {len(row.cells) for row in report.measure_rows(made)} == {2}
+    console = Console(width=200, color_system=None)
+    with console.capture() as captured:
+        console.print(report.short_table(made))
+    rows = [line.split("│")[1].strip() for line in captured.get().splitlines() if line.startswith("│")]
+    assert rows == ["original", "unlearned"]
+
+
+def test_the_first_screen_tells_what_references_show(make_summary: Make) -> None:
+    """The candidate's AUC less its difference: here the retrained model's, which the fixture takes it from."""
+    with_retrained, made = make_summary(), make_summary(compared_with="references")
+    strongest = strongest_attack(made)
+    retrained = next(a.auc for a in with_retrained.models["retrained"].audit.attacks if a.name == strongest)
+    leak, accuracy, cost = report.lead(made)
+    assert f"Ideal: {retrained.estimate:.2f}, as references show that never saw the records." in leak["note"]
+    assert "Ideal: the original's value or above." in accuracy["note"]
+    assert cost["note"].startswith("0.10 × the time of training the original. Nothing was retrained to compare with.")
+    bare = made.verdict.model_copy(update={"comparisons": ()})
+    assert "Ideal: as references show" in report.lead(made.model_copy(update={"verdict": bare}))[0]["note"]
+
+
+def test_where_the_ladder_retrained_its_time_is_the_measure(make_summary: Make, edited: Make) -> None:
+    made = edited(make_summary("leaks", "retrained", "passed", compared_with="references"), 43, "rungs", 1, "seconds")
+    assert report.lead(made)[2]["note"].startswith("0.10 × the time of exact retraining. Below 1 is cheaper.")
+    assert report.measure_rows(made)[-1].cells[1] == ("4.3", "0.10 × retraining")
+
+
 def test_the_answer_tells_of_a_retrained_model_that_did_not_pass_either(make_summary: Make) -> None:
     answer = report.answer(make_summary("leaks", None, "over_forgotten"))
     assert "Nor did a model retrained exactly pass: it forgot too much. Nothing was promoted" in answer
@@ -336,6 +383,18 @@ def test_the_papers_figures_are_on_the_page_when_they_were_measured(
     without = report.render(summary)
     assert "2405.07317; the paper" not in without
     assert "evidence.json" not in without
+
+
+def test_the_papers_figures_do_without_a_retrained_model(make_summary: Make, make_evidence: MakeEvidence) -> None:
+    whole, summary = make_evidence("supervised"), make_summary(supervised=True, compared_with="references")
+    digests = {name: digest for name, digest in whole.digests.items() if name != "retrained"}
+    models = {name: model for name, model in whole.models.items() if name != "retrained"}
+    evidence = whole.model_copy(update={"digests": digests, "models": models})
+    self_contained(report.render(summary, evidence))
+    assert not [each for each in paper.all_figures(evidence).values() if "retrained" in each.svg + each.caption]
+    text = self_contained(report.render_figures(evidence)).text
+    assert "Nothing was retrained to compare with: forgotten records should look like" in text
+    assert "The retrained model never saw the forgotten records" in report.render_figures(whole)
 
 
 def test_figures_of_other_models_are_refused(make_summary: Make, edited: Make, make_evidence: MakeEvidence) -> None:

@@ -15,18 +15,18 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "supervised"),
+    ("arguments", "supervised", "compared_with"),
     [
-        (("passed",), False),
-        (("leaks", "retrained", "passed"), True),
-        (("leaks", None), False),
-        (("inconclusive", "unlearned"), False),
+        (("passed",), False, "retrained"),
+        (("leaks", "retrained", "passed"), True, "retrained"),
+        (("leaks", None), False, "references"),
+        (("inconclusive", "unlearned"), False, "retrained"),
     ],
 )
 def test_a_summary_comes_back_as_it_was_saved(
-    make_summary: Make, tmp_path: Path, arguments: tuple[Any, ...], supervised: bool
+    make_summary: Make, tmp_path: Path, arguments: tuple[Any, ...], supervised: bool, compared_with: str
 ) -> None:
-    summary = make_summary(*arguments, supervised=supervised)
+    summary = make_summary(*arguments, supervised=supervised, compared_with=compared_with)
     save(summary, tmp_path / "summary.json")
     assert load(tmp_path / "summary.json") == summary
 
@@ -40,7 +40,8 @@ def test_a_summary_comes_back_as_it_was_saved(
         (("models", "unlearned", "seconds"), -1, "models.unlearned.seconds"),
         (("verdict", "outcome"), "fine", "verdict.outcome"),
         (("promoted",), "original", "promoted"),
-        (("schema_version",), 1, "schema_version"),
+        (("schema_version",), 2, "schema_version"),
+        (("verdict", "compared_with"), "nothing", "verdict.compared_with"),
         (("rungs",), [], "rungs"),
         (("rungs", 0, "action"), "pray", "rungs.0.action"),
         (("rungs", 0, "rung"), "stronger_9", "rungs.0.rung"),

@@ -11,6 +11,13 @@ from unlearning.config import Config
 Reference = Literal["retrained", "references"]
 """What the candidate is compared with: the exactly retrained model, or reference models that never saw a record."""
 
+UtilityReference = Literal["retrained", "original"]
+"""Whose accuracy the candidate's is compared with."""
+
+UTILITY_REFERENCE: dict[Reference, UtilityReference] = {"retrained": "retrained", "references": "original"}
+"""References are trained on half of the members, so that their accuracy would be too easy to reach: where nothing
+was retrained it is the original's, which learned from more records than a retrained model would."""
+
 Outcome = Literal["passed", "leaks", "over_forgotten", "utility_lost", "inconclusive"]
 
 
@@ -122,7 +129,7 @@ class Comparison(Config):
 
 
 class Audit(Config):
-    """The audit of a candidate beside the original and the retrained reference."""
+    """The audit of a candidate beside the original and, where there is one, the retrained model."""
 
     records: dict[str, int]
     """How many records of each group (forget, holdout, retained) were audited."""
@@ -138,11 +145,19 @@ class Audit(Config):
     cross_check: tuple[Comparison, ...] = ()
     """With the references, where the retrained model decides."""
 
+    @property
+    def compared_with(self) -> Reference:
+        """What decides: the retrained model wherever there is one."""
+        return "references" if self.references and "retrained" not in self.models else "retrained"
+
 
 class Verdict(Config):
     """The decision and everything it rests on."""
 
     outcome: Outcome
+    compared_with: Reference
+    """What the attacks are compared with; accuracy is compared with the retrained model's, or with the
+    original's where the references decide."""
     reasons: tuple[str, ...]
     auc_margin: float
     utility_margin: float
@@ -152,7 +167,8 @@ class Verdict(Config):
     cross_check: tuple[Comparison, ...] = ()
     """With the references, where the retrained model decides; they do not change the outcome."""
     utility_lost: dict[str, Interval]
-    """Accuracy of the retrained model minus the candidate's, per measure; at most the margin."""
+    """Accuracy of the retrained model, or of the original where the references decide, minus the candidate's,
+    per measure; at most the margin."""
 
 
 def strongest_attack(original: ModelAudit) -> str:

@@ -21,7 +21,16 @@ from pydantic import Field
 
 from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.power import detectable_auc
-from unlearning.audit.results import Audit, Comparison, Interval, Outcome, Verdict
+from unlearning.audit.results import (
+    UTILITY_REFERENCE,
+    Audit,
+    Comparison,
+    Interval,
+    Outcome,
+    Reference,
+    UtilityReference,
+    Verdict,
+)
 from unlearning.config import Config
 
 FITTED_ON_FORGET = "combined_forget"
@@ -37,7 +46,7 @@ LEVEL = 0.90
 class VerdictConfig(Config):
     """Margins of the decision."""
 
-    auc_margin: float = Field(0.10, gt=0, lt=0.5, description="Largest AUC gap to the retrained model.")
+    auc_margin: float = Field(0.10, gt=0, lt=0.5, description="Largest AUC gap to models that never saw the records.")
     utility_margin: float = Field(0.03, gt=0, lt=1, description="Largest loss of accuracy, as a share.")
     min_records: int = Field(20, gt=1, description="Fewest records of a group that can be judged at all.")
 
@@ -45,7 +54,7 @@ class VerdictConfig(Config):
 def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_records: int) -> list[str]:
     """What a verdict would lack, in words; nothing where the evidence is complete."""
     expected = expected_attacks(audit.references)
-    compared = {comparison.attack for comparison in audit.comparisons}
+    compared = {each.attack for each in audit.comparisons if each.reference == audit.compared_with}
     reasons = [f"no audit of the {name} model" for name in REQUIRED_MODELS if name not in audit.models]
     if "retrained" not in audit.models and not audit.references:
         reasons.append("no audit of a retrained model, and no references instead")
@@ -69,7 +78,12 @@ def _within(interval: Interval, margin: float) -> bool:
     return -margin <= interval.low and interval.high <= margin
 
 
-WHOSE = {"retrained": "the retrained model's", "references": "that of models that never saw the records"}
+WHOSE: dict[Reference, str] = {
+    "retrained": "the retrained model's",
+    "references": "that of models that never saw the records",
+}
+AGAINST: dict[UtilityReference, str] = {"retrained": "the retrained model", "original": "the original"}
+"""Whose accuracy is compared with, in words."""
 
 
 def _surely(comparison: Comparison) -> Interval:
@@ -120,8 +134,8 @@ def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     """Judge the candidate of an audit.
 
     Args:
-        audit: with `original`, `candidate` and `retrained`.
-        utility_lost: per measure, accuracy of the retrained model minus the candidate's.
+        audit: with `original`, `candidate` and either `retrained` or references.
+        utility_lost: per measure, accuracy of `UTILITY_REFERENCE[audit.compared_with]` minus the candidate's.
         config: the margins.
 
     Returns:
@@ -130,6 +144,7 @@ def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     outcome, reasons = _judge(audit, utility_lost, config)
     return Verdict(
         outcome=outcome,
+        compared_with=audit.compared_with,
         reasons=tuple(reasons),
         auc_margin=config.auc_margin,
         utility_margin=config.utility_margin,
@@ -168,15 +183,17 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     outcome, reasons = judge_gaps(audit.comparisons, config.auc_margin)
     if outcome != "passed":
         return outcome, reasons
+    against = AGAINST[UTILITY_REFERENCE[audit.compared_with]]
     lost = [
-        f"{name}: {value.estimate:+.3f} of accuracy lost against the retrained model, margin {config.utility_margin}"
+        f"{name}: {value.estimate:+.3f} of accuracy lost against {against}, margin {config.utility_margin}"
         for name, value in utility_lost.items()
         if value.estimate > config.utility_margin
     ]
     if lost:
         return "utility_lost", lost
     unsure = [
-        f"{name}: up to {value.high:+.3f} of accuracy may be lost, margin {config.utility_margin}: too few test records"
+        f"{name}: up to {value.high:+.3f} of accuracy may be lost against {against}, "
+        f"margin {config.utility_margin}: too few test records"
         for name, value in utility_lost.items()
         if not value.high <= config.utility_margin
     ]
@@ -184,5 +201,5 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
         return "inconclusive", unsure
     return "passed", [
         *reasons,
-        f"every accuracy is within {config.utility_margin} of the retrained model's (90 % intervals)",
+        f"every accuracy is within {config.utility_margin} of {against}'s (90 % intervals)",
     ]

@@ -50,7 +50,7 @@ def run(
     forget_fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
     forget_class: Annotated[str, typer.Option(help="Class to forget, for class.")] = "",
     forget_ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",
-    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to the retrained model.")] = 0.10,
+    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to what is compared with.")] = 0.10,
     utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
     stronger: Annotated[int, typer.Option(help="Stronger settings to try where it still leaks, 0 to 2.")] = 1,
     on_failure: Annotated[str, typer.Option(help="After a failed verdict: retrain or stop.")] = "retrain",
@@ -63,6 +63,9 @@ def run(
     erased: Annotated[
         str, typer.Option(help="Erased records that the source still holds: refuse to train, or drop them.")
     ] = "refuse",
+    compare_with: Annotated[
+        str, typer.Option(help="retrained: train a model without the forgotten records; references: retrain nothing.")
+    ] = "retrained",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     run_id: Annotated[str, typer.Option(help="Name of the run; an unfinished run of that name is resumed.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -91,6 +94,7 @@ def run(
         on_inconclusive=on_inconclusive,
         references=references,
         erased=erased,
+        compare_with=compare_with,
         device=device,
     )
     folder, summary = run_locally(parameters, run_id=run_id, quiet=quiet)

@@ -31,6 +31,7 @@ Rung = Annotated[str, typer.Option(help="first, stronger_1, stronger_2 or retrai
 OnInconclusive = Annotated[
     str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept or accept_retrained.")
 ]
+CompareWith = Annotated[str, typer.Option(help="retrained, or references: nothing is retrained.")]
 RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
 
 
@@ -142,6 +143,7 @@ def resolve(
     split_out: Out,
     references_out: Out,
     version: Annotated[str, typer.Option(help="Version number or alias.")] = "champion",
+    compare_with: CompareWith = "retrained",
     json: Json = False,
 ) -> None:
     """Registered version to model, snapshot and split."""
@@ -150,6 +152,7 @@ def resolve(
     result = step(
         model_name=model_name,
         version=version,
+        compare_with=compare_with,
         model_path=model_out,
         snapshot_path=snapshot_out,
         split_path=split_out,
@@ -219,6 +222,34 @@ def forget(
 
 
 @app.command()
+def retrain_or_none(
+    model: Original,
+    snapshot: Snapshot,
+    split: SplitFile,
+    forget: ForgetFile,
+    out: Out,
+    compare_with: CompareWith = "retrained",
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Model to one exactly retrained without the forget set, to compare candidates with; or to none."""
+    from unlearning.steps.retrain_or_none import retrain_or_none as step
+
+    result = step(
+        compare_with=compare_with,
+        model_path=model,
+        snapshot_path=snapshot,
+        split_path=split,
+        forget_path=forget,
+        seed=seed,
+        device=device,
+        retrained_path=out,
+    )
+    show(result or {"retrained": "none"}, json)
+
+
+@app.command()
 def audit(
     original: Original,
     candidate: Candidate,
@@ -262,7 +293,7 @@ def evaluate(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Accuracies of the models given."""
+    """Accuracies of the models given; the candidate's are compared with the retrained model's or the original's."""
     from unlearning.steps.evaluate import evaluate as step
 
     paths = {"original": original, "candidate": candidate, "retrained": retrained}
@@ -282,7 +313,7 @@ def decide(
     audit: AuditFile,
     evaluation: EvaluationFile,
     out: Out,
-    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to the retrained model.")] = 0.10,
+    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to what is compared with.")] = 0.10,
     utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
     method: Annotated[str, typer.Option(help="Whose settings would be strengthened.")] = "gradient_penalty",
     rung: Rung = "first",

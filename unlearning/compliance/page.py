@@ -12,7 +12,8 @@ from pathlib import Path
 from unlearning.compliance import certificates, signing
 from unlearning.compliance.erasure import Erasure, ModelErasure
 from unlearning.files import write_bytes, write_text
-from unlearning.pages import OUTCOMES, environment
+from unlearning.pages import environment
+from unlearning.wording import OUTCOMES
 
 _HOWS = {
     "unlearned": "The model was made to forget the records, and the audit found it within the margins.",

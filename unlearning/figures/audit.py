@@ -18,23 +18,25 @@ from unlearning.errors import UserError
 from unlearning.figures.style import COLOURS, FORGET, INK, LINES, MARKERS, STYLE, svg
 from unlearning.ladder import RETRAINED, Rung, described
 from unlearning.summary import ModelSummary, Summary
+from unlearning.wording import WORDS
 
 MODELS = ("original", "unlearned", "retrained")
-"""Reading order: before, after, and what a model that never saw the records would be."""
+"""Reading order: before, after, and, where there is one, what a model that never saw the records would be."""
 MEASURES = {"knn": "kNN", "linear_probe": "linear probe", "classifier": "classifier", "forget_knn": "forget-set kNN"}
 """Fields of Accuracies and what they are called on the page."""
 
 
 def ordered_models(summary: Summary) -> dict[str, ModelSummary]:
-    """The three models in reading order, whatever order the JSON had.
+    """The models in reading order, whatever order the JSON had; a retrained one only where it was compared with.
 
     Raises:
         UserError: one is missing, so there is nothing to compare.
     """
-    missing = [name for name in MODELS if name not in summary.models]
+    wanted = MODELS if summary.verdict.compared_with == "retrained" else MODELS[:2]
+    missing = [name for name in wanted if name not in summary.models]
     if missing:
-        raise UserError(f"summary: models: {', '.join(missing)} missing; the report compares {', '.join(MODELS)}")
-    return {name: summary.models[name] for name in MODELS}
+        raise UserError(f"summary: models: {', '.join(missing)} missing; the report compares {', '.join(wanted)}")
+    return {name: summary.models[name] for name in wanted}
 
 
 def attack_on(model: ModelSummary, name: str) -> AttackResult:
@@ -78,7 +80,7 @@ def roc_curves(summary: Summary, attack: str, scale: Literal["linear", "log"] = 
 
 
 def leak_dots(summary: Summary, attack: str) -> str:
-    """AUC of one attack before, after and retrained, with intervals."""
+    """AUC of one attack on every model, with intervals."""
     results = {name: attack_on(model, attack).auc for name, model in ordered_models(summary).items()}
     with mpl.rc_context(STYLE):
         figure = Figure((3.6, 1.5), layout="constrained")
@@ -128,7 +130,7 @@ def cost_bars(summary: Summary) -> str:
 
 
 def comparison_forest(verdict: Verdict, rung: Rung | None = None) -> str:
-    """Paired AUC difference from the retrained model per attack, with the margin as a band.
+    """Paired AUC difference per attack from what was compared with, and the margin as a band.
 
     Args:
         verdict: on the unlearned model, or on the candidate of another rung.
@@ -137,7 +139,7 @@ def comparison_forest(verdict: Verdict, rung: Rung | None = None) -> str:
     model = "retrained" if rung == RETRAINED else "unlearned"
     told = f"candidate of the {described(rung)}" if rung else "unlearned model"
     rows = {comparison.attack: comparison.difference for comparison in verdict.comparisons}
-    margin = verdict.auc_margin
+    margin, words = verdict.auc_margin, WORDS[verdict.compared_with]
     with mpl.rc_context(STYLE):
         figure = Figure((4.2, 1.1 + 0.3 * len(rows)), layout="constrained")
         axes = figure.subplots()
@@ -146,22 +148,23 @@ def comparison_forest(verdict: Verdict, rung: Rung | None = None) -> str:
         for row, interval in enumerate(rows.values()):
             _dot(axes, interval, row, model)
         _rows(axes, list(rows))
-        axes.set_xlabel("AUC minus retrained's AUC (band: margin)")
+        axes.set_xlabel(words.axis)
         spoken = _spoken(rows, signed=True)
-        text = f"AUC on the {told} minus the retrained reference's, margin ±{margin:g}. {spoken}."
+        text = f"AUC on the {told} minus {words.spoken}, margin ±{margin:g}. {spoken}."
         return svg(figure, f"comparison-{rung or model}", text)
 
 
 def signal_histograms(summary: Summary, signal: str) -> str:
-    """One signal's distribution for forget, holdout and retained records: before, after, retrained.
+    """One signal's distribution for forget, holdout and retained records, model by model.
 
     Stacked on one shared axis, so that a shift is seen by looking down.
     """
+    models = ordered_models(summary)
     with mpl.rc_context(STYLE):
-        figure = Figure((4.2, 4.4), layout="constrained")
-        panels = figure.subplots(len(MODELS), 1, sharex=True)
+        figure = Figure((4.2, 0.8 + 1.2 * len(models)), layout="constrained")
+        panels = figure.subplots(len(models), 1, sharex=True)
         spoken = []
-        for axes, (name, model) in zip(panels, ordered_models(summary).items(), strict=True):
+        for axes, (name, model) in zip(panels, models.items(), strict=True):
             found = next((histogram for histogram in model.audit.signals if histogram.name == signal), None)
             if found is None:
                 raise UserError(f"summary: models.{name}.audit.signals: {signal!r} is missing")
@@ -193,13 +196,14 @@ def _grouped_dots(
         axes = figure.subplots()
         if line is not None:
             axes.axvline(line, color=INK, linestyle=":", linewidth=1)
+        shown = [model for model in MODELS if any(model in intervals for intervals in rows.values())]
         for row, intervals in enumerate(rows.values()):
-            for offset, model in zip((-0.24, 0.0, 0.24), MODELS, strict=True):
+            for place, model in enumerate(shown):
                 if model in intervals:
-                    _dot(axes, intervals[model], row + offset, model)
+                    _dot(axes, intervals[model], row + 0.24 * (place - (len(shown) - 1) / 2), model)
         _rows(axes, list(rows))
         axes.set_xlabel(xlabel)
-        keys = [Line2D([], [], color=COLOURS[m], marker=MARKERS[m], linestyle="none", label=m) for m in MODELS]
+        keys = [Line2D([], [], color=COLOURS[m], marker=MARKERS[m], linestyle="none", label=m) for m in shown]
         figure.legend(handles=keys, loc="outside upper center", ncols=3, handletextpad=0.2, columnspacing=1.2)
         return svg(figure, name, label)
 

@@ -75,6 +75,7 @@ def all_figures(evidence: Evidence) -> dict[str, Drawn]:
 
 
 def _figures(evidence: Evidence) -> Iterator[tuple[str, Drawn]]:
+    as_on = ", as on the retrained model," if "retrained" in evidence.models else ""
     yield (
         "input-gradients",
         Drawn(
@@ -82,7 +83,7 @@ def _figures(evidence: Evidence) -> Iterator[tuple[str, Drawn]]:
             input_gradients(evidence),
             "How strongly a record's own loss reacts to its own pixels. On the original, members (forgotten and "
             "retained) lie left of records never seen. Good: after unlearning the forgotten curve lies on the never "
-            "seen one, as on the retrained model, and the retained curve stays where it was.",
+            f"seen one{as_on} and the retained curve stays where it was.",
             _reading("figures 1 and 2"),
         ),
     )
@@ -92,7 +93,7 @@ def _figures(evidence: Evidence) -> Iterator[tuple[str, Drawn]]:
             "Loss before and after",
             losses(evidence),
             "Mean loss of a batch of each group, with 95 % intervals. Good: after unlearning forgotten records have "
-            "the loss of never seen ones, as on the retrained model, and retained members keep theirs.",
+            f"the loss of never seen ones{as_on} and retained members keep theirs.",
             _reading("figure 5"),
         ),
     )

@@ -18,6 +18,7 @@ from unlearning.paradigms import make_paradigm
 from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
 from unlearning.steps.references import load_for
+from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.steps.unlearn import check_belongs
 
 
@@ -40,25 +41,26 @@ def audit(
     Forget set against holdout; the retained members show what a member still looks like.
 
     Args:
-        retrained_path: exactly retrained without the forget set; None where the references decide.
+        retrained_path: exactly retrained without the forget set; None, or the word that there is none, where the
+            references decide.
         references_path: of this original; None, or an empty set, for none.
 
     Raises:
         UserError: the models, the data and the forget set do not belong together, or there is nothing to
             compare the candidate with.
     """
-    made = provenance.load(original_path)
+    made, retrained = provenance.load(original_path), retrained_at(retrained_path)
     snapshot, split = load_split(snapshot_path, split_path)
     forget = forgetting.load(forget_path)
     check_belongs(made, split, forget)
-    _check_models(original_path, candidate_path, retrained_path, forget.digest)
+    _check_models(original_path, candidate_path, retrained, forget.digest)
     forgotten = _forgotten(references_path, models.digest(original_path), split, forget)
-    if retrained_path is None and forgotten is None:
+    if retrained is None and forgotten is None:
         raise UserError("nothing to compare the candidate with: give a retrained model, or the original's references")
     chosen = choose_device(device, gpus)
     deterministic()
     side = made.recipe.data.image_side
-    paths = {"original": original_path, "candidate": candidate_path, "retrained": retrained_path}
+    paths = {"original": original_path, "candidate": candidate_path, "retrained": retrained}
     result = run_audit(
         {name: (models.digest(path), models.load(path, chosen)) for name, path in paths.items() if path is not None},
         make_paradigm(made.recipe.paradigm),

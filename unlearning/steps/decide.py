@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from unlearning import ladder
-from unlearning.audit.results import Audit, Verdict
+from unlearning.audit.results import UTILITY_REFERENCE, Audit, Verdict
 from unlearning.audit.verdict import VerdictConfig, missing_evidence
 from unlearning.audit.verdict import decide as judge
 from unlearning.config import Config
@@ -40,7 +40,7 @@ def margins(auc_margin: float, utility_margin: float) -> VerdictConfig:
 
 
 def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, utility_margin: float) -> Verdict:
-    """Judge, after checking that audit and evaluation are about the same models.
+    """Judge, after checking that audit and evaluation are about the same models, and compare with the same.
 
     Raises:
         UserError: they are not, or a margin is out of range.
@@ -49,9 +49,15 @@ def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, ut
     for name, audited in audit.models.items():
         if evaluation.models.get(name) != audited.model:
             raise UserError(f"audit and evaluation disagree on which model is the {name}: run both on the same models")
+    against = UTILITY_REFERENCE[audit.compared_with]
+    if evaluation.utility_lost and evaluation.lost_against != against:
+        raise UserError(
+            f"the audit compares with {audit.compared_with}, so accuracy is to be compared with the {against} model's, "
+            f"but the evaluation compares it with the {evaluation.lost_against} model's: run both on the same models"
+        )
     classifier = evaluation.accuracies["candidate"].classifier if "candidate" in evaluation.accuracies else None
     if classifier is not None and "classifier" not in evaluation.utility_lost:
-        raise UserError("the evaluation does not compare the classifiers: evaluate candidate and retrained together")
+        raise UserError(f"the evaluation does not compare the classifiers: evaluate candidate and {against} together")
     return judge(audit, evaluation.utility_lost, config)
 
 

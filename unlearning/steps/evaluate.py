@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from unlearning import forgetting, models, provenance
-from unlearning.audit.results import Interval
+from unlearning.audit.results import Interval, UtilityReference
 from unlearning.config import Config
 from unlearning.devices import choose_device, deterministic
 from unlearning.errors import UserError
 from unlearning.evaluation import evaluate as run_evaluation
 from unlearning.files import read_json, write_json
 from unlearning.steps.data import load_split, part
+from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.summary import Accuracies
 
 
 class EvaluationReport(Config):
-    """Accuracies per model, and what the candidate lost against the retrained model."""
+    """Accuracies per model, and what the candidate lost against another."""
 
     models: dict[str, str]
     """Model to digest of its weights."""
     accuracies: dict[str, Accuracies]
     utility_lost: dict[str, Interval]
+    lost_against: UtilityReference | None = None
+    """Whose accuracy the candidate's is compared with; None where there is no candidate."""
 
 
 def evaluate(
@@ -39,11 +43,13 @@ def evaluate(
     """Measure every model on the test records, with the retained members as the gallery.
 
     Args:
-        model_paths: name to folder; with `candidate` and `retrained` the loss is measured too.
+        model_paths: name to folder. With `candidate` its loss is measured too: against `retrained` where that is
+            given and holds a model, otherwise against `original`, which learned from more records.
         forget_path: None before anything is forgotten; every member is in the gallery then.
     """
     snapshot, split = load_split(snapshot_path, split_path)
-    recipe = provenance.load(next(iter(model_paths.values()))).recipe
+    paths = {name: path for name, path in model_paths.items() if name != "retrained" or retrained_at(path) is not None}
+    recipe = provenance.load(next(iter(paths.values()))).recipe
     chosen, side = choose_device(device, gpus), recipe.data.image_side
     deterministic()
     forget = forgetting.load(forget_path) if forget_path else None
@@ -54,18 +60,26 @@ def evaluate(
         name: run_evaluation(
             models.load(path, chosen), gallery=gallery, test=test, forget=forgotten, config=recipe.evaluation
         )
-        for name, path in model_paths.items()
+        for name, path in paths.items()
     }
-    lost = {}
-    if "candidate" in measured and "retrained" in measured:
-        lost = measured["candidate"].lost_against(measured["retrained"])
+    against = _against(measured)
     report = EvaluationReport(
-        models={name: models.digest(path) for name, path in model_paths.items()},
+        models={name: models.digest(path) for name, path in paths.items()},
         accuracies={name: each.accuracies() for name, each in measured.items()},
-        utility_lost=lost,
+        utility_lost=measured["candidate"].lost_against(measured[against]) if against is not None else {},
+        lost_against=against,
     )
     write_json(evaluation_path, report.model_dump(mode="json"))
     return report
+
+
+def _against(measured: Collection[str]) -> UtilityReference | None:
+    """Whose accuracy the candidate's is compared with, out of the models that were measured."""
+    if "candidate" not in measured:
+        return None
+    if "retrained" in measured:
+        return "retrained"
+    return "original" if "original" in measured else None
 
 
 def load_evaluation(path: Path) -> EvaluationReport:

@@ -84,6 +84,7 @@ class Evidence:
         strongest = max(each.auc.estimate for each in self.audit.models["candidate"].attacks)
         return {
             "verdict": self.verdict.outcome,
+            "compared_with": self.verdict.compared_with,
             "largest_auc": f"{strongest:.4f}",
             "largest_auc_gap": f"{max(gaps, key=abs):+.4f}",
             "auc_margin": str(self.verdict.auc_margin),

@@ -124,6 +124,12 @@ def gather(*, parts: Sequence[Path], references_path: Path) -> References:
     return merged
 
 
+def kept(store: Store, original: str, split: str) -> bool:
+    """Whether the store holds references of an original as it stands, which the digest of its split says."""
+    key = f"{references_key(original)}/{references.MANIFEST_FILE}"
+    return store.exists(key) and json.loads(store.read(key)).get("split") == split
+
+
 def fetch(store: Store, original: str, split: Split, signals: SignalConfig, target: Path) -> References:
     """The references of an original, or an empty set where none were made for it as it stands.
 
@@ -132,8 +138,7 @@ def fetch(store: Store, original: str, split: Split, signals: SignalConfig, targ
     Raises:
         UserError: what the store holds belongs to another model or is damaged.
     """
-    key = f"{references_key(original)}/{references.MANIFEST_FILE}"
-    if not store.exists(key) or json.loads(store.read(key)).get("split") != split.digest:
+    if not kept(store, original, split.digest):
         none = ReferencesManifest(
             original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
         )

@@ -27,7 +27,8 @@ def accuracy_metrics(evaluation: EvaluationReport, model: str) -> dict[str, floa
 
 def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
     """The searchable links every version carries; each key is always there, since MLflow's
-    searches skip versions that lack it. An original stands on no rung, and nothing had to be accepted."""
+    searches skip versions that lack it. An original stands on no rung, was compared
+    with nothing, and nothing had to be accepted."""
     return {
         "status": status,
         "method": made.method,
@@ -45,6 +46,7 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
         "parent_digest": made.parent or "none",
         # Those of an original were trained on what a later version has forgotten: only an original has any.
         "references": "0",
+        "compared_with": "none",
         "rung": made.rung or "none",
         "action": "none",
         "accepted": "no",

@@ -22,6 +22,7 @@ from unlearning.splits import PARTS, Split
 from unlearning.steps.audit import load_audit
 from unlearning.steps.decide import load_verdict
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
+from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.summary import (
     ForgetSummary,
     ModelSummary,
@@ -45,7 +46,8 @@ class ReportInputs:
 
     original_path: Path
     candidate_path: Path
-    retrained_path: Path
+    retrained_path: Path | None
+    """None, or the word that there is none, where references were compared with."""
     snapshot_path: Path
     split_path: Path
     forget_path: Path
@@ -61,19 +63,19 @@ class ReportInputs:
 
 
 def _models(inputs: ReportInputs, audit: Audit, evaluation: EvaluationReport) -> dict[str, ModelSummary]:
-    paths = {
-        "original": inputs.original_path,
-        "unlearned": inputs.candidate_path,
-        "retrained": inputs.retrained_path,
-    }
+    retrained = retrained_at(inputs.retrained_path)
+    if (retrained is not None) != ("retrained" in audit.models):
+        raise UserError("the audit and the report are not given the same retrained model: give both the same, or none")
+    paths = {"original": inputs.original_path, "unlearned": inputs.candidate_path}
+    paths |= {"retrained": retrained} if retrained is not None else {}
     return {
         name: ModelSummary(
-            digest=audit.models[audited].model,
-            seconds=provenance.load(paths[name]).seconds,
-            audit=audit.models[audited],
-            accuracies=evaluation.accuracies[audited],
+            digest=audit.models[NAMES[name]].model,
+            seconds=provenance.load(path).seconds,
+            audit=audit.models[NAMES[name]],
+            accuracies=evaluation.accuracies[NAMES[name]],
         )
-        for name, audited in NAMES.items()
+        for name, path in paths.items()
     }
 
 

@@ -7,11 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import models, provenance, settings, snapshots, splits
+from unlearning import ladder, models, provenance, settings, snapshots, splits
 from unlearning.errors import UserError
 from unlearning.files import new_folder
+from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
-from unlearning.steps.references import fetch
+from unlearning.steps.references import fetch, kept
 from unlearning.steps.stored import data_of
 from unlearning.steps.stored import fetch as fetch_data
 from unlearning.store import open_store
@@ -30,6 +31,7 @@ def resolve(
     *,
     model_name: str,
     version: str,
+    compare_with: str = "retrained",
     model_path: Path,
     snapshot_path: Path,
     split_path: Path,
@@ -42,10 +44,11 @@ def resolve(
     Args:
         model_name: registered model.
         version: number or alias; empty means the champion.
+        compare_with: what candidates are to be compared with; `references` asks that the version has some.
 
     Raises:
-        UserError: unknown, purged, or weights, snapshot or split are not those that were registered;
-            nothing is written then.
+        UserError: unknown, purged, without the references that are asked for, or weights, snapshot or split are not
+            those that were registered; nothing is written then.
     """
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
@@ -56,6 +59,8 @@ def resolve(
         if digest != found.tags.get("digest"):
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         made, data, store = provenance.load(folder), data_of(found), open_store(where.store)
+        if ladder.compare_with_named(compare_with) == "references" and not kept(store, digest, data.split):
+            raise UserError(_no_references(f"model {model_name} version {found.version}", made))
         snapshot, split = fetch_data(store, data, Path(scratch))
         references = fetch(store, digest, splits.load(split), made.recipe.signals, references_path)
         with new_folder(model_path) as staging:
@@ -65,3 +70,13 @@ def resolve(
         snapshots.copy(snapshot, snapshot_path)
         splits.save(splits.load(split), split_path)
     return ResolveResult(found.version, digest, references.manifest.count)
+
+
+def _no_references(which: str, made: Provenance) -> str:
+    """What to do where there is nothing to compare with."""
+    if made.parent:
+        return f"{which} has forgotten before, so it has no references to compare with: give compare_with retrained"
+    return (
+        f"{which} has no references to compare with: pretrain with reference_models, "
+        "make them with unlearn step references, or give compare_with retrained"
+    )

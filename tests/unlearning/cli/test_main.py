@@ -66,6 +66,8 @@ def test_help_lists_the_commands(cli: Cli) -> None:
         (("--on-inconclusive", "it's"), "is unknown: choose retrain, stop or accept"),
         (("--stronger", "3"), "stronger 3 is not possible: try 0 to 2 stronger settings"),
         (("--device", "abacus"), "device 'abacus'"),
+        (("--compare-with", "hope"), "compare_with 'hope' is unknown: choose retrained or references"),
+        (("--compare-with", "references"), "needs some: give --references 16, or --compare-with retrained"),
         (("--auc-margin", "0.7"), "auc_margin"),
         (("--utility-margin", "0"), "utility_margin"),
         (("--forget-kind", "somebody"), "forget kind 'somebody' is unknown"),

@@ -12,8 +12,8 @@ from unlearning import models
 Chain = dict[str, Path]
 Cli = Callable[..., Any]
 STEPS = (
-    "ingest", "split", "pretrain", "references", "register", "resolve", "select", "forget", "audit", "evaluate",
-    "decide", "promote", "reject",
+    "ingest", "split", "pretrain", "references", "register", "resolve", "select", "retrain-or-none", "forget", "audit",
+    "evaluate", "decide", "promote", "reject",
 )  # fmt: skip
 
 
@@ -59,6 +59,12 @@ def test_ingest_writes_snapshot_and_recipe(cli: Cli, chain: Chain, tmp_path: Pat
         (("forget", "--device", "cpu"), ("model", "snapshot", "split", "forget"), {}, "candidate"),
         (
             ("forget", "--device", "cpu", "--method", "retrain", "--seed", "1"),
+            ("model", "snapshot", "split", "forget"),
+            {},
+            "retrained",
+        ),
+        (
+            ("retrain-or-none", "--device", "cpu", "--seed", "1"),
             ("model", "snapshot", "split", "forget"),
             {},
             "retrained",
@@ -115,6 +121,24 @@ def test_register_resolve_reject_and_promote_by_hand(cli: Cli, chain: Chain, tmp
     assert json.loads(rejected.out)["tags"]["status"] == "rejected"
     promoted = cli("step", "promote", *given, *options(chain, verdict="passed"), "--json")
     assert json.loads(promoted.out)["aliases"] == ["champion"]
+
+
+def test_the_steps_by_hand_do_without_a_retrained_model(cli: Cli, chain: Chain, tmp_path: Path) -> None:
+    data = options(chain, "snapshot", "split", "forget")
+    at = {name: tmp_path / name for name in ("none", "audit", "evaluation", "verdict")}
+    given = [*data, *options(chain, "model"), "--compare-with", "references", "--out", at["none"]]
+    told = cli("step", "retrain-or-none", *given)
+    assert (told.code, told.out) == (0, "retrained: none\n")
+    models = [*options(chain, "candidate", original="model"), "--retrained", at["none"], "--device", "cpu"]
+    for step, more in (("audit", options(chain, "references")), ("evaluate", [])):
+        out = at["audit" if step == "audit" else "evaluation"]
+        answer = cli("step", step, *data, *models, *more, "--out", out)
+        assert answer.code == 0, answer.err
+    evidence = ["--audit", at["audit"], "--evaluation", at["evaluation"], "--out", at["verdict"]]
+    margins = ["--auc-margin", "0.49", "--utility-margin", "0.9"]
+    assert "of models that never saw the records" in cli("step", "decide", *evidence, *margins).out
+    mixed = ["--audit", at["audit"], *options(chain, "evaluation"), "--out", tmp_path / "mixed"]
+    assert "run both on the same models" in cli("step", "decide", *mixed, *margins).error
 
 
 def test_a_decision_by_hand_says_what_follows(cli: Cli, chain: Chain, tmp_path: Path) -> None:

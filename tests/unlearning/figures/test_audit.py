@@ -24,9 +24,12 @@ DRAWN: dict[str, Callable[[Summary], str]] = {
 }
 
 
+@pytest.mark.parametrize("compared_with", ["retrained", "references"])
 @pytest.mark.parametrize("name", DRAWN)
-def test_every_figure_is_a_named_self_contained_svg_that_follows_the_page_colour(make_summary: Make, name: str) -> None:
-    text = DRAWN[name](make_summary(supervised=True))
+def test_every_figure_is_a_named_self_contained_svg_that_follows_the_page_colour(
+    make_summary: Make, name: str, compared_with: str
+) -> None:
+    text = DRAWN[name](make_summary(supervised=True, compared_with=compared_with))
     root = ElementTree.fromstring(text)  # noqa: S314 - our own output
     assert root.tag == f"{SVG}svg"
     assert root.get("role") == "img"
@@ -39,6 +42,18 @@ def test_every_figure_is_a_named_self_contained_svg_that_follows_the_page_colour
     assert "#010203" not in text
     linked = [value for node in root.iter() for key, value in node.items() if key.endswith(("href", "src"))]
     assert all(value.startswith("#") for value in linked)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_no_figure_shows_a_retrained_model_that_there_was_not(make_summary: Make, name: str) -> None:
+    assert "retrained" not in DRAWN[name](make_summary(supervised=True, compared_with="references"))
+    assert "retrained" in DRAWN[name](make_summary(supervised=True))
+
+
+def test_the_differences_are_said_to_be_from_what_was_compared_with(make_summary: Make) -> None:
+    text = figures.comparison_forest(make_summary(compared_with="references").verdict)
+    assert "minus that of references that never saw the records" in text
+    assert "minus the retrained reference" in figures.comparison_forest(make_summary().verdict)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -114,8 +129,12 @@ def test_what_is_missing_is_named(make_summary: Make) -> None:
     with pytest.raises(UserError, match="'nonsense'"):
         figures.signal_histograms(summary, "nonsense")
     only = {key: model for key, model in summary.models.items() if key != "retrained"}
-    with pytest.raises(UserError, match="retrained missing"):
+    with pytest.raises(UserError, match="retrained missing; the report compares original, unlearned, retrained"):
         figures.cost_bars(summary.model_copy(update={"models": only}))
+    alone = make_summary(compared_with="references")
+    assert tuple(figures.ordered_models(alone)) == ("original", "unlearned")
+    with pytest.raises(UserError, match=r"unlearned missing; the report compares original, unlearned$"):
+        figures.cost_bars(alone.model_copy(update={"models": {"original": alone.models["original"]}}))
 
 
 def test_models_come_in_reading_order_whatever_the_file_says(make_summary: Make) -> None:

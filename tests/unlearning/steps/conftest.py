@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from unlearning.registry import Version
+from unlearning.steps.audit import audit
+from unlearning.steps.decide import decide
+from unlearning.steps.evaluate import evaluate
 from unlearning.steps.promote import Evidence
 from unlearning.steps.register import register
+from unlearning.steps.retrain_or_none import retrain_or_none
 
 Chain = dict[str, Path]
 
@@ -28,6 +33,36 @@ def evidence(chain: Chain) -> dict[str, Path]:
     """What `Evidence` takes, for a candidate that passed."""
     named = {f"{name}_path": chain[name] for name in ("candidate", "forget", "audit", "evaluation")}
     return named | {"verdict_path": chain["passed"]}
+
+
+@pytest.fixture(scope="session")
+def finished_by_references(finished_chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """The same candidate, audited and evaluated where nothing was retrained, and a verdict with wide margins."""
+    at, folder = finished_chain, tmp_path_factory.mktemp("by-references")
+    made = {name: folder / name for name in ("retrained", "audit", "evaluation", "passed")}
+    data: dict[str, Any] = {f"{name}_path": at[name] for name in ("snapshot", "split", "forget")}
+    retrain_or_none(
+        **data,
+        model_path=at["model"],
+        compare_with="references",
+        seed=0,
+        device="cpu",
+        retrained_path=made["retrained"],
+    )
+    models = {"original": at["model"], "candidate": at["candidate"], "retrained": made["retrained"]}
+    paths: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
+    audit(**data, **paths, references_path=at["references"], seed=0, device="cpu", audit_path=made["audit"])
+    evaluate(**data, model_paths=models, device="cpu", evaluation_path=made["evaluation"])
+    margins: dict[str, Any] = {"auc_margin": 0.49, "utility_margin": 0.9, "method": "gradient_penalty"}
+    decide(**margins, audit_path=made["audit"], evaluation_path=made["evaluation"], verdict_path=made["passed"])
+    return made
+
+
+@pytest.fixture
+def by_references(chain: Chain, finished_by_references: Chain) -> Chain:
+    """What the steps made where nothing was retrained: `retrained`, `audit`, `evaluation` and `passed`."""
+    assert chain, "sets the home"
+    return finished_by_references
 
 
 @pytest.fixture

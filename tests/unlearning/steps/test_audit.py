@@ -109,6 +109,21 @@ def test_references_alone_or_beside_the_retrained_model(chain: Chain, tmp_path: 
     assert alone.models["candidate"] == both.models["candidate"]
 
 
+def test_the_word_that_nothing_was_retrained_is_taken_for_no_retrained_model(
+    chain: Chain, by_references: Chain, tmp_path: Path
+) -> None:
+    assert load_audit(by_references["audit"]) == audit_into(chain, tmp_path / "alone", retrained_path=None)
+    with pytest.raises(UserError, match="nothing to compare the candidate with"):
+        audit_into(chain, tmp_path / "none", references_path=None, retrained_path=by_references["retrained"])
+
+
+def test_an_exactly_retrained_candidate_is_audited_beside_references(chain: Chain, tmp_path: Path) -> None:
+    """The last rung of the ladder, where nothing was retrained to compare with."""
+    found = audit_into(chain, tmp_path / "audit", candidate_path=chain["retrained"], retrained_path=None)
+    assert found.compared_with == "references"
+    assert found.models["candidate"].model == models.digest(chain["retrained"])
+
+
 def test_an_empty_set_of_references_is_none(chain: Chain, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     make(

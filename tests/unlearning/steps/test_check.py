@@ -28,6 +28,7 @@ def test_parameters_with_a_meaning_are_let_through() -> None:
         ("stronger", 3),
         ("on_failure", "accept"),
         ("on_inconclusive", "pass"),
+        ("compare_with", "original"),
     ],
 )
 def test_a_parameter_without_a_meaning_is_named(name: str, value: Any) -> None:

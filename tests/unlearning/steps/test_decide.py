@@ -59,6 +59,43 @@ def test_an_evaluation_from_before_forgetting_is_refused(chain: Chain, tmp_path:
         decide_into(chain, tmp_path / "verdict", evaluation_path=chain["before"])
 
 
+def test_the_verdict_says_what_was_compared_with(chain: Chain, by_references: Chain, tmp_path: Path) -> None:
+    given = {"audit_path": by_references["audit"], "evaluation_path": by_references["evaluation"]}
+    assert decide_into(chain, tmp_path / "verdict").verdict.compared_with == "retrained"
+    verdict = decide_into(chain, tmp_path / "verdict", **given).verdict
+    assert (verdict.outcome, verdict.compared_with) == ("passed", "references")
+    assert load_verdict(tmp_path / "verdict") == verdict
+    assert "the retrained model" not in " ".join(verdict.reasons)
+    assert "of models that never saw the records" in verdict.reasons[0]
+    assert verdict.reasons[-1] == "every accuracy is within 0.9 of the original's (90 % intervals)"
+
+
+@pytest.mark.parametrize("which", ["audit", "evaluation"])
+def test_attacks_and_accuracy_are_compared_with_models_that_belong_together(
+    chain: Chain, by_references: Chain, tmp_path: Path, which: str
+) -> None:
+    """A candidate that lost against the original could pass against a retrained model that lost more, and the page
+    would not say so."""
+    given = {f"{which}_path": by_references[which]}
+    with pytest.raises(UserError, match=r"run both on the same models|disagree on which model is the retrained"):
+        decide_into(chain, tmp_path / "verdict", **given)
+    assert not (tmp_path / "verdict").exists()
+
+
+def test_the_right_model_decides_on_utility(chain: Chain, by_references: Chain, tmp_path: Path) -> None:
+    """Lost against the original, and more than the margin: what a retrained model would have lost is no excuse."""
+    evaluation = read_json(by_references["evaluation"], "evaluation")
+    evaluation["utility_lost"]["knn"] = {"estimate": 0.2, "low": 0.15, "high": 0.25, "level": 0.9}
+    write_json(tmp_path / "evaluation", evaluation)
+    given: dict[str, Any] = {"audit_path": by_references["audit"], "evaluation_path": tmp_path / "evaluation"}
+    decided = decide_into(chain, tmp_path / "verdict", **given, utility_margin=0.1)
+    assert decided.verdict.outcome == "utility_lost"
+    assert decided.verdict.reasons == ("knn: +0.200 of accuracy lost against the original, margin 0.1",)
+    write_json(tmp_path / "evaluation", evaluation | {"lost_against": "retrained"})
+    with pytest.raises(UserError, match="accuracy is to be compared with the original model's, but the evaluation"):
+        decide_into(chain, tmp_path / "verdict", **given, utility_margin=0.1)
+
+
 @pytest.mark.parametrize("margin", [0.0, -0.1, 0.5, float("nan")])
 def test_a_margin_without_meaning_is_refused_in_one_line(chain: Chain, tmp_path: Path, margin: float) -> None:
     with pytest.raises(UserError, match="auc_margin") as caught:

@@ -24,7 +24,8 @@ OUTPUTS = ("model", "snapshot", "split", "references")
 
 
 def resolved(name: str, version: str, at: Path) -> dict[str, Any]:
-    resolve(model_name=name, version=version, **{f"{output}_path": at / output for output in OUTPUTS})
+    paths: dict[str, Any] = {f"{output}_path": at / output for output in OUTPUTS}
+    resolve(model_name=name, version=version, **paths)
     return {f"{output}_path": at / output for output in OUTPUTS[:3]}
 
 

@@ -127,6 +127,25 @@ def test_an_unknown_parent_is_refused(parent: Version, evidence: Paths) -> None:
         promote(Evidence(**evidence), model_name=parent.name, parent="7", run_name="run")
 
 
+def test_every_version_says_what_it_was_compared_with(
+    chain: Chain, parent: Version, evidence: Paths, by_references: Chain
+) -> None:
+    given: Paths = {f"{name}_path": by_references[name] for name in ("audit", "evaluation")}
+    given |= {"verdict_path": by_references["passed"]}
+    where: dict[str, Any] = {"model_name": parent.name, "parent": "1"}
+    retrained = promote(Evidence(**evidence), **where, run_name="one")
+    references = promote(Evidence(**evidence | given), **where, run_name="two")
+    told = [version.tags["compared_with"] for version in (parent, retrained, references)]
+    assert told == ["none", "retrained", "references"]
+    assert "within 0.9 of the original's" in references.description
+    assert "the retrained model" not in references.description
+
+
+def test_evidence_that_compares_with_different_models_is_refused(evidence: Paths, by_references: Chain) -> None:
+    with pytest.raises(UserError, match="run both on the same models"):
+        Evidence(**evidence | {"audit_path": by_references["audit"]})
+
+
 def test_no_record_id_reaches_the_registry(chain: Chain, parent: Version, evidence: Paths) -> None:
     promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
     ids = {identity.encode() for identity in snapshots.load(chain["snapshot"]).manifest.record_ids}

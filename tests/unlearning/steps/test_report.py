@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,38 @@ def test_a_promoted_run_is_told_in_full(
     assert (written.seed, written.commit, written.method) == (0, "test", "gradient_penalty")
     assert (written.forget.records, written.split.sizes["members"]) == (120, 300)
     assert (written.registry.versions, written.accepted) == ({"original": "1", "unlearned": "2"}, None)
+
+
+@pytest.fixture
+def inputs_by_references(inputs: Callable[..., ReportInputs], by_references: Chain, chain: Chain) -> ReportInputs:
+    """The run where nothing was retrained."""
+    verdict = load_verdict(by_references["passed"])
+    told = inputs(by_references["passed"], rung(chain, "passed", verdict=verdict))
+    paths: dict[str, Any] = {f"{name}_path": by_references[name] for name in ("retrained", "audit", "evaluation")}
+    return replace(told, **paths)
+
+
+def test_a_run_that_retrained_nothing_has_no_retrained_model(
+    inputs_by_references: ReportInputs, tmp_path: Path
+) -> None:
+    made = report(inputs_by_references, summary_path=tmp_path / "summary.json", page_path=tmp_path / "report.html")
+    assert summary.load(tmp_path / "summary.json") == made
+    assert list(made.models) == ["original", "unlearned"]
+    assert (made.schema_version, made.verdict.compared_with, made.promoted) == (3, "references", "unlearned")
+    assert {each.reference for each in made.verdict.comparisons} == {"references"}
+    assert "Cross-check" not in (tmp_path / "report.html").read_text()
+    assert made == summarise(replace(inputs_by_references, retrained_path=None)).model_copy(
+        update={"created": made.created}
+    )
+
+
+def test_the_report_shows_the_models_that_were_audited(
+    inputs: Callable[..., ReportInputs], inputs_by_references: ReportInputs, chain: Chain
+) -> None:
+    with pytest.raises(UserError, match="not given the same retrained model"):
+        summarise(replace(inputs_by_references, retrained_path=chain["retrained"]))
+    with pytest.raises(UserError, match="not given the same retrained model"):
+        summarise(replace(inputs(chain["passed"]), retrained_path=None))
 
 
 def test_the_page_shows_records_rates_limits_and_the_cross_check(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from unlearning import snapshots, splits
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 from unlearning.registry import Version
+from unlearning.steps.promote import Evidence, promote
+from unlearning.steps.references import references_key
 from unlearning.steps.resolve import ResolveResult, resolve
 from unlearning.steps.stored import snapshot_key, split_key
 
@@ -25,9 +28,9 @@ def store(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return Path(copied)
 
 
-def resolve_into(folder: Path, name: str, version: str = "") -> ResolveResult:
-    paths = {f"{output}_path": folder / output for output in OUTPUTS}
-    return resolve(model_name=name, version=version, **paths)
+def resolve_into(folder: Path, name: str, version: str = "", compare_with: str = "retrained") -> ResolveResult:
+    paths: dict[str, Any] = {f"{output}_path": folder / output for output in OUTPUTS}
+    return resolve(model_name=name, version=version, compare_with=compare_with, **paths)
 
 
 def content(path: Path) -> dict[str, bytes]:
@@ -57,6 +60,40 @@ def test_an_unknown_model_or_version_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=problem):
         resolve_into(tmp_path, name or parent.name, version)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_references_that_are_asked_for_come_along(parent: Version, tmp_path: Path) -> None:
+    assert resolve_into(tmp_path, parent.name, compare_with="references").references == 8
+
+
+def lose_the_references(store: Path, version: Version) -> None:
+    shutil.rmtree(store / references_key(version.tags["digest"]))
+
+
+def test_a_version_without_references_is_refused_where_they_are_asked_for(
+    parent: Version, store: Path, tmp_path: Path
+) -> None:
+    lose_the_references(store, parent)
+    with pytest.raises(UserError, match=r"has no references to compare with: .* or give compare_with retrained$"):
+        resolve_into(tmp_path, parent.name, compare_with="references")
+    assert list(tmp_path.iterdir()) == [store]
+    assert resolve_into(tmp_path, parent.name).references == 0
+
+
+def test_a_version_that_has_forgotten_has_no_references_to_ask_for(
+    parent: Version, evidence: dict[str, Path], tmp_path: Path
+) -> None:
+    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    with pytest.raises(UserError, match="version 2 has forgotten before, so it has no references") as caught:
+        resolve_into(tmp_path, parent.name, made.version, compare_with="references")
+    assert "unlearn step references" not in str(caught.value), "there is no way to make any"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_to_compare_with_must_be_known(parent: Version, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="compare_with 'nothing' is unknown: choose retrained or references"):
+        resolve_into(tmp_path, parent.name, compare_with="nothing")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,45 @@
+"""Component: original to the retrained model that candidates are compared with, or to none."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+from components.base import component
+
+
+@component
+def retrain_or_none(
+    model: Input[Model],
+    snapshot: Input[Dataset],
+    split: Input[Dataset],
+    forget: Input[Dataset],
+    compare_with: str,
+    seed: int,
+    seed_offset: int,
+    device: str,
+    gpus: int,
+    retrained: Output[Model],
+    metrics: Output[Metrics],
+) -> None:
+    """Retrain exactly without the forget set; where references are compared with, nothing is trained."""
+    from pathlib import Path
+
+    from unlearning.files import write_json
+    from unlearning.steps.retrain_or_none import retrain_or_none as step
+
+    result = step(
+        compare_with=compare_with,
+        model_path=Path(model.path),
+        snapshot_path=Path(snapshot.path),
+        split_path=Path(split.path),
+        forget_path=Path(forget.path),
+        seed=seed + seed_offset,
+        device=device,
+        gpus=gpus,
+        retrained_path=Path(retrained.path),
+    )
+    if result is None:
+        retrained.metadata.update({"digest": "none", "compare_with": compare_with})
+    else:
+        retrained.metadata.update({"digest": result.digest, "method": "retrain", "device": result.device})
+    metrics.log_metric("seconds", result.seconds if result is not None else 0.0)
+    # kfp.local takes a task from its cache only when every output has a file, and metrics have none by themselves.
+    write_json(Path(metrics.path), metrics.metadata)
