@@ -32,9 +32,11 @@ def under(client: Any, bucket: str, name: str) -> Iterator[ObjectVersion]:
 
 def _listed(client: Any, bucket: str, start: str) -> Iterator[ObjectVersion]:
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=start):
-        found = [ObjectVersion(each["Key"], each["VersionId"], each["Size"], False) for each in page.get("Versions", ())]
-        found += [ObjectVersion(each["Key"], each["VersionId"], 0, True) for each in page.get("DeleteMarkers", ())]
-        yield from sorted(found)
+        held = [(each, each["Size"], False) for each in page.get("Versions", ())]
+        markers = [(each, 0, True) for each in page.get("DeleteMarkers", ())]
+        yield from sorted(
+            ObjectVersion(each["Key"], each["VersionId"], size, marker) for each, size, marker in held + markers
+        )
 
 
 def purge(client: Any, bucket: str, name: str, last: str) -> int:

@@ -25,6 +25,7 @@ from unlearning.files import new_folder
 
 # Inside the classes below `list` is the method, so annotations need another name.
 Keys: TypeAlias = list[str]
+Paths: TypeAlias = list[Path]
 
 STAGING = ".staging"
 """Where the local store writes before publishing; no key may begin with it."""
@@ -227,7 +228,7 @@ class LocalStore:
                 path.unlink(missing_ok=True)
         return len(stale)
 
-    def _files(self, prefix: str) -> list[Path]:
+    def _files(self, prefix: str) -> Paths:
         """The object `prefix` and all under it; a link counts as a file and is not followed."""
         top = self._path(prefix)
         if not top.is_dir() or top.is_symlink():

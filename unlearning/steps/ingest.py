@@ -25,6 +25,11 @@ def snapshot_key(digest: str) -> str:
     return f"snapshots/{digest}"
 
 
+def complete_key(digest: str) -> str:
+    """The marker beside a snapshot that says that all of its files are in the store."""
+    return f"{snapshot_key(digest)}.complete"
+
+
 def ingest(*, recipe: str, overrides: str, seed: int, snapshot_path: Path, recipe_path: Path) -> IngestResult:
     """Read the recipe's data source and keep it as a snapshot.
 
@@ -42,7 +47,7 @@ def ingest(*, recipe: str, overrides: str, seed: int, snapshot_path: Path, recip
     manifest = snapshot.manifest
     store = open_store(where.store)
     # The folder is stored file by file; the marker says that all of them arrived.
-    complete = f"{snapshot_key(manifest.digest)}.complete"
+    complete = complete_key(manifest.digest)
     if not store.exists(complete):
         store.put_folder(snapshot_key(manifest.digest), snapshot_path)
         store.create(complete, manifest.digest.encode())

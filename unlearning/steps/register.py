@@ -47,10 +47,15 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
     }
 
 
+def promotion_lock(model_name: str) -> str:
+    """The lock under which `champion` moves, and versions are withdrawn and condemned."""
+    return f"locks/promote-{model_name}"
+
+
 def serve(registry: Registry, version: Version, owner: str) -> Version:
     """Move `champion` under the promotion lock: the registry has no compare-and-set."""
     store = open_store(settings.from_environment().store)
-    with lock(store, f"locks/promote-{version.name}", owner, seconds=LOCK_SECONDS) as lease:
+    with lock(store, promotion_lock(version.name), owner, seconds=LOCK_SECONDS) as lease:
         lease.check()
         return registry.make_champion(version)
 
