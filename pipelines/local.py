@@ -201,6 +201,7 @@ def _hand_down(where: settings.Settings) -> None:
         "UNLEARNING_DATA": str(where.data),
         "UNLEARNING_CHECKPOINTS": str(where.checkpoints),
         "MLFLOW_TRACKING_URI": where.tracking_uri,
+        "UNLEARNING_PIPELINE_ROOT": where.pipeline_root,
         "UNLEARNING_COMMIT": where.commit,
     }
     # GNU OpenMP's threads spin while they wait for one another. On a machine that is busy with other

@@ -163,7 +163,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def set_home(patch: pytest.MonkeyPatch, home: Path) -> None:
     """Let the settings of this process and its children point below `home`."""
-    for variable in ("STORE", "DATA", "CHECKPOINTS"):
+    for variable in ("STORE", "DATA", "CHECKPOINTS", "PIPELINE_ROOT"):
         patch.delenv(f"UNLEARNING_{variable}", raising=False)
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     patch.setenv("UNLEARNING_HOME", str(home))

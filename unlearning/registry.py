@@ -44,6 +44,7 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
 EXPERIMENT = "unlearning"
+NOT_IN_NAMES = frozenset("'/:")
 
 PACKAGE = Path(__file__).parent
 REQUIREMENTS = ("torch", "safetensors", "pydantic", "numpy")
@@ -104,6 +105,13 @@ class Registry:
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
 
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """For whoever asks MLflow itself: its own functions talk to this server, and failures are UserErrors."""
+        with _reachable(self.uri):
+            self._select()
+            yield
+
     def _experiment(self) -> str:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
@@ -113,6 +121,18 @@ class Registry:
             # MLflow's own default is a folder in the current directory; keep it beside the database.
             location = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
         return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
+
+    def names(self) -> list[str]:
+        """Every registered model with a name that `versions` takes, sorted; others on the same server have theirs."""
+        found: list[str] = []
+        token = None
+        with _reachable(self.uri):
+            while True:
+                page = self.client.search_registered_models(page_token=token)
+                found += [each.name for each in page]
+                token = page.token
+                if not token:
+                    return sorted(name for name in found if not NOT_IN_NAMES & set(name))
 
     def versions(self, name: str) -> list[Version]:
         """Every version of a model, oldest first; empty when the model is unknown."""
@@ -177,7 +197,13 @@ class Registry:
         )
 
     def download(self, version: Version, folder: Path) -> Path:
-        """Fetch what was registered and return the folder of the model (weights and specification)."""
+        """Fetch what was registered and return the folder of the model (weights and specification).
+
+        Raises:
+            UserError: the version was purged.
+        """
+        if condemned(version):
+            raise UserError(f"model {version.name} version {version.version} was purged: choose another version")
         with _reachable(self.uri):
             self._select()
             uri = f"models:/{version.name}/{version.version}"
@@ -229,7 +255,7 @@ class Registry:
 
     def _log(self, new: NewVersion) -> tuple[str, str]:
         with mlflow.start_run(experiment_id=self.experiment, run_name=f"{new.kind} {new.name}") as run:
-            mlflow.set_tags({**new.tags, "kind": new.kind, "operation": new.operation})
+            mlflow.set_tags({**new.tags, "kind": new.kind, "operation": new.operation, "digest": new.digest})
             mlflow.log_params(dict(new.params))
             mlflow.log_metrics(dict(new.metrics))
             parents = [LoggedModelInput(new.parent.tags["logged_model"])] if new.parent else None
@@ -248,12 +274,26 @@ class Registry:
             for key, value in tags.items():
                 self.client.set_model_version_tag(version.name, version.version, key, value)
 
+    def drop_aliases(self, version: Version) -> None:
+        """Take from the version every alias that it has."""
+        with _reachable(self.uri):
+            for alias in version.aliases:
+                self.client.delete_registered_model_alias(version.name, alias)
+
     def make_champion(self, version: Version) -> Version:
         """Let a version serve; the one that served becomes `superseded`. Doing it twice is harmless.
 
         Callers hold the promotion lock: aliases have no compare-and-set.
+
+        Raises:
+            UserError: its purge has begun.
         """
         versions = {each.version: each for each in self.versions(version.name)}
+        current = versions.get(version.version, version)
+        if condemned(current):
+            raise UserError(
+                f"model {version.name} version {version.version} was purged and cannot serve: choose another version"
+            )
         previous = next((each for each in versions.values() if CHAMPION in each.aliases), None)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with _reachable(self.uri):
@@ -263,7 +303,6 @@ class Registry:
                 self.set_tags(previous, left)
             self.client.set_registered_model_alias(version.name, CHAMPION, version.version)
             served = {"status": "serving", "superseded_by": NONE, "superseded_at": NONE}
-            current = versions.get(version.version, version)
             if current != previous or current.tag("status") != "serving" or current.tag("served_at") == NONE:
                 served["served_at"] = now
             self.set_tags(version, served)
@@ -276,6 +315,11 @@ class Registry:
                 self.client.update_model_version(name, version, description=description[:DESCRIPTION])
             else:
                 self.client.update_registered_model(name, description=description[:DESCRIPTION])
+
+
+def condemned(version: Version) -> bool:
+    """Whether its purge has begun, so that its weights are gone or may go at any time."""
+    return version.tags.get("purge_started", "none") != "none"
 
 
 def _log_model(new: NewVersion) -> ModelInfo:
@@ -294,7 +338,7 @@ def _log_model(new: NewVersion) -> ModelInfo:
 
 
 def _quoted(name: str) -> str:
-    if "'" in name or "/" in name or ":" in name:
+    if NOT_IN_NAMES & set(name):
         raise UserError(f"model name {name!r} holds a quote, slash or colon: choose another")
     return name
 

@@ -7,6 +7,7 @@
 | `UNLEARNING_DATA` | downloaded datasets | `data` |
 | `UNLEARNING_CHECKPOINTS` | where interrupted training resumes from | `<home>/checkpoints` |
 | `MLFLOW_TRACKING_URI` | MLflow server or database | SQLite in `<home>` |
+| `UNLEARNING_PIPELINE_ROOT` | what pipelines' tasks leave behind: a folder or `s3://bucket/prefix` | `<home>` |
 | `UNLEARNING_COMMIT` | commit the library was built from | asked of git |
 """
 
@@ -27,6 +28,7 @@ class Settings(Config):
     data: Path
     checkpoints: Path
     tracking_uri: str
+    pipeline_root: str
     commit: str
 
 
@@ -60,5 +62,6 @@ def from_environment() -> Settings:
         data=Path(os.environ.get("UNLEARNING_DATA") or "data").absolute(),
         checkpoints=Path(os.environ.get("UNLEARNING_CHECKPOINTS") or home / "checkpoints").absolute(),
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        pipeline_root=os.environ.get("UNLEARNING_PIPELINE_ROOT") or str(home),
         commit=os.environ.get("UNLEARNING_COMMIT") or _commit(),
     )

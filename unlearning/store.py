@@ -13,17 +13,19 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from unlearning import object_versions
 from unlearning.errors import UserError
 from unlearning.files import new_folder
 
 # Inside the classes below `list` is the method, so annotations need another name.
 Keys: TypeAlias = list[str]
+Paths: TypeAlias = list[Path]
 
 STAGING = ".staging"
 """Where the local store writes before publishing; no key may begin with it."""
@@ -35,6 +37,14 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 class MissingKeyError(UserError):
     """There is no object with this key."""
+
+
+class Amount(NamedTuple):
+    """How much is stored."""
+
+    objects: int
+    """Every version of an object counts, those that were replaced or deleted before too."""
+    bytes: int
 
 
 class Store(Protocol):
@@ -74,6 +84,31 @@ class Store(Protocol):
 
     def iterate(self, prefix: str) -> Iterator[str]:
         """The same one by one, for prefixes that hold more than fits in memory."""
+
+    def measure(self, prefix: str) -> Amount:
+        """What `purge` would remove."""
+
+    def purge(self, prefix: str, last: str = "") -> int:
+        """Really delete the object `prefix` and all objects under it, with every version a bucket keeps of them.
+
+        `delete` is for what may come back; in a bucket with versioning it only hides the object. Repeat
+        it when it was cut off.
+
+        Args:
+            prefix: a key or a folder; never the whole store.
+            last: the object under `prefix` that goes after all others, by which what is left can be
+                recognised when this is cut off.
+
+        Returns:
+            How many objects were removed, every version counted.
+        """
+
+    def tidy(self, before: float) -> int:
+        """Remove what writers left unfinished that began before `before`, in seconds since 1970.
+
+        Returns:
+            How many unfinished objects were removed.
+        """
 
 
 def open_store(uri: str) -> Store:
@@ -169,6 +204,41 @@ class LocalStore:
         top = self._path(prefix) if prefix else self.root
         with self._explained(prefix):
             yield from _files_below(top, f"{prefix}/" if prefix else "")
+
+    def measure(self, prefix: str) -> Amount:
+        with self._explained(prefix):
+            sizes = [path.lstat().st_size for path in self._files(prefix)]
+        return Amount(len(sizes), sum(sizes))
+
+    def purge(self, prefix: str, last: str = "") -> int:
+        with self._explained(prefix):
+            top = self._path(prefix)
+            files = sorted(self._files(prefix), key=lambda path: path == top / last)
+            for path in files:
+                path.unlink(missing_ok=True)
+            for folder, _, _ in os.walk(top, topdown=False):
+                with suppress(FileNotFoundError):
+                    Path(folder).rmdir()
+        return len(files)
+
+    def tidy(self, before: float) -> int:
+        with self._explained(STAGING):
+            staging = self.root / STAGING
+            stale = [path for path in staging.glob("*") if path.lstat().st_mtime < before]
+            for path in stale:
+                path.unlink(missing_ok=True)
+        return len(stale)
+
+    def _files(self, prefix: str) -> Paths:
+        """The object `prefix` and all under it; a link counts as a file and is not followed."""
+        top = self._path(prefix)
+        if not top.is_dir() or top.is_symlink():
+            return [top] if os.path.lexists(top) else []
+        found = []
+        for folder, folders, names in os.walk(top, onerror=_raise_unless_missing):
+            links = [name for name in folders if (Path(folder) / name).is_symlink()]
+            found += [Path(folder) / name for name in (*names, *links)]
+        return found
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -274,6 +344,21 @@ class S3Store:
                     if key and not key.endswith("/"):
                         yield key
 
+    def measure(self, prefix: str) -> Amount:
+        name = self._name(prefix)
+        with self._explained(prefix):
+            sizes = [found.size for found in object_versions.under(self._client, self.bucket, name) if not found.marker]
+        return Amount(len(sizes), sum(sizes))
+
+    def purge(self, prefix: str, last: str = "") -> int:
+        name = self._name(prefix)
+        with self._explained(prefix):
+            return object_versions.purge(self._client, self.bucket, name, f"{name}/{last}")
+
+    def tidy(self, before: float) -> int:
+        with self._explained(self.prefix):
+            return object_versions.abort_uploads(self._client, self.bucket, self.prefix, before)
+
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}"
 
@@ -337,6 +422,12 @@ def _first_line(error: BaseException) -> str:
 def _check_file(key: str, path: Path) -> None:
     if not path.is_file():
         raise UserError(f"file {path} does not exist: nothing to put at {key!r}")
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    """For os.walk, to which a folder that may not be read would otherwise look empty."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _files_below(folder: Path, key: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -72,14 +72,16 @@ def batches(count: int, batch_size: int, draw: torch.Generator) -> tuple[Tensor,
 class Checkpoint:
     """Weights, optimiser state and random state after an epoch, in one safetensors file.
 
-    `fingerprint` names the training it belongs to; another training's checkpoint is refused.
+    `fingerprint` names the training it belongs to; another training's checkpoint is refused. `data` says
+    what is trained on, for whoever has to find every trace of it.
     """
 
-    def __init__(self, path: Path, fingerprint: object, every: int) -> None:
+    def __init__(self, path: Path, fingerprint: object, every: int, data: Mapping[str, str] | None = None) -> None:
         self.path = path
         self.partial = path.with_suffix(".partial")
         self.fingerprint = sha256_json(fingerprint)
         self.every = every
+        self.data = dict(data or {})
 
     def save(self, epoch: int, model: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> None:
         """Replace the file in one step.
@@ -92,7 +94,7 @@ class Checkpoint:
             tensors |= {f"optimiser.{slot}.{name}": value for name, value in values.items() if value is not None}
         tensors["random"] = draw.get_state()
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        metadata = {"epoch": str(epoch), "fingerprint": self.fingerprint}
+        metadata = self.data | {"epoch": str(epoch), "fingerprint": self.fingerprint}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             save_file(tensors, str(self.partial), metadata)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from moto.server import ThreadedMotoServer
 
 from unlearning.errors import UserError
 from unlearning.lock import lock
-from unlearning.store import LocalStore, MissingKeyError, S3Store, Store, check_key, open_store
+from unlearning.store import Amount, LocalStore, MissingKeyError, S3Store, Store, check_key, open_store
 
 BUCKET = "erasure"
 
@@ -50,17 +51,28 @@ def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     client = boto3.session.Session().client("s3")
     client.create_bucket(Bucket=BUCKET)
     yield client
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-        for entry in page.get("Contents", ()):
-            client.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    for entry in versions_in(client):
+        client.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
     client.delete_bucket(Bucket=BUCKET)
 
 
-@pytest.fixture(params=["local", "s3"])
+def versions_in(client: Any) -> list[Any]:
+    """Everything the bucket holds, what was deleted or replaced and the markers over it too."""
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
+    return [each for page in pages for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
+
+
+def keep_versions(client: Any) -> None:
+    client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+
+
+@pytest.fixture(params=["local", "s3", "s3 with versions"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "local":
         return open_store(f"file://{tmp_path}/store")
-    request.getfixturevalue("aws")
+    client = request.getfixturevalue("aws")
+    if request.param == "s3 with versions":
+        keep_versions(client)
     return open_store(f"s3://{BUCKET}/some/prefix")
 
 
@@ -187,6 +199,132 @@ def test_keys_that_leave_the_store_are_refused(store: Store, tmp_path: Path, key
             store.list(key)
 
 
+def test_purging_removes_the_object_and_what_is_under_it_and_nothing_else(store: Store) -> None:
+    for key in ("a/1", "a/deep/er/2", "a.complete", "ab/1", "a-b", "b"):
+        store.create(key, b"xyz")
+    assert store.measure("a") == Amount(2, 6)
+    assert store.purge("a") == 2
+    assert store.list("") == ["a-b", "a.complete", "ab/1", "b"]
+    assert store.measure("a") == Amount(0, 0)
+    assert store.purge("a") == 0
+    assert store.purge("a.complete") == 1
+    assert store.purge("nothing/at/all") == 0
+    assert store.list("") == ["a-b", "ab/1", "b"]
+    assert store.create("a/1", b"again")
+    assert store.read("a/1") == b"again"
+
+
+def test_the_whole_store_is_never_purged(store: Store) -> None:
+    store.create("kept", b"x")
+    for prefix in ("", "/", "..", "a/../.."):
+        with pytest.raises(UserError, match="not allowed"):
+            store.purge(prefix)
+    assert store.list("") == ["kept"]
+
+
+def test_a_purge_that_is_cut_off_leaves_the_last_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left can be recognised by it, so the next purge goes on."""
+    for key in ("m/a", "m/manifest.json", "m/z", "m/deep/b"):
+        store.create(key, b"x")
+    place, name = (Path, "unlink") if isinstance(store, LocalStore) else (store._client, "delete_object")  # type: ignore[attr-defined]
+    real, done = getattr(place, name), []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(place, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.purge("m", last="manifest.json")
+    assert store.list("m") == ["m/manifest.json"]
+    assert store.purge("m", last="manifest.json") == 1
+    assert store.list("") == []
+
+
+def test_a_purged_folder_of_the_local_store_is_gone_and_links_are_not_followed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    outside = a_file(tmp_path / "outside/kept", b"x")
+    store.create("a/deep/1", b"xyz")
+    (tmp_path / "store/a/file").symlink_to(outside)
+    (tmp_path / "store/a/folder").symlink_to(outside.parent)
+    (tmp_path / "store/link").symlink_to(outside.parent)
+    assert store.purge("a") == 3
+    assert store.purge("link") == 1
+    assert outside.read_bytes() == b"x"
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [".staging"]
+
+
+def test_every_version_of_an_object_is_purged(aws: Any) -> None:
+    keep_versions(aws)
+    store = open_store(f"s3://{BUCKET}/p")
+    for content in (b"1", b"22", b"333"):
+        aws.put_object(Bucket=BUCKET, Key="p/a/x", Body=content)
+    for key in ("a/y", "b"):
+        store.create(key, b"4444")
+        store.delete(key)
+    aws.put_object(Bucket=BUCKET, Key="a/x", Body=b"outside of the prefix")
+    assert store.list("") == ["a/x"]
+    assert store.measure("a") == Amount(4, 10)
+    assert store.purge("a") == 4
+    assert {(each["Key"], "Size" in each) for each in versions_in(aws)} == {
+        ("a/x", True), ("p/b", True), ("p/b", False)
+    }  # fmt: skip
+    assert store.purge("b") == 1
+    assert [each["Key"] for each in versions_in(aws)] == ["a/x"]
+
+
+def test_purging_goes_past_one_page(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_versions(aws)
+    store = S3Store(BUCKET, "")
+    for number in range(5):
+        for _ in range(2):
+            aws.put_object(Bucket=BUCKET, Key=f"many/{number}", Body=b"x")
+        store.delete(f"many/{number}")
+    store.create("many.complete", b"")
+    listing = store._client.get_paginator("list_object_versions")
+    sizes: list[int] = []
+
+    class Small:
+        def paginate(self, **options: Any) -> Iterator[Any]:
+            for page in listing.paginate(**options, PaginationConfig={"PageSize": 4}):
+                sizes.append(len(page.get("Versions", ())))
+                yield page
+
+    monkeypatch.setattr(store._client, "get_paginator", lambda _: Small())
+    assert store.purge("many") == 10
+    assert len(sizes) > 3
+    assert [each["Key"] for each in versions_in(aws)] == ["many.complete"]
+
+
+def test_what_a_crash_left_unfinished_is_tidied(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    store.create("kept", b"x")
+    before_it = 1_000_000_000.0  # moto says of every upload that it began in 2010
+    if isinstance(store, LocalStore):
+        before_it = time.time() - 60
+        a_file(store.root / ".staging/tmpabc", b"half of a snapshot")
+
+        def left() -> int:
+            return len(list((tmp_path / "store/.staging").iterdir()))
+    else:
+        client = request.getfixturevalue("aws")
+        for key in ("some/prefix/large", "elsewhere"):
+            upload = client.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
+            client.upload_part(Bucket=BUCKET, Key=key, UploadId=upload, PartNumber=1, Body=b"half of a snapshot")
+
+        def left() -> int:
+            return len(client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())) - 1
+
+    assert store.tidy(before_it) == 0
+    assert left() == 1
+    assert store.tidy(time.time() + 60) == 1
+    assert left() == 0
+    assert store.tidy(time.time() + 60) == 0
+    assert store.list("") == ["kept"]
+
+
 def test_one_winner_per_key_among_eight_threads(store: Store) -> None:
     threads, keys = 8, [f"race/{number}" for number in range(20)]
     start = threading.Barrier(threads)
@@ -293,6 +431,9 @@ def one_line_error(store: Store, tmp_path: Path) -> list[str]:
         lambda: store.create("a", b""),
         lambda: store.put_file("a", path),
         lambda: store.list(""),
+        lambda: store.measure("a"),
+        lambda: store.purge("a"),
+        lambda: store.tidy(0),
     ):
         with pytest.raises(UserError) as caught:
             use()

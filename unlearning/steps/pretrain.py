@@ -70,7 +70,8 @@ def pretrain(
         model = paradigm.build(recipe.encoder, (channels, side, side), snapshot.manifest.class_names)
     fingerprint = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "split": split.digest}
     folder = where.checkpoints / f"pretrain-{sha256_json(fingerprint)[:16]}"
-    checkpoint = Checkpoint(folder / "state.safetensors", fingerprint, recipe.checkpoint_every)
+    data = {"snapshot": snapshot.manifest.digest, "split": split.digest}
+    checkpoint = Checkpoint(folder / "state.safetensors", fingerprint, recipe.checkpoint_every, data)
     begun = time.perf_counter()
     try:
         train(

@@ -54,6 +54,11 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
     }
 
 
+def promotion_lock(model_name: str) -> str:
+    """The lock under which `champion` moves, and versions are withdrawn and condemned."""
+    return f"locks/promote-{model_name}"
+
+
 def serve(registry: Registry, version: Version, owner: str, *, follows: Version | None = None) -> Version:
     """Move `champion` under the promotion lock, as the registry has no compare-and-set, and tell it on its pages.
 
@@ -64,7 +69,7 @@ def serve(registry: Registry, version: Version, owner: str, *, follows: Version 
         UserError: another version serves, or somebody else is moving `champion`.
     """
     store = open_store(settings.from_environment().store)
-    with lock(store, f"locks/promote-{version.name}", owner, seconds=LOCK_SECONDS) as lease:
+    with lock(store, promotion_lock(version.name), owner, seconds=LOCK_SECONDS) as lease:
         lease.check()
         if follows is None or not check_follows(registry, follows, version):
             registry.make_champion(version)
