@@ -31,8 +31,10 @@ DIGESTS: frozenset[Place] = frozenset(
 )
 """Where a SHA-256 may stand; * is any position of a list."""
 
-LONGEST_LIST = 64
-"""A longer list of a method's settings could be an image."""
+LONGEST_LIST = 32
+"""A list of more values among a method's settings, counted through all levels, could be an image."""
+LONGEST_TEXT = 200
+"""The same of a text."""
 SHORT = 6
 """A forbidden text of fewer characters counts as found only where it is a word by itself."""
 ABBREVIATED = 12
@@ -51,6 +53,12 @@ def _walk(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any, bool]]:
             yield from _walk(item, (*place, "*"))
 
 
+def _values(value: Any) -> int:
+    """How many numbers and texts it holds, keys not counted."""
+    items = value.values() if isinstance(value, Mapping) else value
+    return sum(map(_values, items)) if isinstance(value, Mapping | list | tuple) else 1
+
+
 def _at(place: Place) -> str:
     # A key may itself be what must not be told.
     return ".".join(SHA256.sub("(SHA-256)", part)[:60] for part in place) or "top level"
@@ -60,21 +68,34 @@ def problems(document: Mapping[str, Any]) -> list[str]:
     """Digests where none belongs, what is none where one belongs, and what could hold a record."""
     found = []
     for place, value, is_key in _walk(document):
-        if place in DIGESTS and not is_key:
-            if value is not None and not (isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)):
-                found.append(f"{_at(place)} is not a SHA-256 in lower-case hexadecimal")
-        elif isinstance(value, str) and SHA256.search(value):
-            found.append(f"{_at(place)} holds a SHA-256 where none belongs")
-        elif isinstance(value, str) and not value.isprintable():
-            found.append(f"{_at(place)} holds what cannot be printed")
-        elif isinstance(value, float) and not math.isfinite(value):
-            found.append(f"{_at(place)} is not a finite number")
+        wrong = _not_a_digest(value) if place in DIGESTS and not is_key else _hidden(value)
+        found += [f"{_at(place)} {each}" for each in wrong]
         if "settings" in place:
-            if place[-1].lower() in PRIVATE_KEYS:
-                found.append(f"{_at(place)} names records or persons")
-            if isinstance(value, list | tuple) and len(value) > LONGEST_LIST:
-                found.append(f"{_at(place)} is a list of more than {LONGEST_LIST}")
+            found += [f"{_at(place)} {each}" for each in _too_much(place[-1], value)]
     return list(dict.fromkeys(found))
+
+
+def _not_a_digest(value: Any) -> Iterator[str]:
+    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)):
+        yield "is not a SHA-256 in lower-case hexadecimal"
+
+
+def _hidden(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and SHA256.search(value):
+        yield "holds a SHA-256 where none belongs"
+    if isinstance(value, str) and not value.isprintable():
+        yield "holds what cannot be printed"
+    if isinstance(value, float) and not math.isfinite(value):
+        yield "is not a finite number"
+
+
+def _too_much(name: str, value: Any) -> Iterator[str]:
+    if name.lower() in PRIVATE_KEYS:
+        yield "names records or persons"
+    if isinstance(value, list | tuple) and _values(value) > LONGEST_LIST:
+        yield f"is a list of more than {LONGEST_LIST} values"
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        yield f"is longer than {LONGEST_TEXT} characters"
 
 
 def _plain(text: str) -> str:

@@ -26,7 +26,7 @@ def _printable(text: str) -> str:
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hexadecimal."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_printable)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable)]
 Name = Annotated[str, StringConstraints(max_length=250, pattern=r"^[^/:']*$"), AfterValidator(_printable)]
 """Of a registered model; empty for none."""
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,64}$")]

@@ -132,7 +132,8 @@ def with_setting(model_erasure: Parts, key: str, value: JsonValue) -> list[Model
         (RECORD, 1),
         ("record_ids", []),
         ("subject", "x"),
-        ("pixels", list(range(65))),
+        ("pixels", [list(range(28))] * 28),
+        ("pixels", "iVBORw0KGgo" * 20),
         ("weight", float("nan")),
     ],
 )

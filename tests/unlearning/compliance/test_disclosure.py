@@ -74,9 +74,16 @@ def test_settings_name_no_records_and_no_persons(key: str) -> None:
     assert wrong == f"settings.inner.*.{key} names records or persons"
 
 
-def test_settings_hold_no_image() -> None:
-    assert disclosure.problems({"settings": {"layers": [1] * 64}}) == []
-    assert disclosure.problems({"settings": {"layers": [1] * 65}}) == ["settings.layers is a list of more than 64"]
+@pytest.mark.parametrize("pixels", [[1] * 33, [[1] * 11] * 3, [{"row": [1] * 11}] * 3], ids=["flat", "rows", "named"])
+def test_settings_hold_no_image(pixels: list[Any]) -> None:
+    assert disclosure.problems({"settings": {"layers": [1] * 32, "more": [[1, 2]] * 16}}) == []
+    assert disclosure.problems({"settings": {"layers": pixels}}) == ["settings.layers is a list of more than 32 values"]
+
+
+def test_settings_hold_no_long_text() -> None:
+    assert disclosure.problems({"settings": {"note": "x" * 200, "y" * 200: 1}}) == []
+    assert disclosure.problems({"settings": {"note": "x" * 201}}) == ["settings.note is longer than 200 characters"]
+    assert disclosure.problems({"settings": {"x" * 201: 1}}) != []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from unlearning.compliance.erasure import Data, Making, ModelErasure, Purge, Times
+from unlearning.ladder import accepted_statement
 
 Erased = Callable[..., dict[str, Any]]
 HOWS = ("unlearned", "retrained", "accepted", "never_trained")
@@ -118,3 +119,15 @@ def test_settings_are_json() -> None:
     assert Making(settings={"a": [1, {"b": None}]}, **given).settings == {"a": [1, {"b": None}]}
     with pytest.raises(ValidationError):
         Making(settings={"a": b"x"}, **given)
+
+
+def test_the_statement_of_an_audit_with_every_attack_unsettled_fits(model_erasure: Erased) -> None:
+    reason = (
+        "combined_retained: AUC +0.123 from that of models that never saw the records, 90% interval -0.123 to +0.123"
+    )
+    reasons = [f"{reason} is not inside ± 0.05: too few records to tell"] * 12
+    document = model_erasure("accepted")
+    document["audit"] |= {"reasons": reasons, "statement": accepted_statement(reasons)}
+    found = ModelErasure.model_validate(document)
+    assert found.audit is not None
+    assert found.audit.statement == accepted_statement(reasons)
