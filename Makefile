@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run benchmark benchmark-quick benchmark-speed test test-all check format pipelines mlflow clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines mlflow clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 
 run: $(VENV)/run.stamp  ## Pretrain, forget, audit and promote on real images; PARADIGM=supervised, SEED=1, DATASET=digits, METHOD=…, ARGS='--…'.
 	$(BIN)/unlearn run --paradigm $(PARADIGM) --dataset $(DATASET) --seed $(SEED) --method $(METHOD) $(ARGS)
+
+compliance: $(VENV)/run.stamp  ## Honour the erasure requests that are open (see `unlearn requests add`), on this machine; ARGS='--…'.
+	$(BIN)/unlearn compliance run $(ARGS)
 
 benchmark: $(VENV)/run.stamp  ## Compare every method over paradigms, seeds and sweeps; goes on where it stopped; ARGS='--seeds 3 --sweep main'.
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -14,6 +14,8 @@ def select(
     class_name: str,
     ids: str,
     seed: int,
+    batch: str,
+    model_name: str,
     forget: Output[Dataset],
 ) -> int:
     """Choose which members are to be forgotten; returns how many."""
@@ -29,6 +31,8 @@ def select(
         class_name=class_name,
         ids=ids,
         seed=seed,
+        batch=batch,
+        model_name=model_name,
         forget_path=Path(forget.path),
     )
     forget.metadata.update({"digest": result.digest, "records": str(result.records), "kind": kind})

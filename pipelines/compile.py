@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from kfp import compiler
 
+from pipelines.compliance import compliance
 from pipelines.pretraining import pretraining
 from pipelines.unlearning import unlearning
 
-PIPELINES = {"pretraining": pretraining, "unlearning": unlearning}
+PIPELINES = {"pretraining": pretraining, "unlearning": unlearning, "compliance": compliance}
 
 
 def compile_all(folder: Path) -> list[Path]:

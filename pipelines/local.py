@@ -1,25 +1,16 @@
 """The same pipelines on one machine, through kfp.local, with embedded defaults."""
 
-import contextlib
-import json
-import logging
 import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from kfp import local
-
-from pipelines.console import RunLog, standard_error
 from pipelines.pretraining import pretraining
+from pipelines.runner import check_writable, folder_of, hand_down, outputs_of, running
 from pipelines.unlearning import unlearning
 from unlearning import forgetting, models, recipes, settings, splits, summary
 from unlearning.devices import choose_device
@@ -36,10 +27,6 @@ from unlearning.summary import Summary
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
-
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-TAKEN = ("latest", "store", "checkpoints", "mlartifacts")
-"""Names in the home folder that mean something else."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +75,12 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
     """
     where = settings.from_environment()
     run_id = run_id or new_run_id(run)
-    if not RUN_ID.fullmatch(run_id) or run_id in TAKEN:
-        raise UserError(f"run id {run_id!r} cannot be used: choose another, of letters, digits, '.', '_' and '-'")
-    folder = where.home / run_id
+    folder = folder_of(where.home, run_id)
     run = _started(folder) or run
     model_name = _check(run, where)
     write_json(folder / RUN_FILE, asdict(run))
-    _hand_down(where)
-    with _runner(folder, quiet):
+    hand_down(where)
+    with running(folder, quiet):
         pretraining(
             recipe=run.recipe,
             overrides=run.overrides,
@@ -162,7 +147,7 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
         raise UserError("compare_with references needs some: give --references 16, or --compare-with retrained")
     choose_device(run.device)
     _check_forget(run, recipe)
-    _check_writable(where.home)
+    check_writable(where.home)
     model_name = run.model_name or recipe.name
     Registry(where.tracking_uri).versions(model_name)
     return model_name
@@ -182,87 +167,8 @@ def _check_forget(run: LocalRun, recipe: Recipe) -> None:
     )
 
 
-def _check_writable(home: Path) -> None:
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"cannot write {home}: {error.strerror}; set UNLEARNING_HOME to a folder you may write to"
-        ) from None
-
-
-def _hand_down(where: settings.Settings) -> None:
-    """Tasks are processes of their own: they read the settings from the environment they inherit."""
-    os.environ |= {
-        "UNLEARNING_HOME": str(where.home),
-        "UNLEARNING_STORE": where.store,
-        "UNLEARNING_DATA": str(where.data),
-        "UNLEARNING_CHECKPOINTS": str(where.checkpoints),
-        "MLFLOW_TRACKING_URI": where.tracking_uri,
-        "UNLEARNING_PIPELINE_ROOT": where.pipeline_root,
-        "UNLEARNING_COMMIT": where.commit,
-    }
-    # GNU OpenMP's threads spin while they wait for one another. On a machine that is busy with other
-    # things the default wait makes two threads many times slower than one; this one costs nothing
-    # on a quiet machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
-
-@contextlib.contextmanager
-def _runner(folder: Path, quiet: bool) -> Any:
-    """kfp.local inside the run's folder, its output filtered for people.
-
-    Raises:
-        UserError: a task failed; the message is the task's own where it was meant for a person.
-            Or somebody interrupted it; the message says how to go on.
-    """
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(folder / "tasks"),
-        enable_caching=True,
-    )
-    log_path = folder / "run.log"
-    with RunLog(log_path, standard_error(), quiet=quiet) as log, warnings.catch_warnings():
-        # Image names, accelerators and display names mean nothing to the local runner.
-        warnings.simplefilter("ignore")
-        try:
-            with contextlib.redirect_stdout(log), _root_logger_to(log):
-                yield
-        except RuntimeError as error:
-            reason = log.error or f"{str(error).splitlines()[0]}; the task's output is at the end of {log_path}"
-            raise UserError(reason) from error
-        except KeyboardInterrupt:
-            raise UserError(f"interrupted: give --run-id {folder.name} to resume") from None
-
-
-@contextlib.contextmanager
-def _root_logger_to(log: RunLog) -> Iterator[None]:
-    """kfp tells of a cache hit through the root logger, outside of what it prints to standard output."""
-    root, handler = logging.getLogger(), logging.StreamHandler(log)
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-
-
-def _outputs(folder: Path, pipeline: str, task: str) -> dict[str, Any]:
-    """What the newest run of a task wrote; a conditional branch may have run any one of its copies."""
-    pattern = f"{pipeline}-*/**/{task}*/executor_output.json"
-    found = sorted((folder / "tasks").glob(pattern), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UserError(f"task {task} of {pipeline} left no output in {folder}: see run.log there")
-    content: dict[str, Any] = json.loads(found[-1].read_text())
-    return content
-
-
 def _output(folder: Path, pipeline: str, task: str, name: str) -> str:
-    return str(_outputs(folder, pipeline, task)["parameterValues"][name])
+    return str(outputs_of(folder, pipeline, task)["parameterValues"][name])
 
 
 @dataclass(frozen=True)
@@ -287,7 +193,7 @@ def artifacts_of(folder: Path) -> RunArtifacts:
     wanted = summary.load(folder / SUMMARY_FILE).models
 
     def path(pipeline: str, task: str, name: str) -> Path:
-        found = Path(_outputs(folder, pipeline, task)["artifacts"][name]["artifacts"][0]["uri"])
+        found = Path(outputs_of(folder, pipeline, task)["artifacts"][name]["artifacts"][0]["uri"])
         if not found.exists():
             raise UserError(f"the {name} of {folder} is gone: {found} was purged or moved, run again")
         return found
@@ -311,7 +217,7 @@ def artifacts_of(folder: Path) -> RunArtifacts:
 
 def _gather(folder: Path, home: Path) -> Summary:
     """Copy report and summary to the top of the run's folder and point `latest` at it."""
-    artifacts = _outputs(folder, "unlearning", "report")["artifacts"]
+    artifacts = outputs_of(folder, "unlearning", "report")["artifacts"]
     for name, target in (("summary", SUMMARY_FILE), ("page", REPORT_FILE)):
         uri = artifacts[name]["artifacts"][0]["uri"]
         shutil.copyfile(uri, folder / target)

@@ -192,7 +192,7 @@ def unlearning(
         model_name: Registered model in MLflow.
         model_version: Version number or alias of the model that is to forget.
         forget_kind: random (a share of the members), class (all members of one class),
-            cluster (a random member and its nearest in pixels) or records (given ids).
+            cluster (a random member and its nearest in pixels), records (given ids) or batch (what requests ask for).
         forget_fraction: Share of the members to forget, for forget_kind random or cluster.
         forget_class: Class name, for forget_kind class.
         forget_ids: Record ids as a JSON list, for forget_kind records.
@@ -230,6 +230,8 @@ def unlearning(
             class_name=forget_class,
             ids=forget_ids,
             seed=seed,
+            batch=batch,
+            model_name=model_name,
         ),
         "Select forget set",
     )

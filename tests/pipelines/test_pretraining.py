@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from pipelines.local import _runner
+from pipelines.runner import running
 from pipelines.pretraining import prepare
 from pipelines.tasks import pipeline
 from unlearning import settings, snapshots, splits
@@ -32,7 +32,7 @@ def go(home: Path, tiny_recipe: Path) -> Go:
     (home / "run").mkdir(parents=True)
 
     def run(erased: str) -> Split:
-        with _runner(home / "run", quiet=False):
+        with running(home / "run", quiet=False):
             done = first_tasks(recipe=str(tiny_recipe), erased=erased)
         return splits.load(Path(done.output.path))
 

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
-
 from unlearning import settings
 from unlearning.audit.results import Audit, Verdict
 from unlearning.config import Config
@@ -138,23 +136,10 @@ def audit_of(known: Registry, version: Version) -> Audited:
     """
     if version.tag("verdict") == NONE:
         raise UserError(f"model {version.name} version {version.version} was not audited: it has no verdict")
-    audit = _read(known, version, "audit", Audit)
-    return audits.audited(version, audit, _read(known, version, "verdict", Verdict))
+    from unlearning.steps.logged import read_logged
 
-
-def _read(known: Registry, version: Version, name: str, kind: type[Document]) -> Document:
-    """A file that registration logged; by hand it may have been given an ending."""
-    for file in (name, f"{name}.json"):
-        content = known.read(version, file)
-        if content is not None:
-            try:
-                return kind.model_validate_json(content)
-            except ValidationError as error:
-                raise UserError(
-                    f"model {version.name} version {version.version}: {file} in MLflow is not valid: "
-                    f"{error.errors()[0]['msg']}"
-                ) from None
-    raise UserError(f"model {version.name} version {version.version} has no {name} in MLflow: was its run deleted?")
+    audit = read_logged(known, version, "audit", Audit)
+    return audits.audited(version, audit, read_logged(known, version, "verdict", Verdict))
 
 
 def artefacts_of(known: Registry, version: Version) -> Artefacts:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from unlearning.cli import keys, ledger, lineage, requests, steps
+from unlearning.cli import compliance, keys, ledger, lineage, requests, steps
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.cli.verify import verify
 from unlearning.errors import EXIT_NOT_PROMOTED
@@ -30,6 +30,7 @@ app.add_typer(lineage.app, name="lineage")
 app.add_typer(requests.app, name="requests")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
+app.add_typer(compliance.app, name="compliance")
 app.command()(verify)
 
 

@@ -5,8 +5,8 @@
 
 All by one batch. A candidate that is not to serve is followed by the next: audited → unlearned. A claim ends by
 `released`, or with its time: another batch may then claim, after as long again as two clocks may differ. What
-was escalated is claimed by nobody before a person released it. A model that was never trained on the records
-is fulfilled without a claim.
+was escalated is claimed by nobody before a person released it. A model that was never trained on the records,
+or that has forgotten them already, is fulfilled without an audit of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from unlearning.compliance.fields import CLOCK_DIFFERENCE
 from unlearning.ladder import SERVING
 
 ModelStatus = Literal["pending", "claimed", "unlearned", "audited", "fulfilled", "escalated"]
+
+UNAUDITED: tuple[events.How, ...] = ("already", "never_trained")
+"""Grounds that need no audit of this request's own."""
 
 WORKING: tuple[ModelStatus, ...] = ("claimed", "unlearned", "audited")
 """A batch has the model."""
@@ -79,7 +82,7 @@ def model_after(now: ModelState, details: OfModel, at: datetime) -> ModelState:
         raise RefusedError(f"model {details.model!r} waits for a person, who releases it")
     if isinstance(details, events.Claimed):
         return _claimed(now, details, at)
-    if isinstance(details, events.Fulfilled) and details.how == "never_trained" and now.status == "pending":
+    if isinstance(details, events.Fulfilled) and details.how in UNAUDITED and now.status == "pending":
         return _served(now, details)
     if now.batch != details.batch:
         holder = f"held by batch {now.batch!r}" if now.batch else "held by no batch"
@@ -115,7 +118,7 @@ def _claimed(now: ModelState, details: events.Claimed, at: datetime) -> ModelSta
 
 
 def _fulfilled(now: ModelState, details: events.Fulfilled) -> ModelState:
-    if details.how == "never_trained":
+    if details.how in UNAUDITED:
         return _served(now, details)
     grounds = ("accepted",) if now.action == "accept" else ("unlearned", "retrained")
     if now.status != "audited" or now.action not in SERVING or details.how not in grounds:

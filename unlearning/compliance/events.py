@@ -115,7 +115,9 @@ class Audited(_OfBatch):
     action: Action
 
 
-How = Literal["unlearned", "retrained", "accepted", "never_trained"]
+How = Literal["unlearned", "retrained", "accepted", "already", "never_trained"]
+"""`already`: for another request, or by a batch that died before it could say so. `never_trained`: no model that
+serves was trained on the records."""
 
 
 class Fulfilled(Config):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from unlearning import ladder
+from unlearning.errors import UserError
 from unlearning.steps.decide import margins
+
+MOST_HOURS = 24.0 * 60
+"""Of a batch's claims: longer ones would keep a request from every other batch until it is overdue."""
 
 
 def check(
@@ -23,3 +27,17 @@ def check(
     margins(auc_margin, utility_margin)
     ladder.policy(stronger, on_failure, on_inconclusive)
     ladder.compare_with_named(compare_with)
+
+
+def check_batch(*, lease_hours: float, due_within_days: float, grace_days: int) -> None:
+    """Look at the times of a compliance batch.
+
+    Raises:
+        UserError: one has no meaning.
+    """
+    if not 0 < lease_hours <= MOST_HOURS:
+        raise UserError(f"a lease of {lease_hours:g} hours is not possible: give more than 0, at most {MOST_HOURS:g}")
+    if not due_within_days >= 0:
+        raise UserError(f"due within {due_within_days:g} days is not possible: give 0 for all, or more")
+    if grace_days < 0:
+        raise UserError(f"a grace period of {grace_days} days is not possible: give 0 or more")

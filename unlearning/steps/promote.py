@@ -49,7 +49,7 @@ class Evidence:
         self.evaluation: EvaluationReport = load_evaluation(evaluation_path)
         self.verdict: Verdict = load_verdict(verdict_path)
         self.earlier = summary.load_rungs(earlier_path) if earlier_path is not None else ()
-        self.files = (audit_path, evaluation_path, verdict_path)
+        self.files = (audit_path, evaluation_path, verdict_path, candidate_path / provenance.PROVENANCE_FILE)
         self._check()
 
     def _check(self) -> None:

@@ -6,9 +6,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import forgetting
+from unlearning import forgetting, settings
+from unlearning.compliance import batches
 from unlearning.errors import UserError
+from unlearning.splits import Split
 from unlearning.steps.data import load_split
+from unlearning.store import open_store
+
+BATCH = "batch"
+"""Kind of a forget set that compliance requests ask for."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,17 @@ class SelectResult:
 
     digest: str
     records: int
+
+
+def _of_batch(batch: str, model_name: str, split: Split) -> tuple[str, ...]:
+    """What a batch's requests ask for and the version has not forgotten meanwhile."""
+    store = open_store(settings.from_environment().store)
+    wanted = batches.wanted(store, batches.load(store, batch), model_name)
+    ids = frozenset(wanted.ids)
+    left = tuple(identity for identity in split.members if identity in ids)
+    if not left:
+        raise UserError(f"batch {batch!r}: model {model_name!r} has forgotten its records already: nothing to do")
+    return left
 
 
 def parse_ids(text: str) -> tuple[str, ...]:
@@ -45,12 +62,23 @@ def select(
     class_name: str,
     ids: str,
     seed: int,
+    batch: str = "",
+    model_name: str = "",
     forget_path: Path,
 ) -> SelectResult:
-    """Choose the forget set and write it."""
+    """Choose the forget set and write it.
+
+    Args:
+        kind: of `unlearning.forgetting.KINDS`, or `batch`: what the batch's requests ask for. Record ids then
+            come from the store, so that no parameter and no log names them.
+        batch, model_name: of `kind` batch.
+    """
     snapshot, split = load_split(snapshot_path, split_path)
+    chosen = parse_ids(ids)
+    if kind == BATCH:
+        kind, chosen = "records", _of_batch(batch, model_name, split)
     forget = forgetting.select(
-        split, snapshot, kind=kind, fraction=fraction, class_name=class_name, ids=parse_ids(ids), seed=seed
+        split, snapshot, kind=kind, fraction=fraction, class_name=class_name, ids=chosen, seed=seed
     )
     forgetting.save(forget, forget_path)
     return SelectResult(forget.digest, len(forget.ids))

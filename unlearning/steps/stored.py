@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from unlearning import snapshots, splits
 from unlearning.config import Config
 from unlearning.errors import UserError
@@ -14,6 +16,8 @@ from unlearning.registry import Version
 from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
 from unlearning.store import Store
+
+SNAPSHOTS, SPLITS = "snapshots", "splits"
 
 
 class Data(Config):
@@ -30,7 +34,7 @@ def data_of(version: Version) -> Data:
 
 def snapshot_key(digest: str) -> str:
     """Where a snapshot lies in the store."""
-    return f"snapshots/{digest}"
+    return f"{SNAPSHOTS}/{digest}"
 
 
 def complete_key(digest: str) -> str:
@@ -40,7 +44,7 @@ def complete_key(digest: str) -> str:
 
 def split_key(digest: str) -> str:
     """Where a split lies in the store. It holds record ids, so it stays out of MLflow."""
-    return f"splits/{digest}.json"
+    return f"{SPLITS}/{digest}.json"
 
 
 def keep_snapshot(store: Store, path: Path, digest: str) -> None:
@@ -69,6 +73,21 @@ def fetch(store: Store, data: Data, folder: Path) -> tuple[Path, Path]:
     if found.manifest.digest != data.snapshot or splits.load(split).digest != data.split:
         raise UserError(f"snapshot {data.snapshot[:12]} or split {data.split[:12]} was changed in the store")
     return snapshot, split
+
+
+def load_split(store: Store, digest: str) -> Split:
+    """A split from the store.
+
+    Raises:
+        UserError: missing, or not what its digest says.
+    """
+    try:
+        split = Split.model_validate_json(store.read(split_key(digest)))
+    except ValidationError:
+        raise UserError(f"split {digest[:12]} in the store is damaged: put it back") from None
+    if split.digest != digest:
+        raise UserError(f"split {digest[:12]} was changed in the store: put it back")
+    return split
 
 
 def load(store: Store, data: Data) -> tuple[Snapshot, Split]:

@@ -3,66 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.unlearning.steps.generations import forgotten_again, resolved
 from unlearning import forgetting, models, provenance, settings, splits
 from unlearning.errors import UserError
 from unlearning.registry import Registry, Version
-from unlearning.steps.audit import audit
-from unlearning.steps.decide import decide
-from unlearning.steps.evaluate import evaluate
 from unlearning.steps.promote import Evidence, promote
 from unlearning.steps.register import register
-from unlearning.steps.resolve import resolve
-from unlearning.steps.select import select
-from unlearning.steps.unlearn import unlearn
 
 Chain = dict[str, Path]
-OUTPUTS = ("model", "snapshot", "split", "references")
-
-
-def resolved(name: str, version: str, at: Path) -> dict[str, Any]:
-    paths: dict[str, Any] = {f"{output}_path": at / output for output in OUTPUTS}
-    resolve(model_name=name, version=version, **paths)
-    return {f"{output}_path": at / output for output in OUTPUTS[:3]}
-
-
-def forgotten_again(given: dict[str, Any], at: Path, *, seed: int = 7) -> dict[str, Path]:
-    """Evidence of a candidate that forgot a third of what is left; its margins let it pass."""
-    data = {name: given[name] for name in ("snapshot_path", "split_path")}
-    select(**data, kind="random", fraction=0.33, class_name="", ids="", seed=seed, forget_path=at / "forget")
-    paths = {"model_path": given["model_path"], "forget_path": at / "forget"}
-    for name, offset in (("candidate", 0), ("retrained", 1)):
-        unlearn(
-            **data, **paths, method="retrain", overrides="", seed=seed + offset, device="cpu", candidate_path=at / name
-        )
-    audit(
-        **data,
-        original_path=given["model_path"],
-        candidate_path=at / "candidate",
-        retrained_path=at / "retrained",
-        references_path=at / "references",
-        forget_path=at / "forget",
-        seed=0,
-        device="cpu",
-        audit_path=at / "audit",
-    )
-    evaluate(
-        **data,
-        model_paths={"original": given["model_path"], "candidate": at / "candidate", "retrained": at / "retrained"},
-        forget_path=at / "forget",
-        device="cpu",
-        evaluation_path=at / "evaluation",
-    )
-    measured: dict[str, Any] = {"audit_path": at / "audit", "evaluation_path": at / "evaluation"}
-    decide(**measured, auc_margin=0.49, utility_margin=0.9, method="retrain", verdict_path=at / "verdict")
-    return measured | {
-        "candidate_path": at / "candidate",
-        "forget_path": at / "forget",
-        "verdict_path": at / "verdict",
-    }
 
 
 @pytest.fixture

@@ -1,0 +1,278 @@
+"""Collecting, fulfilling, releasing and certifying, on tiny models in a home of each test's own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.unlearning.steps.generations import honoured
+from unlearning import settings, splits
+from unlearning.compliance import attestation, batches, intake, keyring, keys, tombstones
+from unlearning.compliance.keyring import Keyring
+from unlearning.compliance.ledger import Ledger
+from unlearning.compliance.requests import Request
+from unlearning.compliance.state import State
+from unlearning.errors import UserError
+from unlearning.registry import Registry, Version
+from unlearning.steps.certify import certificate_key, certify
+from unlearning.steps.collect import collect
+from unlearning.steps.fulfil import fulfil, release
+from unlearning.steps.register import register
+from unlearning.steps.select import select
+from unlearning.steps.stored import data_of, load_split
+from unlearning.store import Store, open_store
+
+Chain = dict[str, Path]
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+MODEL = "shop"
+
+
+@pytest.fixture
+def served(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
+    """The chain's original as version 1 of a model, in a home of this test alone."""
+    home = tmp_path / "home"
+    shutil.copytree(chain["home"] / "store", home / "store")
+    monkeypatch.setenv("UNLEARNING_HOME", str(home))
+    for name in ("UNLEARNING_STORE", "MLFLOW_TRACKING_URI", "UNLEARNING_CHECKPOINTS", "UNLEARNING_PIPELINE_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    return register(
+        model_path=chain["model"],
+        split_path=chain["split"],
+        evaluation_path=chain["before"],
+        model_name=MODEL,
+        run_name="first",
+    )
+
+
+@pytest.fixture
+def store(served: Version) -> Store:
+    return open_store(settings.from_environment().store)
+
+
+@pytest.fixture
+def registry(served: Version) -> Registry:
+    return Registry(settings.from_environment().tracking_uri)
+
+
+@pytest.fixture
+def members(chain: Chain) -> tuple[str, ...]:
+    return splits.load(chain["split"]).members
+
+
+def ask(store: Store, request: str, records: Sequence[str], **more: object) -> None:
+    given = {"id": request, "records": tuple(records), "received": NOW - timedelta(days=3), **more}
+    intake.add(store, [Request.model_validate(given)], by="test", now=NOW)
+
+
+def state(store: Store, request: str) -> State:
+    return Ledger(store).state(request)
+
+
+def statuses(store: Store, *requests: str) -> list[str]:
+    return [state(store, request).status for request in requests]
+
+
+def test_requests_are_looked_up_claimed_and_grouped(store: Store, members: tuple[str, ...]) -> None:
+    ask(store, "late", members[:2], received=NOW - timedelta(days=1))
+    ask(store, "early", members[1:4], received=NOW - timedelta(days=9))
+    result = collect(batch="b1", now=NOW)
+    (work,) = result.batch.models
+    assert (work.model, work.version, work.requests, work.records) == (MODEL, "1", ("early", "late"), 4)
+    assert batches.wanted(store, result.batch, MODEL).ids == tuple(sorted(members[:4]))
+    assert statuses(store, "late", "early") == ["claimed", "claimed"]
+    assert collect(batch="b1", now=NOW + timedelta(hours=1)).batch == result.batch
+    public = b"".join(store.read(key) for key in store.list("ledger")) + store.read(batches.batch_key("b1"))
+    assert not any(identity.encode() in public for identity in members)
+
+
+def test_a_request_that_arrives_during_a_batch_waits_and_so_does_its_model(
+    store: Store, members: tuple[str, ...]
+) -> None:
+    ask(store, "first", members[:2])
+    collect(batch="b1", now=NOW)
+    ask(store, "second", members[5:6])
+    assert collect(batch="b2", now=NOW).batch.models == ()
+    assert statuses(store, "first", "second") == ["claimed", "resolved"]
+
+
+def test_what_no_snapshot_holds_is_told_to_be_nothing(store: Store) -> None:
+    ask(store, "stranger", ["0" * 64])
+    intake.add(store, [Request(id="nobody", subject="ann", received=NOW - timedelta(days=1))], by="test", now=NOW)
+    result = collect(batch="b1", now=NOW)
+    assert sorted(result.nothing_found) == ["nobody", "stranger"]
+    assert statuses(store, "stranger", "nobody") == ["nothing_found", "nothing_found"]
+
+
+def test_records_that_no_model_was_trained_on_leave_its_data_at_once(
+    chain: Chain, store: Store, registry: Registry, served: Version
+) -> None:
+    split = splits.load(chain["split"])
+    gone = (split.holdout[0], split.test[1])
+    ask(store, "quiet", gone)
+    assert collect(batch="b1", now=NOW).settled == ["quiet"]
+    assert state(store, "quiet").models[""].how == "never_trained"
+    now = registry.resolve(MODEL, "champion")
+    assert now.version == served.version
+    left = load_split(store, data_of(now).split)
+    assert set(gone).isdisjoint(left.ids)
+    assert left.members == split.members
+    assert set(tombstones.load(store)) == set(gone)
+
+
+def test_what_would_take_most_of_a_model_is_for_a_person_and_holds_nobody_back(
+    store: Store, members: tuple[str, ...]
+) -> None:
+    ask(store, "greedy", members[: int(0.6 * len(members))], received=NOW - timedelta(days=20))
+    ask(store, "modest", members[-3:])
+    result = collect(batch="b1", now=NOW)
+    assert [each.requests for each in result.batch.models] == [("modest",)]
+    assert statuses(store, "greedy", "modest") == ["escalated", "claimed"]
+
+
+def test_two_requests_that_together_take_too_much_are_honoured_one_after_another(
+    store: Store, members: tuple[str, ...]
+) -> None:
+    third = int(0.4 * len(members))
+    ask(store, "one", members[:third], received=NOW - timedelta(days=20))
+    ask(store, "two", members[third : 2 * third])
+    result = collect(batch="b1", now=NOW)
+    assert [each.requests for each in result.batch.models] == [("one",)]
+    assert [each.request for each in result.skipped] == ["two"]
+    assert statuses(store, "one", "two") == ["claimed", "resolved"]
+
+
+def test_only_what_is_due_soon_is_taken_where_that_is_asked(store: Store, members: tuple[str, ...]) -> None:
+    ask(store, "soon", members[:1], received=NOW - timedelta(days=25))
+    ask(store, "later", members[1:2])
+    (work,) = collect(batch="b1", now=NOW, due_within_days=7).batch.models
+    assert work.requests == ("soon",)
+
+
+def test_a_fulfilled_batch_is_tombstoned_withdrawn_and_certified(
+    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    ask(store, "R2", members[20:22])
+    collect(batch="b1", now=NOW)
+    made = honoured("b1", MODEL, tmp_path)
+    told = fulfil(batch="b1", model=MODEL, now=NOW, grace_days=7)
+    assert (told.version, sorted(told.fulfilled), told.escalated) == (made.version, ["R1", "R2"], [])
+    assert fulfil(batch="b1", model=MODEL, now=NOW, grace_days=7) == told
+    history = Ledger(store).history("R1")
+    assert history is not None
+    kinds = [event.details.kind for event in history.events]
+    assert kinds == ["received", "resolved", "claimed", "unlearned", "audited", "fulfilled"]
+    assert set(tombstones.load(store)) == set(members[:22])
+    old, new = registry.versions(MODEL)
+    assert (old.tags["status"], old.aliases) == ("withdrawn", ())
+    assert old.tags["purge_after"].startswith("2027-03-08")
+    assert new.tags["request.R1"] == new.tags["request.R2"] == "fulfilled"
+
+    key = keys.new()
+    result = certify(now=NOW + timedelta(hours=1), key=key)
+    assert result.certificates == {"R1": certificate_key("R1", 1), "R2": certificate_key("R2", 1)}
+    assert certify(now=NOW + timedelta(hours=2), key=key).certificates == {}
+    content = store.read(certificate_key("R1", 1))
+    known = Keyring(keys=(keyring.trusted(keys.raw_public(key)),))
+    assert attestation.verify(content, known).verified
+    assert not any(identity.encode() in content for identity in members)
+    assert registry.resolve(MODEL).tags["certificate.R1"] == certificate_key("R1", 1)
+    assert state(store, "R1").closed
+    assert store.list("open") == []
+
+
+def test_the_next_batch_takes_what_arrived_meanwhile_and_the_model_forgets_both(
+    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW)
+    honoured("b1", MODEL, tmp_path / "first")
+    fulfil(batch="b1", model=MODEL, now=NOW)
+    ask(store, "R2", members[20:40])
+    ask(store, "R3", members[:3])
+    second = collect(batch="b2", now=NOW)
+    assert [each.requests for each in second.batch.models] == [("R2",)]
+    assert second.settled == ["R3"], "another request has had these records erased"
+    honoured("b2", MODEL, tmp_path / "second")
+    fulfil(batch="b2", model=MODEL, now=NOW)
+    champion = registry.resolve(MODEL)
+    assert set(load_split(store, data_of(champion).split).members) == set(members[40:])
+    assert champion.tags["request.R1"] == champion.tags["request.R2"] == "fulfilled"
+
+
+def test_a_batch_whose_candidates_all_failed_leaves_its_requests_to_a_person(
+    store: Store, members: tuple[str, ...]
+) -> None:
+    ask(store, "R1", members[:2])
+    collect(batch="b1", now=NOW)
+    told = fulfil(batch="b1", model=MODEL, now=NOW)
+    assert (told.fulfilled, told.escalated) == ([], ["R1"])
+    assert state(store, "R1").models[MODEL].status == "escalated"
+    assert tombstones.load(store) == {}
+    assert collect(batch="b2", now=NOW + timedelta(days=2)).batch.models == ()
+
+
+def test_what_a_batch_did_not_finish_is_released_and_taken_by_the_next(store: Store, members: tuple[str, ...]) -> None:
+    ask(store, "R1", members[:2])
+    collect(batch="b1", now=NOW)
+    (told,) = release(batch="b1", now=NOW)
+    assert told.released == ["R1"]
+    assert release(batch="unknown", now=NOW) == []
+    (work,) = collect(batch="b2", now=NOW).batch.models
+    assert work.requests == ("R1",)
+
+
+def test_a_batch_that_died_after_its_promotion_is_not_repeated(
+    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW, lease_hours=1)
+    made = honoured("b1", MODEL, tmp_path)
+    result = collect(batch="b2", now=NOW + timedelta(hours=2))
+    assert result.batch.models == ()
+    assert state(store, "R1").models[MODEL].version == made.version
+    assert state(store, "R1").models[MODEL].how in ("retrained", "accepted")
+    assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
+
+
+def test_a_batch_that_died_before_its_promotion_is_taken_over_when_its_claims_ended(
+    store: Store, members: tuple[str, ...]
+) -> None:
+    ask(store, "R1", members[:2])
+    collect(batch="b1", now=NOW, lease_hours=1)
+    assert collect(batch="b2", now=NOW + timedelta(minutes=63)).batch.models == (), "clocks may differ"
+    (work,) = collect(batch="b3", now=NOW + timedelta(hours=2)).batch.models
+    assert work.requests == ("R1",)
+    assert state(store, "R1").models[MODEL].batch == "b3"
+
+
+def test_a_forget_set_of_a_batch_is_what_its_requests_ask_for(
+    chain: Chain, store: Store, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[3:5])
+    collect(batch="b1", now=NOW)
+    given = {"snapshot_path": chain["snapshot"], "split_path": chain["split"], "forget_path": tmp_path / "forget"}
+    result = select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name=MODEL)  # type: ignore[arg-type]
+    assert result.records == 2
+    with pytest.raises(UserError, match="nothing to do for model 'other'"):
+        select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name="other")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"batch": "../b"}, "cannot be one's name"),
+        ({"lease_hours": 0.0}, "a lease of 0 hours is not possible"),
+        ({"lease_hours": float("nan")}, "a lease of nan hours"),
+        ({"due_within_days": -1.0}, "due within -1 days is not possible"),
+        ({"grace_days": -1}, "a grace period of -1 days is not possible"),
+    ],
+)
+def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, object], problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        collect(**{"batch": "b1", "now": NOW} | given)  # type: ignore[arg-type]
+    assert batches.find(store, "b1") is None

@@ -1,0 +1,247 @@
+"""Certify: a signed statement for every fulfilled request, and a newer one when what held its records was purged."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from unlearning import settings
+from unlearning.audit.power import detectable_auc
+from unlearning.audit.results import Audit, Verdict
+from unlearning.compliance import certificates, collecting, keys, page, requests, signing
+from unlearning.compliance.certificates import Statement
+from unlearning.compliance.erasure import (
+    Artefacts,
+    Data,
+    Forgotten,
+    How,
+    LedgerHead,
+    Making,
+    ModelErasure,
+    Purge,
+    Times,
+    Weights,
+)
+from unlearning.compliance.events import Certified, Fulfilled, Purged, digest_of
+from unlearning.compliance.ledger import Ledger
+from unlearning.compliance.state import State
+from unlearning.errors import UserError
+from unlearning.provenance import Provenance
+from unlearning.registry import Registry, Version
+from unlearning.retention import requests_of
+from unlearning.steps.inventory import champions
+from unlearning.steps.logged import read_logged
+from unlearning.steps.stored import data_of
+from unlearning.store import Store, open_store
+
+BY = "certify"
+CERTIFICATES = "certificates"
+CERTIFICATE_TAG = "certificate."
+"""Before a request's id: the tag that names its newest certificate."""
+
+
+@dataclass(frozen=True)
+class NotCertified:
+    """A fulfilled request that no certificate could be made for, and why."""
+
+    request: str
+    why: str
+
+
+@dataclass(frozen=True)
+class CertifyResult:
+    """What was certified now."""
+
+    certificates: dict[str, str]
+    """Key in the store by request."""
+    skipped: tuple[NotCertified, ...]
+
+
+def certificate_key(request: str, number: int) -> str:
+    """Where a certificate lies in the store; a request's newest has the highest number."""
+    return f"{CERTIFICATES}/{request}/{number}.json"
+
+
+def certify(*, now: datetime, key: Ed25519PrivateKey | None = None) -> CertifyResult:
+    """Certify every request that was fulfilled, or of which something was purged, since its last certificate.
+
+    Repeating it changes nothing. One request that cannot be certified does not keep the others waiting.
+
+    Args:
+        now: with a time zone; written into the certificates.
+        key: that signs; None for the one of the environment.
+
+    Raises:
+        UserError: no key, or a service cannot be used.
+    """
+    signer = key or keys.signing_key()
+    where = settings.from_environment()
+    store, registry = open_store(where.store), Registry(where.tracking_uri)
+    waiting = [each for each in collecting.collect(store, mend=True).states if each.status == "fulfilled"]
+    done: dict[str, str] = {}
+    skipped: list[NotCertified] = []
+    for state in [*waiting, *_purged_since(store, registry, now)]:
+        try:
+            done[state.request] = _Issue(store, registry, state, now).issue(signer)
+        except UserError as error:
+            skipped.append(NotCertified(state.request, str(error)))
+    return CertifyResult(done, tuple(skipped))
+
+
+def _purged_since(store: Store, registry: Registry, now: datetime) -> Iterator[State]:
+    """Certified requests whose ledger does not say yet, or whose certificate does not, what was purged for them."""
+    ledger = Ledger(store)
+    told: dict[str, list[Version]] = {}
+    for version in registry.search({"status": "purged"}):
+        for request in requests_of(version):
+            told.setdefault(request, []).append(version)
+    for request, versions in sorted(told.items()):
+        state = ledger.state(request)
+        for version in versions:
+            if (version.name, version.version) not in {(each.model, each.version) for each in state.purged}:
+                objects = int(version.tags.get("purged_objects", "0"))
+                details = Purged(model=version.name, version=version.version, objects=objects)
+                state = ledger.append(state, details, by=BY, now=now)
+        if state.certificates and state.head.kind == "purged":
+            yield state
+
+
+class _Issue:
+    """One certificate under way."""
+
+    def __init__(self, store: Store, registry: Registry, state: State, now: datetime) -> None:
+        self.store, self.registry, self.state, self.now = store, registry, state, now
+        history = Ledger(store).history(state.request)
+        self.events = history.events if history else ()
+
+    def issue(self, signer: Ed25519PrivateKey) -> str:
+        """Write the certificate and say so; returns its key. One that an attempt left that died is taken as it is."""
+        key = certificate_key(self.state.request, len(self.state.certificates) + 1)
+        data = signing.sign(certificates.to_bytes(self._statement()), [signer])
+        if not self.store.create(key, data):
+            data = self.store.read(key)
+        with tempfile.TemporaryDirectory() as scratch:
+            written = Path(scratch) / "page.html"
+            page.write(data, written)
+            self.store.create(f"{key.removesuffix('.json')}.html", written.read_bytes())
+        Ledger(self.store).append(self.state, Certified(certificate=digest_of(data)), by=BY, now=self.now)
+        for version in self._fulfilling().values():
+            self.registry.set_tags(version, {f"{CERTIFICATE_TAG}{self.state.request}": key})
+        return key
+
+    def _statement(self) -> Statement:
+        kept = requests.find(self.store, self.state.request)
+        earlier = self._earlier()
+        basis = kept.request.legal_basis if kept else earlier.predicate.legal_basis if earlier else ""
+        forbidden = {*kept.request.records, kept.request.subject or ""} - {""} if kept else set[str]()
+        times = Times(received=self.state.received, due=self.state.due, fulfilled=self._fulfilled_at(), issued=self.now)
+        return certificates.build(
+            request=self.state.request,
+            legal_basis=basis,
+            times=times,
+            # What was done does not change afterwards, and some of what says so may have been purged.
+            models=earlier.predicate.models if earlier else tuple(self._models()),
+            purged=tuple(self._purged()),
+            to_be_purged=tuple(self._to_be_purged()),
+            ledger=LedgerHead(sequence=self.state.head.sequence, sha256=self.state.head.digest),
+            forbidden=forbidden,
+        )
+
+    def _earlier(self) -> Statement | None:
+        if not self.state.certificates:
+            return None
+        envelope = signing.read(self.store.read(certificate_key(self.state.request, len(self.state.certificates))))
+        return certificates.parse(signing.decoded(envelope.payload))
+
+    def _fulfilled_at(self) -> datetime:
+        return max(each.at for each in self.events if isinstance(each.details, Fulfilled))
+
+    def _fulfilling(self) -> dict[str, Version]:
+        """The version that fulfilled the request, by model."""
+        found = {name: model.version for name, model in self.state.models.items() if name and model.version}
+        return {name: self.registry.resolve(name, version) for name, version in found.items()}
+
+    def _models(self) -> Iterator[ModelErasure]:
+        fulfilling = self._fulfilling()
+        for version in fulfilling.values():
+            yield self._made_to_forget(version)
+        if not fulfilling:
+            free = [each for each in champions(self.registry) if self._concerns(each)]
+            if not free:
+                raise UserError("no model serves that could be certified not to know the records: register one")
+            for version in free:
+                yield self._never_trained(version)
+
+    def _concerns(self, version: Version) -> bool:
+        kept = requests.find(self.store, self.state.request)
+        return kept is None or kept.request.model in ("", version.name)
+
+    def _made_to_forget(self, version: Version) -> ModelErasure:
+        tags = version.tags
+        before = self.registry.resolve(version.name, tags["parent"])
+        made = read_logged(self.registry, version, "provenance", Provenance)
+        audit = read_logged(self.registry, version, "audit", Audit)
+        verdict = read_logged(self.registry, version, "verdict", Verdict)
+        accepted = tags.get("accepted") == "yes"
+        smallest = detectable_auc(audit.records["forget"], audit.records["holdout"])
+        return ModelErasure(
+            name=version.name,
+            how=cast(How, "accepted" if accepted else tags["kind"]),
+            before=Weights(version=before.version, weights=before.tags["digest"]),
+            after=Weights(version=version.version, weights=tags["digest"]),
+            data_before=Data(snapshot=tags["from_snapshot"], split=tags["from_split"]),
+            data_after=Data(**data_of(version).model_dump()),
+            forgotten=Forgotten(records=int(tags["forgotten_records"]), forget_set=tags["forget"]),
+            made=Making(
+                method=made.method,
+                settings=made.settings,
+                rung=made.rung or "first",
+                seed=made.seed,
+                commit=made.commit,
+            ),
+            audit=certificates.audit_result(
+                audit,
+                verdict,
+                smallest_detectable_auc=smallest,
+                statement=tags["statement"] if accepted else None,
+            ),
+        )
+
+    def _never_trained(self, version: Version) -> ModelErasure:
+        resolution = self.state.resolution
+        serving = Weights(version=version.version, weights=version.tags["digest"])
+        return ModelErasure(
+            name=version.name,
+            how="never_trained",
+            before=serving,
+            after=serving,
+            data_before=Data(snapshot=resolution.snapshots[0] if resolution else version.tags["snapshot"]),
+            data_after=Data(**data_of(version).model_dump()),
+            forgotten=Forgotten(records=resolution.records if resolution else 0),
+        )
+
+    def _purged(self) -> Iterator[Purge]:
+        for event in self.events:
+            if isinstance(event.details, Purged):
+                yield Purge(
+                    model=event.details.model,
+                    version=event.details.version,
+                    at=event.at,
+                    artefacts=(Artefacts(kind="objects", objects=event.details.objects),),
+                )
+
+    def _to_be_purged(self) -> Iterator[Purge]:
+        for version in (each for name in self.state.models if name for each in self.registry.versions(name)):
+            if self.state.request in requests_of(version) and version.tags.get("status") != "purged":
+                yield Purge(
+                    model=version.name,
+                    version=version.version,
+                    at=datetime.fromisoformat(version.tags["purge_after"]),
+                    artefacts=(Artefacts(kind="weights", objects=1),),
+                )

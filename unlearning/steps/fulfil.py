@@ -1,0 +1,212 @@
+"""Fulfil: a batch's work on a model, told to every request that it was for; and the same when a batch gave up.
+
+What happened is read from the registry, never from what a task says: a batch may have died at any point, and its
+task may be repeated. A request counts as fulfilled when what serves of the model stands for data without its
+records, and there is the version that was audited without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from unlearning import settings
+from unlearning.compliance import batches
+from unlearning.compliance.batches import Wanted
+from unlearning.compliance.events import Audited, Details, Escalated, Fulfilled, How, Released, Unlearned
+from unlearning.compliance.ledger import Ledger
+from unlearning.compliance.state import State
+from unlearning.ladder import action_named
+from unlearning.registry import CHAMPION, Registry, Version
+from unlearning.retention import GRACE_DAYS
+from unlearning.steps.erase import erase
+from unlearning.steps.promote import REQUEST_TAG
+from unlearning.steps.stored import data_of, load_split
+from unlearning.steps.withdraw import withdraw
+from unlearning.store import MissingKeyError, Store, open_store
+
+BY = "fulfil"
+
+
+@dataclass
+class FulfilResult:
+    """What became of the requests of one model."""
+
+    version: str
+    """That serves."""
+    fulfilled: list[str]
+    escalated: list[str]
+    released: list[str]
+    """Left to the next batch."""
+
+
+def fulfil(*, batch: str, model: str, now: datetime, grace_days: int = GRACE_DAYS) -> FulfilResult:
+    """Say what a finished unlearning means for the batch's requests: fulfilled, or left to a person.
+
+    What serves no more is withdrawn. Repeating it changes nothing.
+
+    Args:
+        batch, model: of one run of the unlearning pipeline, which has ended.
+        now: with a time zone.
+        grace_days: how long withdrawn versions are kept.
+
+    Raises:
+        UserError: no such batch, or a service cannot be used.
+    """
+    where = settings.from_environment()
+    store, registry = open_store(where.store), Registry(where.tracking_uri)
+    batches.load(store, batch).of(model)
+    return settle(store, registry, batch=batch, model=model, now=now, grace_days=grace_days, final=True)
+
+
+def release(*, batch: str, now: datetime, grace_days: int = GRACE_DAYS) -> list[FulfilResult]:
+    """End a batch, whatever became of it: what it has finished counts, the rest is left to the next one.
+
+    Raises:
+        UserError: a service cannot be used; the claims then end by themselves.
+    """
+    where = settings.from_environment()
+    store, registry = open_store(where.store), Registry(where.tracking_uri)
+    made = batches.find(store, batch)
+    models = [each.model for each in made.models] if made else []
+    given: dict[str, Any] = {"batch": batch, "now": now, "grace_days": grace_days, "final": False}
+    return [settle(store, registry, model=model, **given) for model in models]
+
+
+def settle(
+    store: Store, registry: Registry, *, batch: str, model: str, now: datetime, grace_days: int, final: bool
+) -> FulfilResult:
+    """Bring the ledger of every request that a batch claimed a model for up to what the registry says.
+
+    Args:
+        grace_days: how long the versions are kept that are withdrawn.
+        final: whether the batch has done all it can, so that what it did not achieve is for a person; otherwise it
+            is released, and the next batch tries.
+    """
+    made = batches.find(store, batch)
+    wanted = _wanted(store, batch, model) if made else Wanted(records={})
+    line = _line(registry, model)
+    by_version: dict[str, list[str]] = {}
+    rungs = [each for each in registry.versions(model) if each.tags.get("batch") == batch]
+    result = FulfilResult(line[0].version if line else "", [], [], [])
+    for request, records in wanted.records.items():
+        state = Ledger(store).state(request)
+        held = state.models.get(model)
+        if held is None or held.batch != batch:
+            continue
+        if held.status == "fulfilled":
+            result.fulfilled.append(request)
+            by_version.setdefault(held.version, []).append(request)
+        elif held.status == "escalated":
+            result.escalated.append(request)
+        else:
+            story = _Story(store, registry, state, batch, model, now)
+            free = _free(store, line, records)
+            if free is not None:
+                story.fulfil(rungs, free, line, records)
+                result.fulfilled.append(request)
+                by_version.setdefault(free.version, []).append(request)
+            elif final:
+                story.escalate(rungs)
+                result.escalated.append(request)
+            else:
+                story.release()
+                result.released.append(request)
+    for version, some in by_version.items():
+        withdraw(model_name=model, version=version, requests=some, now=now, grace_days=grace_days)
+    return result
+
+
+def _wanted(store: Store, batch: str, model: str) -> Wanted:
+    made = batches.load(store, batch)
+    return (
+        batches.wanted(store, made, model) if any(each.model == model for each in made.models) else Wanted(records={})
+    )
+
+
+def _line(registry: Registry, model: str) -> list[Version]:
+    """What serves and what it was made from, the newest first; nothing where nothing serves."""
+    found = {each.version: each for each in registry.versions(model)}
+    at = next((each for each in found.values() if CHAMPION in each.aliases), None)
+    line: list[Version] = []
+    while at is not None and at not in line:
+        line.append(at)
+        at = found.get(at.tags.get("parent", "none"))
+    return line
+
+
+def _free(store: Store, line: Sequence[Version], records: Sequence[str]) -> Version | None:
+    """The version of the line that first stood for data without the records; None where what serves has them."""
+    first = None
+    for version in line:
+        try:
+            split = load_split(store, data_of(version).split)
+        except MissingKeyError:
+            break  # purged: that one had them
+        if not set(records).isdisjoint(split.members):
+            break
+        first = version
+    return first
+
+
+class _Story:
+    """What happened to a model for one request, written to its ledger from where that stands."""
+
+    def __init__(self, store: Store, registry: Registry, state: State, batch: str, model: str, now: datetime) -> None:
+        self.store, self.registry, self.state = store, registry, state
+        self.batch, self.model, self.now = batch, model, now
+
+    def fulfil(self, rungs: Sequence[Version], free: Version, line: Sequence[Version], records: Sequence[str]) -> None:
+        """Tombstones first: from then on nothing new is made of the records, whatever happens next."""
+        erase(self.store, self.registry, self.state.request, records, now=self.now)
+        for version in line[: line.index(free) + 1]:
+            self.registry.set_tags(version, {f"{REQUEST_TAG}{self.state.request}": "fulfilled"})
+        how: How = "already"
+        if free.tags.get("batch") == self.batch:
+            self._tell(rungs)
+            how = "retrained" if free.tags["kind"] == "retrained" else "unlearned"
+            how = "accepted" if free.tags.get("accepted") == "yes" else how
+        self._append(
+            Fulfilled(model=self.model, batch=self.batch, version=free.version, digest=free.tags["digest"], how=how)
+        )
+
+    def escalate(self, rungs: Sequence[Version]) -> None:
+        """Nothing that was tried may serve."""
+        self._tell(rungs)
+        outcome = rungs[-1].tags["verdict"] if rungs else "nothing could be tried"
+        reason = f"no candidate may serve, the last one's audit says {outcome}" if rungs else outcome
+        self._append(Escalated(model=self.model, batch=self.batch, reason=reason))
+
+    def release(self) -> None:
+        """The next batch tries."""
+        self._append(Released(model=self.model, batch=self.batch, reason="the batch ended before it was done"))
+
+    def _tell(self, rungs: Sequence[Version]) -> None:
+        """Every candidate that was not told yet, in the order in which they were tried."""
+        held = self.state.models[self.model]
+        digests = [each.tags["digest"] for each in rungs]
+        done = digests.index(held.candidate) if held.candidate in digests else -1
+        for place, version in enumerate(rungs):
+            if place > done:
+                self._append(
+                    Unlearned(
+                        model=self.model,
+                        batch=self.batch,
+                        digest=version.tags["digest"],
+                        method=version.tags["method"],
+                    )
+                )
+            if place > done or (place == done and held.status == "unlearned"):
+                self._append(
+                    Audited(
+                        model=self.model,
+                        batch=self.batch,
+                        outcome=version.tags["verdict"],
+                        action=action_named(version.tags["action"]),
+                    )
+                )
+
+    def _append(self, details: Details) -> None:
+        self.state = Ledger(self.store).append(self.state, details, by=BY, now=self.now)
