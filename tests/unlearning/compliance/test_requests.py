@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unlearning.compliance import requests
+from unlearning.compliance.chain import ProblemKind
 from unlearning.compliance.requests import Request, parse
+from unlearning.compliance.state import STATUSES
 from unlearning.errors import UserError
 from unlearning.store import LocalStore
 
@@ -48,6 +52,14 @@ def test_one_request_and_a_list_of_them(now: datetime) -> None:
     assert [each.id for each in read([GOOD, other], now)] == ["C-1", "C-2"]
     assert read([GOOD], now) == (request,)
     assert read(b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), now) == (request,)
+
+
+def test_the_page_shows_what_is_read(now: datetime) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "requests.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert [request.id for request in read(example.encode(), now)] == ["C-2024-17", "C-2024-18"]
+    for name in (*Request.model_fields, *STATUSES, *get_args(ProblemKind)):
+        assert f"`{name}`" in page, name
 
 
 def without(key: str) -> dict[str, Any]:
