@@ -6,7 +6,6 @@ minutes to make and to delete again, about 10 GB, and as many inodes.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.ledger_filling import EVENTS, fill
+from benchmarks.ledger_filling import EVENTS, clear, fill_in_parts
 from benchmarks.ledger_page import render
 from benchmarks.ledger_tasks import NOW, TASKS, Found
 from benchmarks.rows import machine
@@ -116,23 +115,25 @@ def late(folder: Path) -> dict[str, float]:
     return found
 
 
-def run(sizes: Sequence[Size], folder: Path, repeats: int) -> dict[str, Any]:
+def run(sizes: Sequence[Size], folder: Path, repeats: int, jobs: int) -> dict[str, Any]:
     """All measurements; `folder` is filled more and more."""
+    commit = settings.from_environment().commit
     rows: list[Row] = []
     filled = Size(open_requests=0, closed_events=0)
     late_answers: dict[str, float] = {}
     for size in sizes:
         begun = time.perf_counter()
-        fill(folder, range(filled.open_requests, size.open_requests), closed=False, now=NOW)
-        closed = (filled.closed_events // EVENTS, size.closed_events // EVENTS)
-        fill(folder, range(*closed), closed=True, now=NOW)
+        pending = range(filled.open_requests, size.open_requests)
+        fill_in_parts(folder, pending, closed=False, now=NOW, jobs=jobs)
+        closed = range(filled.closed_events // EVENTS, size.closed_events // EVENTS)
+        fill_in_parts(folder, closed, closed=True, now=NOW, jobs=jobs)
         typer.echo(f"filled in {timedelta(seconds=round(time.perf_counter() - begun))}")
         filled = size
         rows += _measured(size, folder, repeats)
         if size.open_requests <= LATE_REQUESTS:
             late_answers = late(folder)
     return {
-        "commit": settings.from_environment().commit,
+        "commit": commit,
         "machine": machine(),
         "repeats": repeats,
         "events_of_a_closed_request": EVENTS,
@@ -145,6 +146,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="A few requests only, to see that it works.")] = False,
     repeats: Annotated[int, typer.Option(help="Of every measurement; medians are kept.")] = 3,
     folder: Annotated[Path | None, typer.Option(help="Where the files are made, and deleted afterwards.")] = None,
+    jobs: Annotated[int, typer.Option(help="Processes that make the files and delete them.")] = 4,
     output: Annotated[Path, typer.Option(help="JSON; the page is written beside it.")] = Path(
         "benchmarks/results/ledger.json"
     ),
@@ -152,9 +154,9 @@ def main(
     """Time and memory of collecting and listing open requests at four sizes, on this machine."""
     place = Path(tempfile.mkdtemp(prefix="ledger-", dir=folder))
     try:
-        found = run(QUICK if quick else SIZES, place, repeats)
+        found = run(QUICK if quick else SIZES, place, repeats, jobs)
     finally:
-        shutil.rmtree(place)
+        clear(place, jobs)
     write_json(output, found)
     write_text(output.with_suffix(".md"), render(found))
 

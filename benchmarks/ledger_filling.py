@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 from unlearning.compliance import deadlines, events
 from unlearning.compliance.ledger import Ledger
@@ -12,6 +17,9 @@ from unlearning.store import LocalStore
 
 EVENTS = 7
 """Of a closed request, from `received` to `certified`."""
+
+PART = 500
+Part = TypeVar("Part")
 
 
 class Quick(LocalStore):
@@ -37,6 +45,34 @@ def fill(folder: Path, numbers: Iterable[int], *, closed: bool, now: datetime) -
         state = ledger.begin(f"{'closed' if closed else 'open'}-{number}", first, by="benchmark", now=now)
         for details in _story(number, now) if closed else ():
             state = ledger.append(state, details, by="benchmark", now=now)
+
+
+def fill_in_parts(folder: Path, numbers: range, *, closed: bool, now: datetime, jobs: int) -> None:
+    """The same in many processes: most of the time goes by waiting for the file system."""
+    parts = [numbers[start : start + PART] for start in range(0, len(numbers), PART)]
+    _each(partial(fill, folder, closed=closed, now=now), parts, jobs)
+
+
+def clear(folder: Path, jobs: int) -> None:
+    """Delete everything in a folder, and the folder."""
+    below = [path for top in folder.iterdir() if top.is_dir() for path in top.iterdir() if path.is_dir()]
+    _each(_delete, [below[start : start + PART] for start in range(0, len(below), PART)], jobs)
+    shutil.rmtree(folder)
+
+
+def _delete(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def _each(work: Callable[[Part], None], parts: Sequence[Part], jobs: int) -> None:
+    if jobs == 1:
+        for part in parts:
+            work(part)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for _ in pool.map(work, parts):
+            pass
 
 
 def _story(number: int, now: datetime) -> tuple[events.Details, ...]:

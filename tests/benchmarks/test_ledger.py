@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks import ledger
-from benchmarks.ledger_filling import EVENTS, fill
+from benchmarks.ledger_filling import EVENTS, clear, fill, fill_in_parts
 from benchmarks.ledger_tasks import NOW, TASKS, measure
 from unlearning.compliance.collecting import collect
 from unlearning.compliance.ledger import Ledger
@@ -29,12 +29,22 @@ def test_what_is_filled_in_is_a_ledger(tmp_path: Path) -> None:
     }
 
 
+def test_many_processes_make_the_same_and_delete_it(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    fill_in_parts(folder, range(2), closed=True, now=NOW, jobs=2)
+    assert len(LocalStore(folder).list("ledger")) == 2 * EVENTS
+    clear(folder, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_quick_sizes_are_measured_and_nothing_is_left(home: Path, tmp_path: Path) -> None:
     output, folder = tmp_path / "results" / "ledger.json", tmp_path / "files"
     folder.mkdir()
     app = typer.Typer()
     app.command()(ledger.main)
-    done = CliRunner().invoke(app, ["--quick", "--repeats", "1", "--folder", str(folder), "--output", str(output)])
+    done = CliRunner().invoke(
+        app, ["--quick", "--repeats", "1", "--jobs", "1", "--folder", str(folder), "--output", str(output)]
+    )
     assert done.exit_code == 0, done.output
     assert list(folder.iterdir()) == []
     found = json.loads(output.read_text())
