@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from pipelines.runner import running
 from pipelines.pretraining import prepare
+from pipelines.runner import running
 from pipelines.tasks import pipeline
 from unlearning import settings, snapshots, splits
 from unlearning.compliance import tombstones

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -352,3 +353,43 @@ def at_history(history: History, monkeypatch: pytest.MonkeyPatch) -> History:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(history.folder)
     return history
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of a fake S3."""
+    # Imported here: most tests can do without its second.
+    from moto.server import ThreadedMotoServer
+
+    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    started.start()
+    host, port = started.get_host_and_port()
+    yield f"http://{host}:{port}"
+    started.stop()
+
+
+@pytest.fixture
+def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A client of the fake S3 with one empty bucket, `erasure`; nothing of the developer's own AWS set-up is seen."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    settings = {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket="erasure")
+    yield client
+    for page in client.get_paginator("list_object_versions").paginate(Bucket="erasure"):
+        for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            client.delete_object(Bucket="erasure", Key=entry["Key"], VersionId=entry["VersionId"])
+    client.delete_bucket(Bucket="erasure")

@@ -11,49 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.store import Amount, LocalStore, MissingKeyError, S3Store, Store, check_key, open_store
 
-BUCKET = "erasure"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    yield f"http://{host}:{port}"
-    started.stop()
-
-
-@pytest.fixture
-def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A client of the fake S3 with one empty bucket; nothing of the developer's own AWS set-up is seen."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    settings = {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.session.Session().client("s3")
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    for entry in versions_in(client):
-        client.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
-    client.delete_bucket(Bucket=BUCKET)
+BUCKET = "erasure"  # made by the fixture `aws`
 
 
 def versions_in(client: Any) -> list[Any]:
@@ -133,6 +98,12 @@ def test_a_prefix_is_a_folder(store: Store) -> None:
     assert store.list("") == ["a/1", "a/2", "a/deep/er/3", "ab/1", "b"]
     assert store.list("b") == []
     assert store.list("nothing") == []
+    # The order of whole keys, in which "-" and "." come before the "/" after a folder's name.
+    for key in ("a/2-3/x", "a/deep-er/x", "a/deep.x"):
+        store.create(key, b"x")
+    for prefix in ("a", "", "b", "nothing"):
+        assert list(store.iterate(prefix)) == store.list(prefix) == sorted(store.list(prefix))
+    assert len(store.list("a")) == 6
 
 
 @pytest.mark.usefixtures("aws")
@@ -143,6 +114,7 @@ def test_s3_listing_goes_past_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in keys:
         store.create(key, b"")
     assert store.list("many") == keys
+    assert list(store.iterate("many")) == keys
 
 
 def test_a_folder_becomes_exactly_what_was_put_last(store: Store, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from unlearning import settings
 from unlearning.cli.output import Json, show
 from unlearning.compliance.chain import History, Problem
 from unlearning.compliance.ledger import Ledger, UnknownRequestError
-from unlearning.compliance.verification import verify, verify_request
+from unlearning.compliance.ledger_verification import verify, verify_request
 from unlearning.errors import EXIT_PROBLEMS
 from unlearning.files import canonical_json
 from unlearning.store import open_store
@@ -35,7 +35,7 @@ def verify_ledger(
         for problem in problems:
             print(_line(problem))
         damage = sum(problem.damage for problem in problems)
-        print(f"{damage} problems; {len(problems) - damage} things that the next batch puts right")
+        print(f"problems: {damage}; left behind, to be put right by the next batch: {len(problems) - damage}")
     if problems:
         raise typer.Exit(EXIT_PROBLEMS)
 
@@ -61,9 +61,10 @@ def show_events(
 
 
 def _table(history: History) -> Table:
-    table = Table("event", "at", "kind", "by", "details", title=escape(history.request))
+    table = Table("event", "at (UTC)", "kind", "by", title=escape(history.request))
+    table.add_column("details", overflow="fold")
     for event in history.events:
         details = event.details.model_dump(mode="json", exclude={"kind"})
-        at = event.at.isoformat(timespec="seconds")
+        at = f"{event.at:%Y-%m-%d %H:%M:%S}"
         table.add_row(*map(escape, (str(event.sequence), at, event.details.kind, event.by, canonical_json(details))))
     return table

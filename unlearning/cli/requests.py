@@ -17,7 +17,7 @@ from unlearning.compliance import deadlines, intake
 from unlearning.compliance import requests as requested
 from unlearning.compliance.collecting import Unusable, standing
 from unlearning.compliance.deadlines import NextBatch, clock
-from unlearning.compliance.fields import moment
+from unlearning.compliance.fields import moment as time_of
 from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.overview import Overview, overview
 from unlearning.compliance.state import END, STATUSES, State
@@ -101,7 +101,7 @@ def _batch(begins: str, hours: float) -> NextBatch | None:
         return None
     if not 0 <= hours <= MOST_HOURS:
         raise UserError(f"a batch cannot take {hours} hours: give 0 to {MOST_HOURS}")
-    return NextBatch(moment(begins, "the next batch"), timedelta(hours=hours))
+    return NextBatch(time_of(begins, "the next batch"), timedelta(hours=hours))
 
 
 def _wanted(status: list[str]) -> set[str]:
@@ -146,14 +146,16 @@ def list_requests(
 
 
 def _table(rows: list[Overview], now: datetime) -> Table:
-    table = Table("request", "status", "received", "due", "days left", "models", "note", title=f"{len(rows)} requests")
+    table = Table(title="Erasure requests")
+    for name in ("request", "status", "received (UTC)", "due (UTC)", "days left", "models", "note"):
+        table.add_column(name, overflow="fold")
     for row in rows:
         left = f"{(row.due - now).total_seconds() / 86400:.1f}" if row.waiting else ""
         models = ", ".join(f"{name or 'none trained'}: {status}" for name, status in row.models.items())
-        extended = f"extended by {row.extended_months} months" if row.extended_months else ""
+        extended = f"extended, months: {row.extended_months}" if row.extended_months else ""
         note = "; ".join(filter(None, [row.warning, extended, "certified" if row.certified else ""]))
-        cells = (row.id, row.status, clock(row.received), clock(row.due), left, models, note)
-        table.add_row(*map(escape, cells))
+        times = (f"{moment:%Y-%m-%d %H:%M}" for moment in (row.received, row.due))
+        table.add_row(*map(escape, (row.id, row.status, *times, left, models, note)))
     return table
 
 

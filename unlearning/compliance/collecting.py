@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 
 from unlearning.compliance import places
 from unlearning.compliance.ledger import DamagedLedgerError, Ledger, UnknownRequestError
 from unlearning.compliance.state import State
+from unlearning.compliance.waiting import side_by_side
 from unlearning.store import Store
-
-AT_ONCE = 10
-"""Requests that are looked at side by side: as many as there are connections to S3."""
-
-PART = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ def collect(store: Store, *, mend: bool) -> Collected:
     ledger = Ledger(store)
     states: list[State] = []
     unusable: list[Unusable] = []
-    for found in _standing(ledger, ledger.open_requests()):
+    for found in side_by_side(partial(_look, ledger), ledger.open_requests()):
         if isinstance(found, Unusable):
             unusable.append(found)
             continue
@@ -65,18 +60,10 @@ def standing(store: Store, *, closed: bool) -> Iterator[State | Unusable]:
     ledger = Ledger(store)
     if closed:
         ids = (key.split("/")[1] for key in store.iterate(places.LEDGER))
-        yield from _standing(ledger, (request for request, _ in groupby(ids)))
+        yield from side_by_side(partial(_look, ledger), (request for request, _ in groupby(ids)))
     else:
-        found = _standing(ledger, ledger.open_requests())
+        found = side_by_side(partial(_look, ledger), ledger.open_requests())
         yield from (each for each in found if isinstance(each, Unusable) or not each.closed)
-
-
-def _standing(ledger: Ledger, requests: Iterable[str]) -> Iterator[State | Unusable]:
-    """In the order of the requests; many are waited for at once, not more than a part of them remembered."""
-    remaining = iter(requests)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        while some := tuple(islice(remaining, PART)):
-            yield from pool.map(partial(_look, ledger), some)
 
 
 def _look(ledger: Ledger, request: str) -> State | Unusable:

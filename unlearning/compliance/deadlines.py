@@ -60,7 +60,7 @@ def misses(due: datetime, batch: NextBatch) -> bool:
 def warning(due: datetime, now: datetime, batch: NextBatch | None = None) -> str:
     """One line about a deadline that has passed or will be missed; empty if there is nothing to warn of."""
     if overdue(due, now):
-        return f"overdue since {clock(due)}"
+        return "overdue"
     if batch is not None and misses(due, batch):
         return f"the next batch cannot meet the deadline: it ends about {clock(batch.ends)}"
     return ""

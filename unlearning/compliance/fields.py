@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationError
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, TypeAdapter, ValidationError
 
 from unlearning.errors import UserError
 
@@ -55,6 +55,8 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 """What a model, a batch, a method or whoever acts is called."""
 
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+
 OptionalName = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
 """The same, or empty."""
 
@@ -70,6 +72,18 @@ Moment = Annotated[datetime, BeforeValidator(_utc)]
 def is_request_id(text: str) -> bool:
     """Whether a request can have this id."""
     return re.fullmatch(_REQUEST_ID, text) is not None
+
+
+def name(text: str, what: str) -> str:
+    """A name that somebody typed.
+
+    Raises:
+        UserError: it is none; `what` names it.
+    """
+    try:
+        return _NAME.validate_python(text)
+    except ValidationError as error:
+        raise UserError(f"{what}: {described(error)}") from None
 
 
 def moment(text: str, what: str) -> datetime:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unlearning.compliance import deadlines, events, requests
+from unlearning.compliance import deadlines, events, fields, requests
 from unlearning.compliance.fields import described
 from unlearning.compliance.ledger import Ledger, LostRaceError
 from unlearning.compliance.requests import Request
@@ -39,6 +39,7 @@ def add(store: Store, asked: Sequence[Request], *, by: str, now: datetime) -> tu
     Raises:
         UserError: an id is taken by another request, the ledger of one is damaged, or the store cannot be used.
     """
+    fields.name(by, "by")
     known = [_known(store, request) for request in asked]
     return tuple(_add(store, request, state, by, now) for request, state in zip(asked, known, strict=True))
 

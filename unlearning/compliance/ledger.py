@@ -91,7 +91,6 @@ class Ledger:
             LostRaceError: there is one already.
             TransitionError: the event does not agree with itself or with the clock.
         """
-        places.create_surely(self.store, places.open_key(request), b"")
         return self._write(request, None, details, by, now)
 
     def append(self, state: State, details: Details, *, by: str, now: datetime) -> State:
@@ -129,6 +128,8 @@ class Ledger:
         event = _event(request, state, details, by, now)
         data = event.bytes()
         moved = after(state, event, digest_of(data))
+        if state is None:
+            places.create_surely(self.store, places.open_key(request), b"")
         if not places.create_surely(self.store, places.event_key(request, event.sequence), data):
             raise LostRaceError(
                 f"request {request!r} got another event {event.sequence} before {details.kind}: "

@@ -199,10 +199,15 @@ def possible_duplicates(store: Store, request: Request) -> tuple[str, ...]:
     return tuple(other for other in others if other != request.id)
 
 
-def forget(store: Store, request: Request) -> None:
-    """Delete everything that names the person; what the ledger says of the request stays."""
-    store.delete(_same_key(request))
-    store.delete(places.request_key(request.id))
+def private_keys(store: Store, request: str) -> tuple[str, ...]:
+    """Where everything lies that names the person, in the order in which it is to be deleted: the object that says
+    where the rest is goes last. What the ledger says of the request stays.
+
+    Raises:
+        UserError: the request object is damaged.
+    """
+    kept = find(store, request)
+    return () if kept is None else (_same_key(kept.request), places.request_key(request))
 
 
 def _same(request: Request) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from unlearning import copies
+from unlearning.compliance import batches
+from unlearning.compliance.requests import private_keys
 from unlearning.copies import Copy
-from unlearning.errors import UserError
 from unlearning.logged_models import LoggedModels
 from unlearning.retention import Doomed, Fates, Item, Kind, listed, named, requests_of
 from unlearning.settings import Settings
@@ -29,13 +29,6 @@ UNFINISHED_SECONDS = 86_400.0
 
 STAGED = re.compile(r"\..+\.[a-z0-9_]{8}")
 """Names under which `files` writes what is not finished."""
-
-
-class _Batch(BaseModel):
-    """What is looked at of `batches/<id>.json`."""
-
-    model_config = ConfigDict(extra="ignore")
-    requests: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -223,17 +216,17 @@ def _private(places: Places, fates: Fates, done: frozenset[str]) -> Iterator[Ite
     store, address = places.store, places.where.store
     finished = done - {request for version in fates.waiting for request in requests_of(version)}
     for request in sorted(finished):
-        yield from _item("request", address, store, "the request is certified", f"requests/{request}.json")
-    for key in store.list("batches"):
-        batch = key.removeprefix("batches/").removesuffix(".json")
-        if "/" in batch:
+        keys = private_keys(store, request)
+        yield from _item("request", address, store, "the request is certified", *keys)
+    for key in store.list(batches.BATCHES):
+        name = key.removeprefix(f"{batches.BATCHES}/").removesuffix(".json")
+        if "/" in name:
             continue
-        try:
-            requests = _Batch.model_validate_json(store.read(key)).requests
-        except ValidationError:
-            raise UserError(f"batch {key!r} does not say which requests it is for: correct or delete it") from None
-        if requests and finished.issuperset(requests):
-            yield from _item("batch", address, store, "all of the batch's requests are certified", f"batches/{batch}")
+        made = batches.load(store, name)
+        asked = {request for each in made.models for request in each.requests}
+        if asked and finished.issuperset(asked):
+            why = "all of the batch's requests are certified"
+            yield from _item("batch", address, store, why, f"{batches.BATCHES}/{name}")
 
 
 def _leftovers(places: Places, fates: Fates, doomed: Doomed, now: datetime) -> Iterator[Item]:

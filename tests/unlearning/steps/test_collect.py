@@ -256,10 +256,10 @@ def test_a_forget_set_of_a_batch_is_what_its_requests_ask_for(
     ask(store, "R1", members[3:5])
     collect(batch="b1", now=NOW)
     given = {"snapshot_path": chain["snapshot"], "split_path": chain["split"], "forget_path": tmp_path / "forget"}
-    result = select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name=MODEL)  # type: ignore[arg-type]
+    result = select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name=MODEL)
     assert result.records == 2
     with pytest.raises(UserError, match="nothing to do for model 'other'"):
-        select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name="other")  # type: ignore[arg-type]
+        select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name="other")
 
 
 @pytest.mark.parametrize(
@@ -274,5 +274,5 @@ def test_a_forget_set_of_a_batch_is_what_its_requests_ask_for(
 )
 def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, object], problem: str) -> None:
     with pytest.raises(UserError, match=problem):
-        collect(**{"batch": "b1", "now": NOW} | given)  # type: ignore[arg-type]
+        collect(**{"batch": "b1", "now": NOW} | given)
     assert batches.find(store, "b1") is None

@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from unlearning.compliance import places
 from unlearning.compliance.chain import History, Problem, ProblemKind, examine
 from unlearning.compliance.events import digest_of
 from unlearning.compliance.fields import is_request_id
+from unlearning.compliance.ledger import UnknownRequestError
 from unlearning.compliance.state import END
+from unlearning.compliance.waiting import side_by_side
 from unlearning.store import MissingKeyError, Store
 
 _EVENT = re.compile(r"([0-9]{8})\.json")
@@ -30,25 +33,35 @@ def verify(store: Store) -> Iterator[Problem]:
     Raises:
         UserError: the store cannot be used.
     """
-    ids = {key.split("/")[1] for folder in (places.LEDGER, places.SEALS) for key in store.iterate(folder)}
-    ids |= {key.split("/")[1] for key in store.iterate(places.OPEN)}
-    ids |= {key.split("/")[1].removesuffix(".json") for key in store.iterate(places.REQUESTS)}
-    for request in sorted(ids):
-        if not is_request_id(request):
-            text = "there is something of this name, which no request can have"
-            yield Problem(kind="unknown_object", request=request, sequence=None, text=text)
-            continue
-        problems = verify_request(store, request)
-        # Between two looks at the store others may have written: what is wrong then is so no longer.
-        yield from verify_request(store, request) if problems else ()
+    ids = {key.split("/")[1] for folder in (places.LEDGER, places.SEALS, places.OPEN) for key in store.iterate(folder)}
+    ids |= {_request_of(key) for key in store.iterate(places.REQUESTS)}
+    for problems in side_by_side(partial(_look_twice, store), sorted(ids)):
+        yield from problems or ()
 
 
 def verify_request(store: Store, request: str) -> tuple[Problem, ...]:
-    """Everything that is wrong with one request; nothing, if there is none.
+    """Everything that is wrong with one request.
 
     Raises:
+        UnknownRequestError: there is nothing of it.
         UserError: the store cannot be used.
     """
+    problems = _look_twice(store, request) if is_request_id(request) else None
+    if problems is None:
+        raise UnknownRequestError(f"request {request!r} is not in the store: check the id")
+    return problems
+
+
+def _look_twice(store: Store, request: str) -> tuple[Problem, ...] | None:
+    """What is still wrong at a second look: while one looks, others may write."""
+    if not is_request_id(request):
+        text = "there is something of this name, which no request can have"
+        return (Problem(kind="unknown_object", request=request, sequence=None, text=text),)
+    return _look(store, request) and _look(store, request)
+
+
+def _look(store: Store, request: str) -> tuple[Problem, ...] | None:
+    """What seems to be wrong; None if there is nothing at all of a request."""
     history, strange = _read(store, request)
     found = [*history.problems]
     found += [_about(history, "unknown_object", f"{name!r} in its folder is no event") for name in strange]
@@ -60,7 +73,7 @@ def verify_request(store: Store, request: str) -> tuple[Problem, ...]:
     if history.state is None:
         if not found and (digest or is_open):
             found.append(_about(history, "unfinished", "it was not added to the end: add it again"))
-        return tuple(found)
+        return tuple(found) or None
     if not digest and history.state.status not in END:
         found.append(_about(history, "request_missing", "what was asked is not there, so no batch can honour it"))
     if digest and digest != history.state.digest:
@@ -71,6 +84,12 @@ def verify_request(store: Store, request: str) -> tuple[Problem, ...]:
         if not history.state.closed and not is_open:
             found.append(_about(history, "not_open", "no batch would find it, as it is not among the open ones"))
     return tuple(found)
+
+
+def _request_of(key: str) -> str:
+    """The request whose object this is; the key itself if it is none's."""
+    request = key.removeprefix(f"{places.REQUESTS}/").removesuffix(".json")
+    return request if key == places.request_key(request) else key
 
 
 def _read(store: Store, request: str) -> tuple[History, list[str]]:
