@@ -26,6 +26,9 @@ KEY_FILE = "UNLEARNING_SIGNING_KEY_FILE"
 KEY = "UNLEARNING_SIGNING_KEY"
 RAW_BYTES = 32
 
+PrivateKey = Ed25519PrivateKey
+"""What signs."""
+
 
 def new() -> Ed25519PrivateKey:
     """A fresh key, from the operating system's randomness."""

@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from unlearning import settings
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import Audit, Verdict
@@ -68,7 +66,7 @@ def certificate_key(request: str, number: int) -> str:
     return f"{CERTIFICATES}/{request}/{number}.json"
 
 
-def certify(*, now: datetime, key: Ed25519PrivateKey | None = None) -> CertifyResult:
+def certify(*, now: datetime, key: keys.PrivateKey | None = None) -> CertifyResult:
     """Certify every request that was fulfilled, or of which something was purged, since its last certificate.
 
     Repeating it changes nothing. One request that cannot be certified does not keep the others waiting.
@@ -120,7 +118,7 @@ class _Issue:
         history = Ledger(store).history(state.request)
         self.events = history.events if history else ()
 
-    def issue(self, signer: Ed25519PrivateKey) -> str:
+    def issue(self, signer: keys.PrivateKey) -> str:
         """Write the certificate and say so; returns its key. One that an attempt left that died is taken as it is."""
         key = certificate_key(self.state.request, len(self.state.certificates) + 1)
         data = signing.sign(certificates.to_bytes(self._statement()), [signer])

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -272,7 +273,8 @@ def test_a_forget_set_of_a_batch_is_what_its_requests_ask_for(
         ({"grace_days": -1}, "a grace period of -1 days is not possible"),
     ],
 )
-def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, object], problem: str) -> None:
+def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, Any], problem: str) -> None:
+    parameters: dict[str, Any] = {"batch": "b1", "now": NOW} | given
     with pytest.raises(UserError, match=problem):
-        collect(**{"batch": "b1", "now": NOW} | given)
+        collect(**parameters)
     assert batches.find(store, "b1") is None
