@@ -35,4 +35,4 @@ def collect(
         metrics.log_metric(name, count)
     for skipped in result.skipped:
         print(f"request {skipped.request}: {skipped.why}")
-    return [each.model for each in result.batch.models]
+    return result.left

@@ -14,7 +14,7 @@ from unlearning.compliance.events import Claimed, Details, Escalated, Fulfilled,
 from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.requests import Request
 from unlearning.compliance.resolution import Concern, Holding, Serving, concern
-from unlearning.compliance.state import NO_MODEL, State
+from unlearning.compliance.state import END, NO_MODEL, State
 from unlearning.errors import UserError
 from unlearning.registry import Registry
 from unlearning.retention import GRACE_DAYS
@@ -43,6 +43,8 @@ class CollectResult:
     """What is to be done, and what was done at once."""
 
     batch: Batch
+    left: list[str] = field(default_factory=list)
+    """Models that have something to forget now."""
     nothing_found: list[str] = field(default_factory=list)
     """Requests of which no snapshot holds any record."""
     settled: list[str] = field(default_factory=list)
@@ -77,8 +79,9 @@ def collect(
 ) -> CollectResult:
     """Look up every open request, settle what needs no unlearning, and claim the rest for this batch.
 
-    A batch that was collected before is returned as it was: a task that is tried again goes on with the same
-    requests. Models on which another batch works are left to the next one, and so is what arrives from now on.
+    A batch that was collected before goes on with what is left of it: a run that is tried again finds the same
+    requests, but for those that it has settled, or that others have taken meanwhile. Models on which another
+    batch works are left to the next one, and so is what arrives from now on.
 
     Args:
         batch: id of the batch, the run's name.
@@ -96,10 +99,11 @@ def collect(
     where = settings.from_environment()
     store = open_store(where.store)
     made = batches.find(store, batch)
-    if made is not None:
-        return CollectResult(made)
     until = now + timedelta(hours=lease_hours)
     work = _Collection(store, Registry(where.tracking_uri), batch, until, now)
+    if made is not None:
+        work.go_on(made, grace_days)
+        return work.result
     work.recover(grace_days)
     found = collecting.collect(store, mend=True)
     work.result.skipped += [Skipped(each.request, each.why) for each in found.unusable]
@@ -149,8 +153,31 @@ class _Collection:
                 model=model,
                 now=self.now,
                 grace_days=grace_days,
-                final=False,
+                otherwise="release",
             )
+
+    def go_on(self, made: Batch, grace_days: int) -> None:
+        """What is left of a batch, claimed again where it was released."""
+        self.result.batch = made
+        others = self.busy(collecting.collect(self.store, mend=True).states)
+        for each in made.models:
+            given: dict[str, Any] = {"batch": made.id, "model": each.model, "now": self.now}
+            settle(self.store, self.registry, **given, grace_days=grace_days, otherwise="keep")
+            claimed = [each.model not in others and self._again(each.model, request) for request in each.requests]
+            if any(claimed):
+                self.result.left.append(each.model)
+
+    def _again(self, model: str, request: str) -> bool:
+        """Whether this batch has the model for a request, or has it again."""
+        state = self.ledger.state(request)
+        held = state.models.get(model)
+        if held is None or held.status in ("fulfilled", "escalated"):
+            return False
+        if held.status == "pending" and state.status not in END:
+            details = Claimed(model=model, batch=self.batch, until=self.until)
+            self.ledger.append(state, details, by=BY, now=self.now)
+            return True
+        return held.batch == self.batch
 
     def busy(self, states: Sequence[State]) -> set[str]:
         """Models on which other batches work: what two make of one version cannot both serve."""
@@ -204,6 +231,7 @@ class _Collection:
         claimed = [self._claim_model(model) for model in sorted(wanted - busy)]
         models = tuple(each for each in claimed if each is not None)
         self.result.batch = self.result.batch.model_copy(update={"models": models})
+        self.result.left = [each.model for each in models]
 
     def _claim_model(self, model: str) -> ModelBatch | None:
         """Those due first, as far as enough of the model is left."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from unlearning import settings
 from unlearning.compliance import batches
@@ -28,6 +28,8 @@ from unlearning.steps.withdraw import withdraw
 from unlearning.store import MissingKeyError, Store, open_store
 
 BY = "fulfil"
+
+Otherwise = Literal["escalate", "release", "keep"]
 
 
 @dataclass
@@ -58,7 +60,7 @@ def fulfil(*, batch: str, model: str, now: datetime, grace_days: int = GRACE_DAY
     where = settings.from_environment()
     store, registry = open_store(where.store), Registry(where.tracking_uri)
     batches.load(store, batch).of(model)
-    return settle(store, registry, batch=batch, model=model, now=now, grace_days=grace_days, final=True)
+    return settle(store, registry, batch=batch, model=model, now=now, grace_days=grace_days, otherwise="escalate")
 
 
 def release(*, batch: str, now: datetime, grace_days: int = GRACE_DAYS) -> list[FulfilResult]:
@@ -71,19 +73,19 @@ def release(*, batch: str, now: datetime, grace_days: int = GRACE_DAYS) -> list[
     store, registry = open_store(where.store), Registry(where.tracking_uri)
     made = batches.find(store, batch)
     models = [each.model for each in made.models] if made else []
-    given: dict[str, Any] = {"batch": batch, "now": now, "grace_days": grace_days, "final": False}
+    given: dict[str, Any] = {"batch": batch, "now": now, "grace_days": grace_days, "otherwise": "release"}
     return [settle(store, registry, model=model, **given) for model in models]
 
 
 def settle(
-    store: Store, registry: Registry, *, batch: str, model: str, now: datetime, grace_days: int, final: bool
+    store: Store, registry: Registry, *, batch: str, model: str, now: datetime, grace_days: int, otherwise: Otherwise
 ) -> FulfilResult:
     """Bring the ledger of every request that a batch claimed a model for up to what the registry says.
 
     Args:
         grace_days: how long the versions are kept that are withdrawn.
-        final: whether the batch has done all it can, so that what it did not achieve is for a person; otherwise it
-            is released, and the next batch tries.
+        otherwise: what becomes of a request whose records still serve: `escalate` it to a person where the batch
+            has done all it can, `release` it to the next batch where it gave up, `keep` it where it goes on.
     """
     made = batches.find(store, batch)
     wanted = _wanted(store, batch, model) if made else Wanted(records={})
@@ -108,10 +110,10 @@ def settle(
                 story.fulfil(rungs, free, line, records)
                 result.fulfilled.append(request)
                 by_version.setdefault(free.version, []).append(request)
-            elif final:
+            elif otherwise == "escalate":
                 story.escalate(rungs)
                 result.escalated.append(request)
-            else:
+            elif otherwise == "release":
                 story.release()
                 result.released.append(request)
     for version, some in by_version.items():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from unlearning import forgetting, settings
 from unlearning.compliance import batches
+from unlearning.compliance.claims import WORKING
+from unlearning.compliance.ledger import Ledger
 from unlearning.errors import UserError
 from unlearning.splits import Split
 from unlearning.steps.data import load_split
@@ -26,13 +28,16 @@ class SelectResult:
 
 
 def _of_batch(batch: str, model_name: str, split: Split) -> tuple[str, ...]:
-    """What a batch's requests ask for and the version has not forgotten meanwhile."""
+    """What a batch's requests ask for, as far as it still works on them and the version has not forgotten it."""
     store = open_store(settings.from_environment().store)
     wanted = batches.wanted(store, batches.load(store, batch), model_name)
-    ids = frozenset(wanted.ids)
+    ledger = Ledger(store)
+    held = {request: ledger.state(request).models.get(model_name) for request in wanted.records}
+    asked = [request for request, model in held.items() if model and model.batch == batch and model.status in WORKING]
+    ids = frozenset(identity for request in asked for identity in wanted.records[request])
     left = tuple(identity for identity in split.members if identity in ids)
     if not left:
-        raise UserError(f"batch {batch!r}: model {model_name!r} has forgotten its records already: nothing to do")
+        raise UserError(f"batch {batch!r} has nothing left to do for model {model_name!r}: collect again")
     return left
 
 

@@ -278,3 +278,51 @@ def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, A
     with pytest.raises(UserError, match=problem):
         collect(**parameters)
     assert batches.find(store, "b1") is None
+
+
+def test_a_batch_that_is_run_again_has_nothing_left_to_do(
+    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    assert collect(batch="b1", now=NOW).left == [MODEL]
+    honoured("b1", MODEL, tmp_path)
+    again = collect(batch="b1", now=NOW)
+    assert again.left == [], "it had been promoted before anybody said so"
+    assert statuses(store, "R1") == ["fulfilled"]
+    assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
+    assert collect(batch="b1", now=NOW).left == []
+
+
+def test_a_batch_that_is_run_again_after_it_failed_takes_its_requests_back(
+    store: Store, members: tuple[str, ...]
+) -> None:
+    ask(store, "R1", members[:3])
+    ask(store, "R2", members[3:6])
+    collect(batch="b1", now=NOW)
+    release(batch="b1", now=NOW)
+    intake.withdraw(store, "R2", reason="changed their mind", by="test", now=NOW)
+    assert collect(batch="b1", now=NOW + timedelta(hours=1)).left == [MODEL]
+    assert statuses(store, "R1", "R2") == ["claimed", "withdrawn"]
+
+
+def test_a_batch_that_is_run_again_leaves_alone_what_another_has_taken(store: Store, members: tuple[str, ...]) -> None:
+    ask(store, "R1", members[:3])
+    collect(batch="b1", now=NOW)
+    release(batch="b1", now=NOW)
+    collect(batch="b2", now=NOW)
+    assert collect(batch="b1", now=NOW).left == []
+    assert state(store, "R1").models[MODEL].batch == "b2"
+
+
+def test_who_withdrew_meanwhile_is_not_forgotten(
+    chain: Chain, store: Store, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:3])
+    ask(store, "R2", members[3:6])
+    collect(batch="b1", now=NOW)
+    release(batch="b1", now=NOW)
+    intake.withdraw(store, "R2", reason="changed their mind", by="test", now=NOW)
+    collect(batch="b1", now=NOW)
+    given: dict[str, Any] = {"snapshot_path": chain["snapshot"], "split_path": chain["split"], "seed": 0}
+    given |= {"kind": "batch", "fraction": 0.2, "class_name": "", "ids": "", "batch": "b1", "model_name": MODEL}
+    assert select(**given, forget_path=tmp_path / "forget").records == 3
