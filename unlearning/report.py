@@ -103,6 +103,7 @@ def render(summary: Summary, evidence: Evidence | None = None) -> str:
         .render(
             summary=summary,
             answer=answer(summary),
+            repetitions=repetitions(summary),
             outcomes=_OUTCOMES,
             actions=_ACTIONS,
             beside=beside(summary),
@@ -178,6 +179,17 @@ def _tried_before(summary: Summary) -> str:
         return ""
     told = [f"the {described(rung.rung)} {_OUTCOMES[rung.verdict.outcome]}" for rung in below]
     return f" Before it, {' and '.join(told)}."
+
+
+def repetitions(summary: Summary) -> str:
+    """What was found that nearly repeats the forget set, in words."""
+    counts = summary.forget.near_duplicates
+    if counts is None:
+        return "not looked for"
+    if counts.found == 0:
+        return f"none; {counts.alike} others alike to the model"
+    done = "forgotten too" if counts.included else "kept"
+    return f"{counts.found} found by their pixels, {done}; {counts.alike} others alike to the model"
 
 
 def beside(summary: Summary) -> list[RungSummary]:
