@@ -215,7 +215,9 @@ def render(found: list[Measured], dataset: str) -> str:
     """The page."""
     config = NearDuplicateConfig()
     seeds = ", ".join(map(str, sorted({each.seed for each in found})))
-    pixels = [each for each in found if each.paradigm == found[0].paradigm]  # pixels know no paradigm
+    paradigms = {name: sorted(each.seed for each in found if each.paradigm == name) for name in PARADIGMS}
+    originals = "; ".join(f"{name} {', '.join(map(str, some))}" for name, some in paradigms.items() if some)
+    pixels = list({each.seed: each for each in found}.values())  # which know no paradigm
     quantiles = ", ".join(
         f"{100 * each:g} % below {_range([one.nearest[each] for one in pixels], False)}" for each in QUANTILES
     )
@@ -230,7 +232,7 @@ def render(found: list[Measured], dataset: str) -> str:
         "another kept member; and where the bounds of correlation and cosine must both be reached:", "",
         *_model_table(found), "",
         "Some of the strangers may be real repetitions in the data.", "",
-        "Command: `python -m benchmarks.near_duplicates`. "
+        f"Command: `python -m benchmarks.near_duplicates`. Originals by paradigm and seed: {originals}. "
         f"Commits: {', '.join(sorted({one.commit[:12] for one in found}))}. Machine: {found[0].machine}.", "",
     ]  # fmt: skip
     return "\n".join(lines)

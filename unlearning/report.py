@@ -187,9 +187,9 @@ def repetitions(summary: Summary) -> str:
     if counts is None:
         return "not looked for"
     if counts.found == 0:
-        return f"none; {counts.alike} others alike to the model"
+        return f"none; alike to the model besides: {counts.alike}"
     done = "forgotten too" if counts.included else "kept"
-    return f"{counts.found} found by their pixels, {done}; {counts.alike} others alike to the model"
+    return f"{counts.found} found by their pixels, {done}; alike to the model besides: {counts.alike}"
 
 
 def beside(summary: Summary) -> list[RungSummary]:
