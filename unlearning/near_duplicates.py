@@ -10,8 +10,7 @@ Two measures, each of a kept member and the forgotten record that is nearest to 
   model was trained, so the bound is the model's own: the share `alike` of the kept members have another kept member
   as near. It finds mirror images where the model does not tell those apart, and pictures that are not alike at all.
 
-Measured on Fashion-MNIST (`benchmarks/results/near_duplicates.md`): to ask for both at once loses shifted copies and
-leaves no stranger out.
+Measured on Fashion-MNIST (`benchmarks/results/near_duplicates.md`): to ask for both at once would lose shifted copies.
 """
 
 from __future__ import annotations

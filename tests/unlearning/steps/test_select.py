@@ -84,7 +84,7 @@ def test_looking_for_near_duplicates_changes_nobody(chain: Chain, tmp_path: Path
     kept = splits.load(chain["split"]).retained(before.ids)
     assert {pair.kept for pair in (*found.found, *found.alike)} <= set(kept)
     assert {pair.forgotten for pair in (*found.found, *found.alike)} <= set(before.ids)
-    assert counts.found > 0, "the tiny recipe's pictures of 8 × 8 pixels repeat one another"
+    assert counts.found > 0, "some of the tiny recipe's digits nearly repeat one another"
 
 
 def test_near_duplicates_are_forgotten_where_that_is_asked_for(chain: Chain, tmp_path: Path) -> None:
