@@ -73,8 +73,9 @@ FILES = ("acceleration", "augmentations", "encoders", "evaluation", "forgetting"
 def settings_digest(recipe: Recipe, method: str) -> str:
     """Identity of everything that decides a row: other methods' settings do not."""
     document = recipe.model_dump(mode="json")
-    for unrelated in ("methods", "name", "description"):
+    for unrelated in ("methods", "name", "description", "near_duplicates"):
         document.pop(unrelated)
+    document["data"].pop("subjects")
     own = None if method == "original" else recipe.method_config(method).model_dump(mode="json")
     return sha256_json([document, own])
 

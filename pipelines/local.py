@@ -52,6 +52,7 @@ class LocalRun:
     references: int = 0
     erased: str = "refuse"
     compare_with: str = "retrained"
+    include_near_duplicates: bool = False
 
 
 def new_run_id(run: LocalRun) -> str:
@@ -100,6 +101,7 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
             forget_fraction=run.forget_fraction,
             forget_class=run.forget_class,
             forget_ids=run.forget_ids,
+            include_near_duplicates=run.include_near_duplicates,
             method=run.method,
             method_overrides=run.method_overrides,
             seed=run.seed,

@@ -172,6 +172,7 @@ def unlearning(
     forget_fraction: float = 0.2,
     forget_class: str = "",
     forget_ids: str = "",
+    include_near_duplicates: bool = False,
     method: str = "gradient_penalty",
     method_overrides: str = "",
     seed: int = 0,
@@ -196,6 +197,8 @@ def unlearning(
         forget_fraction: Share of the members to forget, for forget_kind random or cluster.
         forget_class: Class name, for forget_kind class.
         forget_ids: Record ids as a JSON list, for forget_kind records.
+        include_near_duplicates: Whether members that nearly repeat a forgotten record, by their pixels, are forgotten
+            too. How many there are is told either way.
         method: gradient_penalty, gradient_penalty_stage2, or a peer: loss_matching, gradient_ascent, random_label,
             saliency, alignment_calibration, finetune or retrain.
         method_overrides: YAML laid over the method's settings, such as "weight: 3.0". Empty for none.
@@ -222,25 +225,30 @@ def unlearning(
     found = resolve(model_name=model_name, version=model_version, compare_with=compare_with).after(checked)
     resolved = effectful(found, "Resolve model version")
     data = {"snapshot": resolved.outputs["snapshot"], "split": resolved.outputs["split"]}
+    where: dict[str, Any] = {"device": device, "gpus": gpus}
     selected = pure(
         select(
+            model=resolved.outputs["model"],
             **data,
+            **where,
             kind=forget_kind,
             fraction=forget_fraction,
             class_name=forget_class,
             ids=forget_ids,
+            include_near_duplicates=include_near_duplicates,
             seed=seed,
             batch=batch,
             model_name=model_name,
         ),
         "Select forget set",
     )
+    on_gpu(selected, gpus)
     run = Run(
         original=resolved.outputs["model"],
         references=resolved.outputs["references"],
         data=data | {"forget": selected.outputs["forget"]},
         seed=seed,
-        where={"device": device, "gpus": gpus},
+        where=where,
         method=method,
         overrides=method_overrides,
         margins=margins,

@@ -14,6 +14,7 @@ from unlearning.files import read_json, sha256_json, write_json
 from unlearning.seeding import generator
 from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
+from unlearning.summary import NearDuplicateCounts
 
 Kind = Literal["random", "class", "cluster", "records"]
 KINDS = ("random", "class", "cluster", "records")
@@ -25,6 +26,8 @@ class ForgetSet(Config):
     kind: Kind
     split: str
     ids: tuple[str, ...]
+    near_duplicates: NearDuplicateCounts | None = None
+    """What was found when it was chosen; None where nobody looked."""
 
     @property
     def digest(self) -> str:

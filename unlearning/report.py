@@ -64,6 +64,7 @@ def render(summary: Summary, evidence: Evidence | None = None) -> str:
         .render(
             summary=summary,
             answer=answer(summary),
+            repetitions=repetitions(summary),
             outcomes=OUTCOMES,
             actions=ACTIONS,
             beside=beside(summary),
@@ -138,6 +139,17 @@ def _tried_before(summary: Summary) -> str:
         return ""
     told = [f"the {described(rung.rung)} {OUTCOMES[rung.verdict.outcome]}" for rung in below]
     return f" Before it, {' and '.join(told)}."
+
+
+def repetitions(summary: Summary) -> str:
+    """What was found that nearly repeats the forget set, in words."""
+    counts = summary.forget.near_duplicates
+    if counts is None:
+        return "not looked for"
+    if counts.found == 0:
+        return f"none; alike to the model besides: {counts.alike}"
+    done = "forgotten too" if counts.included else "kept"
+    return f"{counts.found} found by their pixels, {done}; alike to the model besides: {counts.alike}"
 
 
 def beside(summary: Summary) -> list[RungSummary]:

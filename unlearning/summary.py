@@ -59,12 +59,25 @@ class SplitSummary(Config):
     sizes: dict[str, int]
 
 
+class NearDuplicateCounts(Config):
+    """Kept members that nearly repeat what was asked to be forgotten."""
+
+    found: int = Field(ge=0)
+    """By their pixels: nearly the same picture."""
+    alike: int = Field(ge=0)
+    """Others that the model hardly tells apart from a forgotten record; most of them are strangers."""
+    included: bool
+    """Whether those found were added to the forget set."""
+
+
 class ForgetSummary(Config):
     """What was forgotten. Digests and counts only: record ids stay in the run's folder."""
 
     digest: str
     kind: str
     records: int
+    near_duplicates: NearDuplicateCounts | None = None
+    """None where nobody looked for them."""
 
 
 class RungSummary(Config):

@@ -11,6 +11,7 @@ import pytest
 from kfp import dsl
 
 from components.base import IMAGE
+from unlearning import near_duplicates
 from unlearning.errors import UserError
 
 Chain = dict[str, Path]
@@ -157,10 +158,18 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
 
 
 def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
-    out = outputs_in(tmp_path, forget=dsl.Dataset)
-    chosen = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0}
-    assert load("select").python_func(**inputs_of(chain, "snapshot", "split"), **chosen, **out) == 120
+    out = outputs_in(tmp_path, forget=dsl.Dataset, near_duplicates=dsl.Artifact, metrics=dsl.Metrics)
+    chosen = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0, "device": "cpu", "gpus": 0}
+    given = inputs_of(chain, "model", "snapshot", "split")
+    assert load("select").python_func(**given, **chosen, include_near_duplicates=False, **out) == 120
     assert (out["forget"].metadata["records"], out["forget"].metadata["kind"]) == ("120", "random")
+    found = near_duplicates.load(tmp_path / "near_duplicates")
+    told = {"records": 120, "near-duplicates found": len(found.found), "near-duplicates included": 0}
+    assert out["metrics"].metadata == told | {"others alike to the model": len(found.alike)}
+    assert json.loads((tmp_path / "metrics").read_text()) == out["metrics"].metadata
+    count = load("select").python_func(**given, **chosen, include_near_duplicates=True, **out)
+    assert count == 120 + len(found.found) > 120
+    assert out["metrics"].metadata["near-duplicates included"] == len(found.found)
 
 
 def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from unlearning.ladder import ACTIONS
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"
-ON_GPU = {"pretrain", "references", "retrain_or_none", "unlearn", "audit", "evaluate"}
+ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "audit", "evaluate"}
 CACHED = {
     "pretraining": {
         "tombstones": False,

@@ -171,6 +171,23 @@ def test_the_answer_tells_of_a_retrained_model_that_did_not_pass_either(make_sum
     assert "Nor did a model retrained exactly pass: it forgot too much. Nothing was promoted" in answer
 
 
+REPETITIONS = [
+    (None, "not looked for", False),
+    ({"found": 0, "alike": 2, "included": False}, "none; alike to the model besides: 2", False),
+    ({"found": 3, "alike": 2, "included": False}, "3 found by their pixels, kept; alike to the model besides: 2", True),
+    ({"found": 3, "alike": 0, "included": True}, "3 found by their pixels, forgotten too; alike", True),
+]
+
+
+@pytest.mark.parametrize(("counts", "words", "first"), REPETITIONS)
+def test_the_page_tells_of_near_duplicates_and_at_once_where_there_are_any(
+    make_summary: Make, edited: Make, counts: dict[str, int] | None, words: str, first: bool
+) -> None:
+    text = Page(report.render(edited(make_summary(), counts, "forget", "near_duplicates"))).text
+    assert words in text
+    assert ("Near-duplicates among kept members: " in text[: text.index("Leak")]) == first
+
+
 def test_the_answer_tells_what_was_tried_before(make_summary: Make) -> None:
     answer = report.answer(make_summary("passed", "unlearned", stronger=2))
     assert "Before it, the first setting still leaks and the stronger setting 1 still leaks." in answer

@@ -51,6 +51,9 @@ def run(
     forget_fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
     forget_class: Annotated[str, typer.Option(help="Class to forget, for class.")] = "",
     forget_ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",
+    include_near_duplicates: Annotated[
+        bool, typer.Option("--include-near-duplicates", help="Also forget members that nearly repeat a forgotten one.")
+    ] = False,
     auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to what is compared with.")] = 0.10,
     utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
     stronger: Annotated[int, typer.Option(help="Stronger settings to try where it still leaks, 0 to 2.")] = 1,
@@ -86,6 +89,7 @@ def run(
         forget_fraction=forget_fraction,
         forget_class=forget_class,
         forget_ids=forget_ids,
+        include_near_duplicates=include_near_duplicates,
         method=method,
         method_overrides=method_overrides,
         auc_margin=auc_margin,

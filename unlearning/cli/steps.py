@@ -171,6 +171,12 @@ def select(
     class_name: Annotated[str, typer.Option(help="Class, for class.")] = "",
     ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",
     seed: Seed = 0,
+    model: Annotated[Path | None, typer.Option(help="That is to forget: looks for near-duplicates.")] = None,
+    near_duplicates_out: Annotated[Path | None, typer.Option(help="Where near-duplicates are written.")] = None,
+    include_near_duplicates: Annotated[
+        bool, typer.Option("--include-near-duplicates", help="Forget the near-duplicates too.")
+    ] = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Members to forget set."""
@@ -184,7 +190,11 @@ def select(
         class_name=class_name,
         ids=ids,
         seed=seed,
+        model_path=model,
+        include_near_duplicates=include_near_duplicates,
+        device=device,
         forget_path=out,
+        near_duplicates_path=near_duplicates_out,
     )
     show(result, json)
 

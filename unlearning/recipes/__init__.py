@@ -22,6 +22,7 @@ from unlearning.methods.gradient_penalty import GradientPenaltyConfig
 from unlearning.methods.loss_matching import LossMatchingConfig
 from unlearning.methods.random_label import RandomLabelConfig
 from unlearning.methods.saliency import SaliencyConfig
+from unlearning.near_duplicates import NearDuplicateConfig
 from unlearning.paradigms import PARADIGMS, ParadigmConfig
 from unlearning.splits import SplitConfig
 from unlearning.training import OptimisationConfig, TrainingConfig
@@ -68,6 +69,7 @@ class Recipe(Config):
     methods: MethodsConfig
     signals: SignalConfig = SignalConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    near_duplicates: NearDuplicateConfig = NearDuplicateConfig()
 
     @property
     def digest(self) -> str:

@@ -134,7 +134,12 @@ def _data(inputs: ReportInputs, split: Split) -> tuple[SnapshotSummary, SplitSum
             duplicates=manifest.duplicates,
         ),
         SplitSummary(digest=split.digest, seed=split.seed, sizes={part: len(getattr(split, part)) for part in PARTS}),
-        ForgetSummary(digest=forget.digest, kind=forget.kind, records=len(forget.ids)),
+        ForgetSummary(
+            digest=forget.digest,
+            kind=forget.kind,
+            records=len(forget.ids),
+            near_duplicates=forget.near_duplicates,
+        ),
     )
 
 

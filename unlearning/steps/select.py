@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import forgetting, settings
+from unlearning import forgetting, models, near_duplicates, provenance, settings
 from unlearning.compliance import batches
+from unlearning.compliance.batches import Wanted
 from unlearning.compliance.claims import WORKING
 from unlearning.compliance.ledger import Ledger
+from unlearning.devices import choose_device, deterministic
 from unlearning.errors import UserError
+from unlearning.forgetting import ForgetSet
+from unlearning.near_duplicates import NearDuplicates
+from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
 from unlearning.steps.data import load_split
+from unlearning.steps.unlearn import check_split
 from unlearning.store import open_store
+from unlearning.summary import NearDuplicateCounts
 
 BATCH = "batch"
 """Kind of a forget set that compliance requests ask for."""
@@ -25,20 +33,20 @@ class SelectResult:
 
     digest: str
     records: int
+    near_duplicates: NearDuplicateCounts | None
+    """None where nobody looked for them."""
 
 
-def _of_batch(batch: str, model_name: str, split: Split) -> tuple[str, ...]:
-    """What a batch's requests ask for, as far as it still works on them and the version has not forgotten it."""
+def _of_batch(batch: str, model_name: str) -> Wanted:
+    """What a batch's requests ask for, as far as it still works on them."""
     store = open_store(settings.from_environment().store)
-    wanted = batches.wanted(store, batches.load(store, batch), model_name)
-    ledger = Ledger(store)
+    wanted, ledger = batches.wanted(store, batches.load(store, batch), model_name), Ledger(store)
     held = {request: ledger.state(request).models.get(model_name) for request in wanted.records}
-    asked = [request for request, model in held.items() if model and model.batch == batch and model.status in WORKING]
-    ids = frozenset(identity for request in asked for identity in wanted.records[request])
-    left = tuple(identity for identity in split.members if identity in ids)
-    if not left:
-        raise UserError(f"batch {batch!r} has nothing left to do for model {model_name!r}: collect again")
-    return left
+    asked = {request for request, model in held.items() if model and model.batch == batch and model.status in WORKING}
+    return Wanted(
+        records={request: some for request, some in wanted.records.items() if request in asked},
+        look_alikes=tuple(request for request in wanted.look_alikes if request in asked),
+    )
 
 
 def parse_ids(text: str) -> tuple[str, ...]:
@@ -69,21 +77,72 @@ def select(
     seed: int,
     batch: str = "",
     model_name: str = "",
+    model_path: Path | None = None,
+    include_near_duplicates: bool = False,
+    device: str = "auto",
+    gpus: int = 0,
     forget_path: Path,
+    near_duplicates_path: Path | None = None,
 ) -> SelectResult:
-    """Choose the forget set and write it.
+    """Choose the forget set and write it, and look for kept members that nearly repeat what is in it.
 
     Args:
         kind: of `unlearning.forgetting.KINDS`, or `batch`: what the batch's requests ask for. Record ids then
             come from the store, so that no parameter and no log names them.
         batch, model_name: of `kind` batch.
+        model_path: that is to forget; None for not looking.
+        include_near_duplicates: also forget those that were found, but not what repeats them in turn. Of a batch,
+            what repeats a record of a request that asks for it is forgotten in any case.
+        near_duplicates_path: where they are written; None for nowhere.
+
+    Raises:
+        UserError: what cannot be forgotten, or a model that was trained on another split.
     """
+    if model_path is None and (include_near_duplicates or near_duplicates_path is not None):
+        raise UserError("near-duplicates are looked for with the model that is to forget: give the model")
     snapshot, split = load_split(snapshot_path, split_path)
     chosen = parse_ids(ids)
+    repeated = frozenset[str]()
     if kind == BATCH:
-        kind, chosen = "records", _of_batch(batch, model_name, split)
+        wanted = _of_batch(batch, model_name)
+        repeated = frozenset(each for request in wanted.look_alikes for each in wanted.records[request])
+        kind, chosen = "records", tuple(each for each in split.members if each in wanted.ids)
+        if not chosen:
+            raise UserError(f"batch {batch!r} has nothing left to do for model {model_name!r}: collect again")
     forget = forgetting.select(
         split, snapshot, kind=kind, fraction=fraction, class_name=class_name, ids=chosen, seed=seed
     )
+    if model_path is not None:
+        found = _repetitions(snapshot, split, forget, model_path, device, gpus)
+        forget = _with_repetitions(forget, found, split, forget.ids if include_near_duplicates else repeated)
+        if near_duplicates_path is not None:
+            near_duplicates.save(found, near_duplicates_path)
     forgetting.save(forget, forget_path)
-    return SelectResult(forget.digest, len(forget.ids))
+    return SelectResult(forget.digest, len(forget.ids), forget.near_duplicates)
+
+
+def _repetitions(
+    snapshot: Snapshot, split: Split, forget: ForgetSet, model_path: Path, device: str, gpus: int
+) -> NearDuplicates:
+    made = provenance.load(model_path)
+    check_split(made, split)
+    chosen, recipe = choose_device(device, gpus), made.recipe
+    deterministic()
+    return near_duplicates.find(
+        snapshot,
+        split,
+        forget,
+        models.load(model_path, chosen),
+        side=recipe.data.image_side,
+        config=recipe.near_duplicates,
+        device=chosen,
+    )
+
+
+def _with_repetitions(forget: ForgetSet, found: NearDuplicates, split: Split, repeated: Collection[str]) -> ForgetSet:
+    """The forget set and what nearly repeats those of its records."""
+    more = tuple(dict.fromkeys(pair.kept for pair in found.found if pair.forgotten in set(repeated)))
+    ids = forget.ids + more
+    split.retained(ids)  # refuses to forget everybody
+    counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=bool(repeated))
+    return forget.model_copy(update={"ids": ids, "near_duplicates": counts})

@@ -191,10 +191,12 @@ def test_the_options_reach_the_run(
     monkeypatch.setattr(local, "run_locally", remember)
     given = ("--paradigm", "supervised", "--seed", 3, "--forget-kind", "class", "--forget-class", "7", "--quiet")
     ladder = ("--stronger", 2, "--on-failure", "stop", "--on-inconclusive", "accept")
-    assert cli("run", "--dataset", "digits", *given, *ladder, "--run-id", "mine").code == EXIT_OK
+    erasure = ("--erased", "drop", "--include-near-duplicates")
+    assert cli("run", "--dataset", "digits", *given, *ladder, *erasure, "--run-id", "mine").code == EXIT_OK
     run, how = seen
     wanted = local.LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
-    assert run == replace(wanted, stronger=2, on_failure="stop", on_inconclusive="accept")
+    wanted = replace(wanted, stronger=2, on_failure="stop", on_inconclusive="accept")
+    assert run == replace(wanted, erased="drop", include_near_duplicates=True)
     assert how == {"run_id": "mine", "quiet": True}
 
 

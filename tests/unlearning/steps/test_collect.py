@@ -256,11 +256,11 @@ def test_a_forget_set_of_a_batch_is_what_its_requests_ask_for(
 ) -> None:
     ask(store, "R1", members[3:5])
     collect(batch="b1", now=NOW)
-    given = {"snapshot_path": chain["snapshot"], "split_path": chain["split"], "forget_path": tmp_path / "forget"}
-    result = select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name=MODEL)
-    assert result.records == 2
+    given: dict[str, Any] = {"snapshot_path": chain["snapshot"], "split_path": chain["split"], "seed": 0}
+    given |= {"kind": "batch", "fraction": 0.2, "class_name": "", "ids": "", "batch": "b1"}
+    assert select(**given, model_name=MODEL, forget_path=tmp_path / "forget").records == 2
     with pytest.raises(UserError, match="nothing to do for model 'other'"):
-        select(**given, kind="batch", fraction=0, class_name="", ids="", seed=0, batch="b1", model_name="other")
+        select(**given, model_name="other", forget_path=tmp_path / "forget")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from unlearning import recipes, settings, snapshots
 from unlearning.errors import UserError
 from unlearning.files import read_json
+from unlearning.records import record_ids
+from unlearning.sources.digits import digits
+from unlearning.steps.evaluate import evaluate
 from unlearning.steps.ingest import IngestResult, ingest
+from unlearning.steps.pretrain import pretrain
+from unlearning.steps.register import register
+from unlearning.steps.split import split
 from unlearning.steps.stored import snapshot_key
 from unlearning.store import open_store
 
@@ -67,6 +74,36 @@ def test_overrides_reach_the_resolved_recipe(chain: Chain, tmp_path: Path) -> No
     resolved = recipes.validate(read_json(tmp_path / "recipe", "recipe"), "resolved")
     assert resolved.training.epochs == 3
     assert resolved.training.batch_size == 60
+
+
+def test_subjects_stay_in_the_snapshot(home: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    """Through to the registry: nothing else that is kept names a person."""
+    owned = record_ids(digits(tmp_path).records.images)[:50]
+    listed = [f"{identity},ann-of-the-lane" for identity in owned]
+    (tmp_path / "owners.csv").write_text("\n".join(["record_id,subject", *listed]))
+    at = {name: tmp_path / "made" / name for name in ("snapshot", "recipe", "split", "model", "evaluation")}
+    overrides = f"data: {{subjects: {tmp_path / 'owners.csv'}}}"
+    result = ingest(
+        recipe=str(tiny_recipe), overrides=overrides, seed=0, snapshot_path=at["snapshot"], recipe_path=at["recipe"]
+    )
+    assert snapshots.load(at["snapshot"]).manifest.records_of("ann-of-the-lane") == tuple(owned)
+    data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
+    split(snapshot_path=at["snapshot"], recipe_path=at["recipe"], seed=0, split_path=at["split"])
+    pretrain(**data, recipe_path=at["recipe"], seed=0, device="cpu", model_path=at["model"])
+    original = {"original": at["model"]}
+    evaluate(**data, model_paths=original, forget_path=None, device="cpu", evaluation_path=at["evaluation"])
+    register(
+        model_path=at["model"],
+        split_path=at["split"],
+        evaluation_path=at["evaluation"],
+        model_name="owned",
+        run_name="first",
+    )
+    kept = [path for folder in (home, tmp_path / "made") for path in folder.rglob("*") if path.is_file()]
+    naming = {path for path in kept if b"ann-of-the-lane" in path.read_bytes()}
+    stored = home / "store" / snapshot_key(result.digest)
+    assert naming == {folder / snapshots.MANIFEST_FILE for folder in (at["snapshot"], stored)}
+    assert any(path.name == "mlflow.db" for path in kept)
 
 
 @pytest.mark.parametrize(

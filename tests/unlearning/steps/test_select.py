@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from unlearning import forgetting, splits
+from unlearning import forgetting, near_duplicates, provenance, splits
 from unlearning.errors import UserError
+from unlearning.near_duplicates import NearDuplicates
 from unlearning.steps.select import SelectResult, parse_ids, select
+from unlearning.summary import NearDuplicateCounts
 
 Chain = dict[str, Path]
 
@@ -63,6 +66,68 @@ def test_holdout_records_cannot_be_forgotten(chain: Chain, tmp_path: Path) -> No
     stranger = splits.load(chain["split"]).holdout[0]
     with pytest.raises(UserError, match=f"the first is '{stranger}': only members can be forgotten"):
         select_into(chain, tmp_path / "forget", kind="records", ids=stranger)
+
+
+def with_model(chain: Chain, folder: Path, **changed: Any) -> tuple[SelectResult, NearDuplicates]:
+    paths = {"model_path": chain["model"], "near_duplicates_path": folder / "near"}
+    result = select_into(chain, folder / "forget", device="cpu", **paths, **changed)
+    return result, near_duplicates.load(folder / "near")
+
+
+def test_looking_for_near_duplicates_changes_nobody(chain: Chain, tmp_path: Path) -> None:
+    result, found = with_model(chain, tmp_path)
+    before, forget = forgetting.load(chain["forget"]), forgetting.load(tmp_path / "forget")
+    assert (forget.ids, forget.digest) == (before.ids, before.digest)
+    assert result.digest == found.forget == before.digest
+    counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=False)
+    assert forget.near_duplicates == result.near_duplicates == counts
+    kept = splits.load(chain["split"]).retained(before.ids)
+    assert {pair.kept for pair in (*found.found, *found.alike)} <= set(kept)
+    assert {pair.forgotten for pair in (*found.found, *found.alike)} <= set(before.ids)
+    assert counts.found > 0, "some of the tiny recipe's digits nearly repeat one another"
+
+
+def test_near_duplicates_are_forgotten_where_that_is_asked_for(chain: Chain, tmp_path: Path) -> None:
+    result, found = with_model(chain, tmp_path, include_near_duplicates=True)
+    before, forget = forgetting.load(chain["forget"]), forgetting.load(tmp_path / "forget")
+    assert forget.ids == before.ids + tuple(pair.kept for pair in found.found)
+    assert (result.records, result.digest) == (len(forget.ids), forget.digest)
+    assert result.digest != found.forget == before.digest
+    assert result.near_duplicates == NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=True)
+
+
+def test_the_recipe_says_what_counts_as_nearly_the_same(chain: Chain, tmp_path: Path) -> None:
+    made = provenance.load(chain["model"])
+    strict = made.recipe.near_duplicates.model_copy(update={"correlation": 1.0})
+    shutil.copytree(chain["model"], tmp_path / "model")
+    changed = {"recipe": made.recipe.model_copy(update={"near_duplicates": strict})}
+    provenance.save(made.model_copy(update=changed), tmp_path / "model")
+    result = select_into(chain, tmp_path / "forget", model_path=tmp_path / "model", device="cpu")
+    assert result.near_duplicates is not None
+    assert result.near_duplicates.found == 0
+
+
+def test_near_duplicates_are_not_looked_for_without_a_model(chain: Chain, tmp_path: Path) -> None:
+    assert forgetting.load(chain["forget"]).near_duplicates is None
+    for asked in ({"include_near_duplicates": True}, {"near_duplicates_path": tmp_path / "near"}):
+        with pytest.raises(UserError, match="looked for with the model that is to forget: give the model"):
+            select_into(chain, tmp_path / "forget", **asked)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_another_split_is_refused(chain: Chain, tmp_path: Path) -> None:
+    split = splits.load(chain["split"])
+    splits.save(split.model_copy(update={"seed": 9}), tmp_path / "split")
+    given: dict[str, Any] = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0}
+    with pytest.raises(UserError, match="was trained on split"):
+        select(
+            snapshot_path=chain["snapshot"],
+            split_path=tmp_path / "split",
+            **given,
+            model_path=chain["model"],
+            forget_path=tmp_path / "forget",
+        )
+    assert not (tmp_path / "forget").exists()
 
 
 @pytest.mark.parametrize(("text", "problem"), [("[1, 2]", "must be strings"), ("['a']", "not valid JSON")])
