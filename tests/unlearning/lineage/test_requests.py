@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearning.lineage import requests
+from unlearning.lineage.chains import Entry
 from unlearning.lineage.requests import Concern
 from unlearning.versions import Version
 
 Make = Callable[..., Version]
 
 
-def numbers(found: tuple[requests.Entry, ...]) -> list[str]:
+def numbers(found: tuple[Entry, ...]) -> list[str]:
     return [f"{each.model}/{each.version}" for each in found]
 
 
@@ -71,7 +72,12 @@ def test_that_what_serves_now_no_longer_honours_it_is_told(version: Make) -> Non
     [
         (
             "s1",
-            {"1": ("trained", "nothing"), "2": ("descended", "tried"), "3": ("descended", "part"), "4": ("descended", "part")},
+            {
+                "1": ("trained", "nothing"),
+                "2": ("descended", "tried"),
+                "3": ("descended", "part"),
+                "4": ("descended", "part"),
+            },
         ),
         ("s3", {"2": ("reduced_to", "nothing"), "3": ("reduced_to", "nothing"), "4": ("descended", "part")}),
         ("s4", {"4": ("reduced_to", "nothing")}),
