@@ -23,7 +23,7 @@ ONLY_USER = {
     "mlflow": {"unlearning.registry", "unlearning.serving"},
     "kubernetes": {"unlearning.cluster"},
 }
-SERVICES = {f"unlearning.{name}" for name in ("store", "registry", "ledger", "cluster")}
+SERVICES = {f"unlearning.{name}" for name in ("store", "registry", "versions", "story", "ledger", "cluster")}
 LEARNING = {
     f"unlearning.{name}"
     for name in (

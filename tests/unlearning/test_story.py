@@ -36,7 +36,7 @@ def test_the_page_of_a_version_tells_its_life(history: History) -> None:
     told = {each.version: story.version_story(each, versions) for each in versions}
     assert told["1"] == (
         f"The original, trained on snapshot `{SHOP}`. Made from it: {at(2)}, {at(3)}. "
-        f"It served since 2027-01-04T09:00:00+00:00, until {at(3)} replaced it on 2027-02-01T03:20:00+00:00. "
+        f"It served from 2027-01-04T09:00:00+00:00 until {at(3)} replaced it on 2027-02-01T03:20:00+00:00. "
         "It was withdrawn on 2027-02-01T03:20:00+00:00 for R1, R2. "
         "Its weights were deleted on 2027-03-01T03:10:00+00:00."
     )
