@@ -329,6 +329,19 @@ def test_a_promotion_cut_off_before_its_tags_is_finished_by_the_next(fixture: Fi
     assert is_recent(served.tag("served_at"))
 
 
+def test_going_back_counts_from_then_on_even_where_it_was_cut_off_or_done_by_hand(fixture: Fixture, name: str) -> None:
+    first, second = (fixture.register(name, str(number)) for number in range(2))
+    earlier = {"served_at": "2020-01-01T00:00:00+00:00"}
+    fixture.registry.make_champion(first)
+    fixture.registry.set_tags(first, earlier)
+    fixture.registry.make_champion(second)
+    fixture.client.set_registered_model_alias(name, CHAMPION, first.version)  # and no tags
+    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
+    fixture.registry.set_tags(first, earlier)
+    fixture.client.set_registered_model_alias(name, CHAMPION, second.version)  # its tags still say that 1 serves
+    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
+
+
 def test_versions_of_all_models_are_found_by_their_tags(fixture: Fixture, name: str) -> None:
     tags = {"request.R.1-x": name, "status": "registered"}
     first = fixture.register(f"{name}-b", "1", tags=tags)
@@ -358,15 +371,15 @@ def test_more_versions_than_a_page_holds_are_all_read_while_they_change(
         fixture.client.create_model_version(name, f"models:/{made[0].tags['logged_model']}")
     real, pages = fixture.registry.client.search_model_versions, list[int]()
 
-    def change_the_last_between_pages(*arguments: Any) -> Any:
+    def change_the_oldest_between_pages(*arguments: Any) -> Any:
         page = real(*arguments)
         pages.append(len(page))
-        fixture.client.set_model_version_tag(name, "7", "touched", str(len(pages)))
-        fixture.client.update_model_version(name, "7", description=f"touched {len(pages)}")
+        fixture.client.set_model_version_tag(name, "1", "touched", str(len(pages)))
+        fixture.client.update_model_version(name, "1", description=f"touched {len(pages)}")
         return page
 
     monkeypatch.setattr(registry, "PAGE", 3)
-    monkeypatch.setattr(fixture.registry.client, "search_model_versions", change_the_last_between_pages)
+    monkeypatch.setattr(fixture.registry.client, "search_model_versions", change_the_oldest_between_pages)
     assert [each.version for each in fixture.registry.versions(name)] == [str(number) for number in range(1, 8)]
     assert pages == [3, 3, 1]
 

@@ -378,11 +378,11 @@ def test_the_models_history_is_drawn_where_the_summary_has_it(make_summary: Make
     assert summary.registry.history == ()
     before = Page(report.render(summary))
     assert "Where the versions come from" not in before.text
-    first = {"version": "1", "parent": "none", "kind": "original", "method": "pretrain", "status": "superseded"}
-    first |= {"verdict": "none", "serves": False, "requests": 0}
+    path = ("registry", "history")
+    first: dict[str, Any] = {"version": "1", "parent": "none", "kind": "original", "method": "pretrain"}
+    first |= {"status": "superseded", "verdict": "none", "serves": False, "requests": 0}
     second = first | {"version": "2", "parent": "1", "kind": "<unlearned>", "status": "serving", "verdict": "passed"}
-    second |= {"serves": True, "requests": 3}
-    page = Page(report.render(edited(summary, [first, second], "registry", "history")))
+    page = Page(report.render(edited(summary, [first, second | {"serves": True, "requests": 3}], *path)))
     assert "Where the versions come from" in page.text
     assert "version 2 · passed · serving" in page.text
     assert "<unlearned> by pretrain, honours 3 requests" in page.text

@@ -97,6 +97,13 @@ def test_lines_end_at_the_versions_they_join() -> None:
     assert lines == [(marks[parent], marks[child]) for parent, child in expected]
 
 
+def test_a_line_bends_only_to_another_lane() -> None:
+    lines = [
+        path.get("d") for path in parse(lineage.graph("m", HISTORY)).iter(f"{SVG}path") if "C" in str(path.get("d"))
+    ]
+    assert len(lines) == 2, "to the refused versions 2 and 4"
+
+
 def test_status_verdict_and_requests_are_written_and_marked() -> None:
     root = parse(lineage.graph("m", HISTORY))
     assert words(root) == [

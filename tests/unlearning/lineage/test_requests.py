@@ -46,6 +46,12 @@ def test_one_snapshot_of_a_family_is_enough_to_know_all_that_it_concerns(version
     assert numbers(found.stored) + numbers(found.purged) == ["m/2", "m/3", "m/4", "m/1"]
 
 
+def test_a_version_whose_parent_is_gone_is_concerned_by_what_it_was_made_from(version: Make) -> None:
+    left = [version(4, 3, from_snapshot="s3")]
+    assert numbers(requests.pending("R", Concern(models=("m",), snapshots=("s3",)), left).stored) == ["m/4"]
+    assert requests.pending("R", Concern(models=("m",), snapshots=("s1",)), left).stored == ()
+
+
 def test_other_models_are_not_concerned(version: Make) -> None:
     versions = [*generations(version), version(1, name="other")]
     assert numbers(requests.pending("R1", Concern(models=("other",)), versions).stored) == ["other/1"]
