@@ -24,7 +24,7 @@ ONLY_USER = {
     "kubernetes": {"unlearning.cluster"},
     "cryptography": {"unlearning.compliance.keys", "unlearning.compliance.signing"},
 }
-SERVICES = {f"unlearning.{name}" for name in ("store", "registry", "compliance", "cluster")}
+SERVICES = {f"unlearning.{name}" for name in ("store", "registry", "versions", "story", "compliance", "cluster")}
 RESULTS = "unlearning.audit.results"
 """What an audit says, as it is written to JSON: no learning code, so services may read it."""
 LEARNING = {

@@ -134,7 +134,8 @@ def _fate(version: Version, versions: Sequence[Version]) -> Iterator[str]:
     if status == "serving":
         yield f"It serves{_since(since)}."
     elif after is not None:
-        yield f"It served{_since(since)}, until {link(after)} replaced it{_on(version.tag('superseded_at'))}."
+        start = "" if since == NONE else f" from {_code(since)}"
+        yield f"It served{start} until {link(after)} replaced it{_on(version.tag('superseded_at'))}."
     elif status != "registered":
         yield "It never served."
     if status in ("withdrawn", "purged"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,24 @@ class History:
 
     def versions(self, *names: str) -> list[Version]:
         return [version for name in names for version in self.registry.versions(name)]
+
+
+def grow(database: Path, name: str, count: int) -> None:
+    """Give a model `count` versions, each made from the one before, by copying rows: MLflow takes minutes to."""
+    with sqlite3.connect(database) as connection:
+        for table in ("model_versions", "model_version_tags"):
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            listed = ", ".join(columns)
+            select = f"SELECT {listed} FROM {table} WHERE name = ? AND version = 4"  # noqa: S608 - our own words
+            rows = [dict(zip(columns, row, strict=True)) for row in connection.execute(select, (name,))]
+            for number in range(5, count + 1):
+                changed = {"version": number}
+                links = {"parent": str(number - 1), "snapshot": digest(number), "from_snapshot": digest(number - 1)}
+                links |= {"digest": digest("grown", number), "status": "registered"}
+                for row in rows:
+                    given = row | changed
+                    if table == "model_version_tags":
+                        given["value"] = links.get(str(row["key"]), row["value"])
+                    places = ", ".join("?" * len(columns))
+                    insert = f"INSERT INTO {table} ({listed}) VALUES ({places})"  # noqa: S608
+                    connection.execute(insert, [given[column] for column in columns])

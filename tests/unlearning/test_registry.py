@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import mlflow
 import pytest
 import torch
 
-from unlearning import forgetting, models, provenance, recipes, snapshots
+from unlearning import forgetting, models, provenance, recipes, registry, snapshots
 from unlearning.encoders import MLPConfig
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
@@ -278,6 +279,129 @@ def test_a_promotion_that_was_interrupted_can_be_repeated(
     assert aliases(fixture, name)[CHAMPION] == "1"
     fixture.registry.make_champion(second)
     assert aliases(fixture, name) == {CHAMPION: "2", SUPERSEDED: "1"}
+
+
+def times(version: Version) -> tuple[str, str]:
+    return version.tag("served_at"), version.tag("superseded_at")
+
+
+def is_recent(text: str) -> bool:
+    moment = datetime.fromisoformat(text)
+    return moment.tzinfo is not None and abs((datetime.now(UTC) - moment).total_seconds()) < 60
+
+
+def test_when_a_version_began_to_serve_and_was_replaced_is_kept(fixture: Fixture, name: str) -> None:
+    first, second = (fixture.register(name, str(number)) for number in range(2))
+    assert is_recent(first.created)
+    fixture.registry.make_champion(first)
+    fixture.registry.make_champion(second)
+    old, new = fixture.registry.versions(name)
+    assert (is_recent(old.tag("served_at")), old.tag("superseded_at")) == (True, new.tag("served_at"))
+    assert new.tag("superseded_at") == "none"
+
+
+def test_a_repeated_promotion_keeps_the_time_of_the_first(fixture: Fixture, name: str) -> None:
+    first, second = (fixture.register(name, str(number)) for number in range(2))
+    fixture.registry.make_champion(first)
+    served = fixture.registry.make_champion(second)
+    earlier = "2020-01-01T00:00:00+00:00"
+    fixture.registry.set_tags(served, {"served_at": earlier})
+    fixture.registry.set_tags(first, {"superseded_at": earlier})
+    # With what was read before it served, as a retried step has it.
+    assert times(fixture.registry.make_champion(second)) == (earlier, "none")
+    assert fixture.registry.resolve(name, "1").tag("superseded_at") == earlier
+
+
+def test_a_version_that_serves_again_does_so_from_now_on(fixture: Fixture, name: str) -> None:
+    first, second = (fixture.register(name, str(number)) for number in range(2))
+    fixture.registry.make_champion(first)
+    fixture.registry.set_tags(first, {"served_at": "2020-01-01T00:00:00+00:00"})
+    fixture.registry.make_champion(second)
+    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
+
+
+def test_a_promotion_cut_off_before_its_tags_is_finished_by_the_next(fixture: Fixture, name: str) -> None:
+    first, second = (fixture.register(name, str(number)) for number in range(2))
+    fixture.registry.make_champion(first)
+    fixture.client.set_registered_model_alias(name, CHAMPION, second.version)
+    served = fixture.registry.make_champion(second)
+    assert served.tag("status") == "serving"
+    assert is_recent(served.tag("served_at"))
+
+
+def test_going_back_counts_from_then_on_even_where_it_was_cut_off_or_done_by_hand(fixture: Fixture, name: str) -> None:
+    first, second = (fixture.register(name, str(number)) for number in range(2))
+    earlier = {"served_at": "2020-01-01T00:00:00+00:00"}
+    fixture.registry.make_champion(first)
+    fixture.registry.set_tags(first, earlier)
+    fixture.registry.make_champion(second)
+    fixture.client.set_registered_model_alias(name, CHAMPION, first.version)  # and no tags
+    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
+    fixture.registry.set_tags(first, earlier)
+    fixture.client.set_registered_model_alias(name, CHAMPION, second.version)  # its tags still say that 1 serves
+    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
+
+
+def test_versions_of_all_models_are_found_by_their_tags(fixture: Fixture, name: str) -> None:
+    tags = {"request.R.1-x": name, "status": "registered"}
+    first = fixture.register(f"{name}-b", "1", tags=tags)
+    fixture.registry.make_champion(first)
+    second = fixture.register(f"{name}-a", "1", tags=tags)
+    third = fixture.register(f"{name}-a", "2", tags=tags | {"status": "rejected"})
+    search = fixture.registry.search
+    found = search({"request.R.1-x": name})
+    assert found == [second, third, fixture.registry.resolve(first.name, "1")]
+    assert [each.aliases for each in found] == [(), (), (CHAMPION,)]
+    assert search({"request.R.1-x": name, "status": "rejected"}) == [third]
+    assert search({"request.R.1-x": name[:-1]}) == search({"request.R.2": name}) == []
+    assert search({"request.R.1-x": name[:-1]}, beginning=True) == found
+
+
+@pytest.mark.parametrize("tags", [{"a'b": "c"}, {"a": "b' OR '1'='1"}, {"a`b": "c"}, {}])
+def test_a_tag_that_would_change_the_search_is_refused(fixture: Fixture, tags: dict[str, str]) -> None:
+    found = refusal(fixture.registry.search, tags)
+    assert "cannot be searched for" in found or "no tag to search for" in found
+
+
+def test_more_versions_than_a_page_holds_are_all_read_while_they_change(
+    fixture: Fixture, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [fixture.register(name, "0")]
+    for _ in range(6):
+        fixture.client.create_model_version(name, f"models:/{made[0].tags['logged_model']}")
+    real, pages = fixture.registry.client.search_model_versions, list[int]()
+
+    def change_the_oldest_between_pages(*arguments: Any) -> Any:
+        page = real(*arguments)
+        pages.append(len(page))
+        fixture.client.set_model_version_tag(name, "1", "touched", str(len(pages)))
+        fixture.client.update_model_version(name, "1", description=f"touched {len(pages)}")
+        return page
+
+    monkeypatch.setattr(registry, "PAGE", 3)
+    monkeypatch.setattr(fixture.registry.client, "search_model_versions", change_the_oldest_between_pages)
+    assert [each.version for each in fixture.registry.versions(name)] == [str(number) for number in range(1, 8)]
+    assert pages == [3, 3, 1]
+
+
+def test_a_file_of_the_run_is_read_even_after_the_weights_are_gone(fixture: Fixture, name: str) -> None:
+    made = fixture.register(name, files=(fixture.shown,))
+    assert [Path(each).name for each in fixture.registry.weights(made)] == ["weights.safetensors"]
+    weights_of(fixture, made).unlink()
+    assert fixture.registry.weights(made) == ()
+    assert fixture.registry.read(made, "evaluation.json") == fixture.shown.read_bytes()
+    assert fixture.registry.read(made, "audit.json") is None
+    bare = made.model_copy(update={"tags": {}})
+    assert fixture.registry.read(bare, "evaluation.json") is None
+
+
+def test_pages_of_a_model_and_of_a_version_are_described(fixture: Fixture, name: str) -> None:
+    made = fixture.register(name)
+    fixture.registry.describe(name, "x" * 6000)
+    fixture.registry.describe(name, "y" * 6000, made.version)
+    assert fixture.client.get_registered_model(name).description == "x" * 5000
+    assert fixture.registry.resolve(name, made.version).description == "y" * 5000
+    assert "nobody" in refusal(fixture.registry.describe, "nobody", "x")
 
 
 def test_registering_and_rejecting_never_move_the_champion(fixture: Fixture, name: str) -> None:

@@ -447,3 +447,21 @@ def test_the_figures_page_says_what_is_not_there_and_why(
     text = Page(report.render_figures(make_evidence(paradigm, training=training))).text
     reasons = ("Its loss is no likelihood", "The training was not done again", "trained without augmentation")
     assert [reason for reason in reasons if reason in text] == ([said] if said else [])
+
+
+def test_the_models_history_is_drawn_where_the_summary_has_it(make_summary: Make, edited: Make) -> None:
+    summary = make_summary()
+    assert summary.registry.history == ()
+    before = Page(report.render(summary))
+    assert "Where the versions come from" not in before.text
+    path = ("registry", "history")
+    first: dict[str, Any] = {"version": "1", "parent": "none", "kind": "original", "method": "pretrain"}
+    first |= {"status": "superseded", "verdict": "none", "serves": False, "requests": 0}
+    second = first | {"version": "2", "parent": "1", "kind": "<unlearned>", "status": "serving", "verdict": "passed"}
+    page = Page(report.render(edited(summary, [first, second | {"serves": True, "requests": 3}], *path)))
+    assert "Where the versions come from" in page.text
+    assert "version 2 · passed · serving" in page.text
+    assert "<unlearned> by pretrain, honours 3 requests" in page.text
+    drawn = page.all("svg")
+    assert len(drawn) == len(page.all("figure")) == len(before.all("figure")) + 1
+    assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in drawn)

@@ -7,7 +7,7 @@ records, and there is the version that was audited without them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -107,7 +107,8 @@ def settle(
             story = _Story(store, registry, state, batch, model, now)
             free = _free(store, line, records)
             if free is not None:
-                story.fulfil(rungs, free, line, records)
+                more = _repetitions(store, free, wanted) if request in wanted.look_alikes else frozenset[str]()
+                story.fulfil(rungs, free, line, {*records, *more})
                 result.fulfilled.append(request)
                 by_version.setdefault(free.version, []).append(request)
             elif otherwise == "escalate":
@@ -153,6 +154,16 @@ def _free(store: Store, line: Sequence[Version], records: Sequence[str]) -> Vers
     return first
 
 
+def _repetitions(store: Store, version: Version, wanted: Wanted) -> frozenset[str]:
+    """What the version forgot beside what was asked for by id: near-duplicates, for requests that want them erased."""
+    try:
+        before = load_split(store, version.tags["from_split"]).members
+    except MissingKeyError:
+        return frozenset()
+    left = load_split(store, data_of(version).split).members
+    return frozenset(before) - frozenset(left) - frozenset(wanted.ids)
+
+
 class _Story:
     """What happened to a model for one request, written to its ledger from where that stands."""
 
@@ -160,7 +171,9 @@ class _Story:
         self.store, self.registry, self.state = store, registry, state
         self.batch, self.model, self.now = batch, model, now
 
-    def fulfil(self, rungs: Sequence[Version], free: Version, line: Sequence[Version], records: Sequence[str]) -> None:
+    def fulfil(
+        self, rungs: Sequence[Version], free: Version, line: Sequence[Version], records: Collection[str]
+    ) -> None:
         """Tombstones first: from then on nothing new is made of the records, whatever happens next."""
         erase(self.store, self.registry, self.state.request, records, now=self.now)
         for version in line[: line.index(free) + 1]:

@@ -40,7 +40,12 @@ def test_where_nobody_serves_it_is_said(version: Make) -> None:
 
 @pytest.mark.parametrize(
     ("number", "by", "at", "requests", "batch"),
-    [(1, "3", "t3", ("R1",), "b1"), (2, None, "none", (), "none"), (3, "4", "t4", ("R2",), "b2"), (4, None, "none", (), "none")],
+    [
+        (1, "3", "t3", ("R1",), "b1"),
+        (2, None, "none", (), "none"),
+        (3, "4", "t4", ("R2",), "b2"),
+        (4, None, "none", (), "none"),
+    ],
 )  # fmt: skip
 def test_what_replaced_a_version_when_and_for_whom(
     version: Make, number: int, by: str | None, at: str, requests: tuple[str, ...], batch: str

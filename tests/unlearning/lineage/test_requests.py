@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearning.lineage import requests
+from unlearning.lineage.chains import Entry
 from unlearning.lineage.requests import Concern
 from unlearning.versions import Version
 
 Make = Callable[..., Version]
 
 
-def numbers(found: tuple[requests.Entry, ...]) -> list[str]:
+def numbers(found: tuple[Entry, ...]) -> list[str]:
     return [f"{each.model}/{each.version}" for each in found]
 
 
@@ -45,6 +46,12 @@ def test_one_snapshot_of_a_family_is_enough_to_know_all_that_it_concerns(version
     assert numbers(found.stored) + numbers(found.purged) == ["m/2", "m/3", "m/4", "m/1"]
 
 
+def test_a_version_whose_parent_is_gone_is_concerned_by_what_it_was_made_from(version: Make) -> None:
+    left = [version(4, 3, from_snapshot="s3")]
+    assert numbers(requests.pending("R", Concern(models=("m",), snapshots=("s3",)), left).stored) == ["m/4"]
+    assert requests.pending("R", Concern(models=("m",), snapshots=("s1",)), left).stored == ()
+
+
 def test_other_models_are_not_concerned(version: Make) -> None:
     versions = [*generations(version), version(1, name="other")]
     assert numbers(requests.pending("R1", Concern(models=("other",)), versions).stored) == ["other/1"]
@@ -71,7 +78,12 @@ def test_that_what_serves_now_no_longer_honours_it_is_told(version: Make) -> Non
     [
         (
             "s1",
-            {"1": ("trained", "nothing"), "2": ("descended", "tried"), "3": ("descended", "part"), "4": ("descended", "part")},
+            {
+                "1": ("trained", "nothing"),
+                "2": ("descended", "tried"),
+                "3": ("descended", "part"),
+                "4": ("descended", "part"),
+            },
         ),
         ("s3", {"2": ("reduced_to", "nothing"), "3": ("reduced_to", "nothing"), "4": ("descended", "part")}),
         ("s4", {"4": ("reduced_to", "nothing")}),

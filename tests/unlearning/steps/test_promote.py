@@ -45,6 +45,7 @@ def test_a_passed_candidate_replaces_its_parent(chain: Chain, parent: Version, e
     replaced = versions(parent.name)[0]
     assert replaced.aliases == ("superseded",)
     assert (replaced.tags["status"], replaced.tags["superseded_by"]) == ("superseded", "2")
+    assert replaced.tags["superseded_at"] == made.tags["served_at"]
 
 
 def test_the_parent_may_be_named_by_its_alias(parent: Version, evidence: Paths) -> None:
@@ -65,6 +66,17 @@ def test_a_failed_candidate_is_kept_on_record_and_the_champion_stays(parent: Ver
     assert kept.tags["verdict"] == failed.verdict.outcome != "passed"
     assert champion(parent.name) == "1"
     assert reject(failed, model_name=parent.name, parent="1", run_name="run") == kept
+
+
+def test_pages_tell_of_a_promotion_and_of_a_refusal(parent: Version, failed: Evidence, evidence: Paths) -> None:
+    reject(failed, model_name=parent.name, parent="1", run_name="run")
+    first, refused = (each.description for each in versions(parent.name))
+    assert f"Made from it: [version 2](#/models/{parent.name}/versions/2)." in first
+    assert f"Made from [version 1](#/models/{parent.name}/versions/1) by " in refused
+    assert refused.endswith("It never served.")
+    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    assert made == versions(parent.name)[2]
+    assert "until [version 3]" in versions(parent.name)[0].description
 
 
 def test_a_failed_candidate_cannot_be_promoted(parent: Version, failed: Evidence) -> None:

@@ -30,6 +30,18 @@ def test_an_original_serves_as_champion(chain: Chain, parent: Version) -> None:
     assert wanted.items() <= parent.tags.items()
 
 
+def test_pages_tell_of_an_original(parent: Version) -> None:
+    client = Registry(settings.from_environment().tracking_uri).client
+    since = parent.tags["served_at"]
+    assert client.get_registered_model(parent.name).description == (
+        f"[Version 1](#/models/{parent.name}/versions/1) serves since {since}. It honours no erasure requests."
+    )
+    assert parent.description.startswith("Original: ")
+    assert parent.description.endswith(
+        f"The original, trained on snapshot `{parent.tags['snapshot']}`. It serves since {since}."
+    )
+
+
 def test_registering_twice_changes_nothing(chain: Chain, parent: Version) -> None:
     inputs = {"model_path": chain["model"], "split_path": chain["split"], "evaluation_path": chain["before"]}
     assert register(**inputs, model_name=parent.name, run_name="first") == parent

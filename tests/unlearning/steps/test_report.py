@@ -74,6 +74,10 @@ def test_a_promoted_run_is_told_in_full(
     assert (written.seed, written.commit, written.method) == (0, "test", "gradient_penalty")
     assert (written.forget.records, written.split.sizes["members"]) == (120, 300)
     assert (written.registry.versions, written.accepted) == ({"original": "1", "unlearned": "2"}, None)
+    assert [(each.version, each.parent, each.status, each.serves) for each in written.registry.history] == [
+        ("1", "none", "superseded", False),
+        ("2", "1", "serving", True),
+    ]
 
 
 @pytest.fixture
