@@ -24,7 +24,7 @@ from unlearning.compliance.state import END, STATUSES, State
 from unlearning.errors import UserError
 from unlearning.store import Store, open_store
 
-app = typer.Typer(help="Erasure requests: add, follow, withdraw, extend.", no_args_is_help=True)
+app = typer.Typer(help="Erasure requests: add, follow, withdraw, extend, release.", no_args_is_help=True)
 
 RequestArgument = Annotated[str, typer.Argument(help="Its id.", metavar="ID")]
 By = Annotated[str, typer.Option(help="Who acts: a role, kept for ever. No name of a person who asked.")]
@@ -204,6 +204,18 @@ def extend(
 ) -> None:
     """Take longer; the person must be told so within the first month."""
     _decided(intake.extend(_store(), request, months=months, reason=reason, by=by, now=_now()), json)
+
+
+@app.command()
+def release(
+    request: RequestArgument,
+    model: Annotated[str, typer.Option(help="The model that was left to a person, see `unlearn requests show`.")],
+    reason: ReasonOption,
+    by: By = HERE,
+    json: Json = False,
+) -> None:
+    """Let the next batch try again what was escalated to a person."""
+    _decided(intake.release(_store(), request, model=model, reason=reason, by=by, now=_now()), json)
 
 
 def _decided(state: State, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What people do with requests: add them, withdraw, reject and extend them."""
+"""What people do with requests: add them, withdraw, reject, extend them, and release what was left to them."""
 
 from __future__ import annotations
 
@@ -107,7 +107,20 @@ def extend(store: Store, request: str, *, months: int, reason: str, by: str, now
     return _decide(store, state, events.Extended, {"months": months, "reason": reason, "due": due}, by, now)
 
 
-_Decision = type[events.Withdrawn] | type[events.Rejected] | type[events.Extended]
+def release(store: Store, request: str, *, model: str, reason: str, by: str, now: datetime) -> State:
+    """Let the next batch try a model again that was left to a person.
+
+    Raises:
+        UserError: nothing was left to a person of that model, or the reason names the person who asked.
+    """
+    state = Ledger(store).state(request)
+    held = state.models.get(model)
+    if held is None or held.status != "escalated":
+        raise UserError(f"request {request!r}: model {model!r} was not left to a person: there is nothing to release")
+    return _decide(store, state, events.Released, {"model": model, "batch": held.batch, "reason": reason}, by, now)
+
+
+_Decision = type[events.Released] | type[events.Withdrawn] | type[events.Rejected] | type[events.Extended]
 
 
 def _decide(store: Store, state: State, kind: _Decision, values: dict[str, Any], by: str, now: datetime) -> State:

@@ -137,3 +137,15 @@ def test_a_short_subject_id_may_be_part_of_a_word(store: LocalStore, asked: Aske
     with pytest.raises(UserError, match="names the person"):
         intake.withdraw(store, "C-1", reason="so says a.", by="test", now=now)
     assert intake.withdraw(store, "C-1", reason="by mail", by="test", now=now).status == "withdrawn"
+
+
+def test_what_was_left_to_a_person_is_released_by_one(
+    store: LocalStore, told: Callable[..., State], now: datetime
+) -> None:
+    told("C-1", "resolved", "claimed", "escalated")
+    with pytest.raises(UserError, match="model 'other' was not left to a person"):
+        intake.release(store, "C-1", model="other", reason="more time", by="officer", now=now)
+    state = intake.release(store, "C-1", model="m", reason="other settings", by="officer", now=now)
+    assert (state.status, state.models["m"].status) == ("resolved", "pending")
+    with pytest.raises(UserError, match="model 'm' was not left to a person"):
+        intake.release(store, "C-1", model="m", reason="again", by="officer", now=now)
