@@ -81,15 +81,16 @@ def examine(request: str, objects: Mapping[int, bytes], seal_names: Iterable[str
             problems.append(_problem("bad_seal", request, None, f"seal {name!r} is a second one or none at all"))
         else:
             seals[seal.sequence] = seal
-    last = max((*objects, *seals), default=0)
     events: list[Event] = []
     state: State | None = None
-    previous = NOTHING_BEFORE
-    for sequence in range(1, last + 1):
-        seal, data = seals.get(sequence), objects.get(sequence)
-        event, found = _examine_one(
-            request, sequence, data, seal, previous, is_last=sequence == max(objects, default=0)
-        )
+    previous, expected, last = NOTHING_BEFORE, 1, max(objects, default=0)
+    for sequence in sorted({*objects, *seals}):
+        if sequence > expected:
+            text = f"events {expected} to {sequence - 1} are gone, later ones are or were there"
+            problems.append(_problem("missing", request, expected, text))
+            previous = ""
+        seal, data, expected = seals.get(sequence), objects.get(sequence), sequence + 1
+        event, found = _examine_one(request, sequence, data, seal, previous, is_last=sequence == last)
         problems += found
         previous = digest_of(data) if data is not None else seal.digest if seal is not None else ""
         if event is None or any(problem.damage and problem.kind != "missing_seal" for problem in problems):
@@ -117,8 +118,7 @@ def _examine_one(
         return _problem(kind, request, sequence, text)
 
     if data is None:
-        what = f"its seal says that it was {seal.kind}" if seal is not None else "later ones are there"
-        return None, [problem("missing", f"the event is gone: {what}")]
+        return None, [problem("missing", f"the event is gone, whose seal says {seal.kind if seal else 'nothing'}")]
     event = read_event(data)
     if seal is not None and seal.digest != digest_of(data):
         return event, [problem("changed", "the event is not the one that was sealed")]

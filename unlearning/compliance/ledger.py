@@ -23,6 +23,9 @@ from unlearning.compliance.state import State, after
 from unlearning.errors import UserError
 from unlearning.store import MissingKeyError, Store
 
+LOOKS = 3
+"""At what looks like damage, before it is believed."""
+
 
 class LostRaceError(UserError):
     """Somebody else was first: look at the request again and decide again."""
@@ -52,15 +55,19 @@ class Ledger:
         """
         if not is_request_id(request):
             raise UnknownRequestError(f"{request!r} is no request id: use up to 64 letters, digits and . _ -")
+        # Listing seals need not be one instant: while others append, a later one may be seen without an earlier one.
+        for _ in range(LOOKS - 1):
+            with suppress(DamagedLedgerError):
+                return self._look(request)
+        return self._look(request)
+
+    def _look(self, request: str) -> History | None:
         seals = list(places.names_in(self.store, places.seal_folder(request)))
         sealed = max((seal.sequence for seal in map(read_seal, seals) if seal is not None), default=0)
         objects: dict[int, bytes] = {}
-        for sequence in count(1):
-            try:
+        with suppress(MissingKeyError):
+            for sequence in count(1):
                 objects[sequence] = self.store.read(places.event_key(request, sequence))
-            except MissingKeyError:
-                if sequence > sealed:
-                    break
         history = examine(request, objects, seals)
         for problem in history.problems:
             # Others may have appended since the seals were listed: their events look as if they had none.

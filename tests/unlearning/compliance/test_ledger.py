@@ -17,7 +17,7 @@ from unlearning.compliance.ledger import DamagedLedgerError, Ledger, LostRaceErr
 from unlearning.compliance.ledger_verification import verify
 from unlearning.compliance.state import State, TransitionError
 from unlearning.errors import UserError
-from unlearning.store import LocalStore, Store, open_store
+from unlearning.store import Keys, LocalStore, Store, open_store
 
 Told = Callable[..., State]
 Details = Callable[..., Any]
@@ -258,8 +258,47 @@ def test_a_writer_told_by_nobody_that_it_wrote_is_believed_by_the_ledger(
 def test_nothing_is_built_on_a_damaged_ledger(store: LocalStore, told: Told) -> None:
     told("C-1", "resolved", "claimed")
     (store.root / "ledger/C-1/00000002.json").unlink()
-    with pytest.raises(DamagedLedgerError, match=r"'C-1' is damaged at event 2 \(the event is gone: .* resolved\)"):
+    with pytest.raises(
+        DamagedLedgerError, match=r"'C-1' is damaged at event 2 \(the event is gone, whose seal says resolved\)"
+    ):
         Ledger(store).state("C-1")
+
+
+def test_events_that_others_append_between_two_questions_are_no_damage(
+    store: LocalStore, told: Told, details: Details, now: datetime
+) -> None:
+    told("C-1", "resolved")
+
+    class Busy(LocalStore):
+        """Whenever somebody has listed the seals, two events are appended."""
+
+        def list(self, prefix: str) -> Keys:
+            keys, ledger = super().list(prefix), Ledger(store)
+            for batch in ("b", "b"):
+                ledger.append(ledger.state("C-1"), details("claimed", batch=batch), by="other", now=now)
+            return keys
+
+    assert Ledger(Busy(store.root)).state("C-1").head.sequence == 4
+
+
+def test_a_listing_that_misses_a_seal_made_meanwhile_is_no_damage(store: LocalStore, told: Told) -> None:
+    told("C-1", "resolved", "claimed")
+
+    class Blurred(LocalStore):
+        """The first listings miss the second seal, and never the third."""
+
+        missing = 2
+
+        def list(self, prefix: str) -> Keys:
+            keys = super().list(prefix)
+            self.missing -= 1
+            return keys if self.missing < 0 else [key for key in keys if "/00000002." not in key]
+
+    assert Ledger(Blurred(store.root)).state("C-1").head.sequence == 3
+    always = Blurred(store.root)
+    always.missing = 9
+    with pytest.raises(DamagedLedgerError, match=r"at event 2 \(the event resolved has no seal\)"):
+        Ledger(always).state("C-1")
 
 
 def test_reading_while_others_write(store: LocalStore, told: Told, details: Details, now: datetime) -> None:

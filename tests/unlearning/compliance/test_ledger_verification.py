@@ -12,6 +12,7 @@ from unlearning.compliance import places
 from unlearning.compliance.chain import Seal
 from unlearning.compliance.events import NOTHING_BEFORE, digest_of, read_event
 from unlearning.compliance.intake import add
+from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.ledger_verification import verify, verify_request
 from unlearning.compliance.state import State
 from unlearning.errors import UserError
@@ -178,6 +179,16 @@ def test_seals_that_are_none_or_say_something_else(small: LocalStore) -> None:
 def test_a_seal_without_its_event(small: LocalStore) -> None:
     (small.root / "seals/C-2" / Seal(2, "withdrawn", NOTHING_BEFORE).name).write_bytes(b"")
     assert found(small) == {("missing", "C-2", 2)}
+
+
+def test_a_gap_however_large_is_one_problem(small: LocalStore) -> None:
+    (small.root / "seals/C-2" / Seal(99_999_999, "withdrawn", NOTHING_BEFORE).name).write_bytes(b"")
+    assert found(small) == {("missing", "C-2", 2), ("missing", "C-2", 99_999_999)}
+    with pytest.raises(UserError, match="events 2 to 99999998 are gone"):
+        Ledger(small).state("C-2")
+    event_path(small, 2).unlink()
+    seal_path(small, 2).unlink()
+    assert ("missing", "C-1", 2) in found(small)
 
 
 @pytest.mark.parametrize("name", ["00000009.json.bak", "9.json", "00000000.json", "notes"])
