@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -359,13 +360,23 @@ def at_history(history: History, monkeypatch: pytest.MonkeyPatch) -> History:
 def server() -> Iterator[str]:
     """The address of a fake S3."""
     # Imported here: most tests can do without its second.
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
-    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    yield f"http://{host}:{port}"
-    started.stop()
+    put, one_by_one = S3Response.put_object, threading.Lock()
+
+    def put_in_one_step(response: Any) -> Any:
+        """S3 looks for the object and writes it at once; moto does one after the other, so that two may win."""
+        with one_by_one:
+            return put(response)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S3Response, "put_object", put_in_one_step)
+        started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        started.start()
+        host, port = started.get_host_and_port()
+        yield f"http://{host}:{port}"
+        started.stop()
 
 
 @pytest.fixture
@@ -389,7 +400,7 @@ def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     client = boto3.session.Session().client("s3")
     client.create_bucket(Bucket="erasure")
     yield client
-    for page in client.get_paginator("list_object_versions").paginate(Bucket="erasure"):
-        for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-            client.delete_object(Bucket="erasure", Key=entry["Key"], VersionId=entry["VersionId"])
+    pages = list(client.get_paginator("list_object_versions").paginate(Bucket="erasure"))
+    for entry in (entry for page in pages for kind in ("Versions", "DeleteMarkers") for entry in page.get(kind, ())):
+        client.delete_object(Bucket="erasure", Key=entry["Key"], VersionId=entry["VersionId"])
     client.delete_bucket(Bucket="erasure")
