@@ -147,6 +147,7 @@ def main(
     repeats: Annotated[int, typer.Option(help="Of every measurement; medians are kept.")] = 3,
     folder: Annotated[Path | None, typer.Option(help="Where the files are made, and deleted afterwards.")] = None,
     jobs: Annotated[int, typer.Option(help="Processes that make the files and delete them.")] = 4,
+    note: Annotated[str, typer.Option(help="What else is to be known, such as other work of the machine.")] = "",
     output: Annotated[Path, typer.Option(help="JSON; the page is written beside it.")] = Path(
         "benchmarks/results/ledger.json"
     ),
@@ -157,6 +158,7 @@ def main(
         found = run(QUICK if quick else SIZES, place, repeats, jobs)
     finally:
         clear(place, jobs)
+    found["note"] = note
     write_json(output, found)
     write_text(output.with_suffix(".md"), render(found))
 

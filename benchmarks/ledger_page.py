@@ -25,4 +25,5 @@ def render(found: dict[str, Any]) -> str:
         f"| {row['seconds']:.3g} ({row['slowest']:.3g}) | {row['mebibytes']:.1f} |"
         for row in found["rows"]
     ]
-    return HEAD.format(**found) + "\n" + "\n".join(lines) + "\n" + LATE.format(**found["late"])
+    note = f"\n{found['note']}\n" if found["note"] else ""
+    return HEAD.format(**found) + note + "\n" + "\n".join(lines) + "\n" + LATE.format(**found["late"])

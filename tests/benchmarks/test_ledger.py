@@ -43,7 +43,20 @@ def test_the_quick_sizes_are_measured_and_nothing_is_left(home: Path, tmp_path: 
     app = typer.Typer()
     app.command()(ledger.main)
     done = CliRunner().invoke(
-        app, ["--quick", "--repeats", "1", "--jobs", "1", "--folder", str(folder), "--output", str(output)]
+        app,
+        [
+            "--quick",
+            "--repeats",
+            "1",
+            "--jobs",
+            "1",
+            "--note",
+            "A busy machine.",
+            "--folder",
+            str(folder),
+            "--output",
+            str(output),
+        ],
     )
     assert done.exit_code == 0, done.output
     assert list(folder.iterdir()) == []
@@ -56,4 +69,5 @@ def test_the_quick_sizes_are_measured_and_nothing_is_left(home: Path, tmp_path: 
         assert 0 < row["seconds"] <= row["slowest"]
     assert found["late"]["side_by_side"] < found["late"]["one_at_a_time"]
     page = output.with_suffix(".md").read_text()
+    assert "\nA busy machine.\n" in page
     assert "| 20 | 140 | collect open requests | 20 |" in page
