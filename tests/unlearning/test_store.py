@@ -6,64 +6,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.store import Amount, LocalStore, MissingKeyError, S3Store, Store, check_key, open_store
 
 BUCKET = "erasure"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    yield f"http://{host}:{port}"
-    started.stop()
-
-
-@pytest.fixture
-def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A client of the fake S3 with one empty bucket; nothing of the developer's own AWS set-up is seen."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    settings = {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.session.Session().client("s3")
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    for entry in versions_in(client):
-        client.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
-    client.delete_bucket(Bucket=BUCKET)
-
-
-def versions_in(client: Any) -> list[Any]:
-    """Everything the bucket holds, what was deleted or replaced and the markers over it too."""
-    pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
-    return [each for page in pages for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
-
-
-def keep_versions(client: Any) -> None:
-    client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+VERSIONED = {"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Enabled"}}
 
 
 @pytest.fixture(params=["local", "s3", "s3 with versions"])
@@ -72,7 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(f"file://{tmp_path}/store")
     client = request.getfixturevalue("aws")
     if request.param == "s3 with versions":
-        keep_versions(client)
+        client.put_bucket_versioning(**VERSIONED)
     return open_store(f"s3://{BUCKET}/some/prefix")
 
 
@@ -257,8 +213,8 @@ def test_a_purged_folder_of_the_local_store_is_gone_and_links_are_not_followed(t
     assert [path.name for path in (tmp_path / "store").iterdir()] == [".staging"]
 
 
-def test_every_version_of_an_object_is_purged(aws: Any) -> None:
-    keep_versions(aws)
+def test_every_version_of_an_object_is_purged(aws: Any, versions_in: Callable[[], list[Any]]) -> None:
+    aws.put_bucket_versioning(**VERSIONED)
     store = open_store(f"s3://{BUCKET}/p")
     for content in (b"1", b"22", b"333"):
         aws.put_object(Bucket=BUCKET, Key="p/a/x", Body=content)
@@ -269,15 +225,17 @@ def test_every_version_of_an_object_is_purged(aws: Any) -> None:
     assert store.list("") == ["a/x"]
     assert store.measure("a") == Amount(4, 10)
     assert store.purge("a") == 4
-    assert {(each["Key"], "Size" in each) for each in versions_in(aws)} == {
+    assert {(each["Key"], "Size" in each) for each in versions_in()} == {
         ("a/x", True), ("p/b", True), ("p/b", False)
     }  # fmt: skip
     assert store.purge("b") == 1
-    assert [each["Key"] for each in versions_in(aws)] == ["a/x"]
+    assert [each["Key"] for each in versions_in()] == ["a/x"]
 
 
-def test_purging_goes_past_one_page(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_versions(aws)
+def test_purging_goes_past_one_page(
+    aws: Any, versions_in: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.put_bucket_versioning(**VERSIONED)
     store = S3Store(BUCKET, "")
     for number in range(5):
         for _ in range(2):
@@ -296,7 +254,7 @@ def test_purging_goes_past_one_page(aws: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(store._client, "get_paginator", lambda _: Small())
     assert store.purge("many") == 10
     assert len(sizes) > 3
-    assert [each["Key"] for each in versions_in(aws)] == ["many.complete"]
+    assert [each["Key"] for each in versions_in()] == ["many.complete"]
 
 
 def test_what_a_crash_left_unfinished_is_tidied(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -39,9 +39,6 @@ from unlearning.steps.holdings import MLFLOW, UNFINISHED_SECONDS, Places, certif
 from unlearning.steps.register import LOCK_SECONDS, promotion_lock
 from unlearning.store import open_store
 
-LOCK = "locks/purge"
-PURGE_SECONDS = 3600.0
-
 Watch = Callable[[Item, int], None]
 """Told of every item when it is gone, and how many objects were removed."""
 
@@ -102,28 +99,24 @@ def purge(
 
     Args:
         now, model_name, at_once, grace_days: as of `plan`.
-        owner: names the work in the locks.
+        owner: names the work in the lock of promotions.
 
     Raises:
-        UserError: as `plan`, or another purge or a promotion is at work.
+        UserError: as `plan`, or a promotion is at work.
     """
     registry, places = _open(now, model_name, grace_days)
-    with lock(places.store, LOCK, owner, seconds=PURGE_SECONDS) as lease:
-        for name in [model_name] if model_name else registry.names():
-            _condemn(registry, places, name, now, at_once, owner)
-        # Nothing more is condemned from here on: what somebody promotes meanwhile is not touched.
-        found = fates(_every_version(registry))
-        planned = _plan(places, found, now, at_once, grace_days)
-        removed: dict[tuple[str, str], int] = {}
-        for item in planned.items:
-            lease.check()
-            count = _remove(places, item)
-            removed[item.model, item.version] = removed.get((item.model, item.version), 0) + count
-            watch(item, count)
-        unfinished = tidy(places, now.timestamp() - UNFINISHED_SECONDS)
-        versions = tuple(
-            _mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found)
-        )
+    for name in [model_name] if model_name else registry.names():
+        _condemn(registry, places, name, now, at_once, owner)
+    # Nothing more is condemned from here on: what somebody promotes meanwhile is not touched.
+    found = fates(_every_version(registry))
+    planned = _plan(places, found, now, at_once, grace_days)
+    removed: dict[tuple[str, str], int] = {}
+    for item in planned.items:
+        count = _remove(places, item)
+        removed[item.model, item.version] = removed.get((item.model, item.version), 0) + count
+        watch(item, count)
+    unfinished = tidy(places, now.timestamp() - UNFINISHED_SECONDS)
+    versions = tuple(_mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found))
     return PurgeResult(versions, sum(removed.values()) + unfinished, planned.bytes, planned.waiting)
 
 
