@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -304,12 +306,10 @@ class History:
     """Of the erased records."""
     ids: tuple[str, ...]
     weights: dict[str, bytes]
-    """A layer of every model, by version; `reference` and `leftover` too."""
+    """A layer of every model, by version, and of the reference."""
     snapshots: tuple[str, str]
     """Digests before and after."""
     splits: tuple[str, str]
-    root: str
-    """The pipeline root."""
 
     @property
     def secrets(self) -> dict[str, bytes]:
@@ -318,130 +318,210 @@ class History:
         return erased | {name: layer for name, layer in self.weights.items() if name != "3"}
 
 
-def _weights(seed: int, folder: Path, made: Any) -> tuple[str, bytes]:
-    """Save a model; its digest and the bytes of a layer."""
-    from unlearning import models, provenance
+class Maker:
+    """Makes a history where the settings say; one model's at a time."""
 
-    with initialisation(seed, "history"):
-        model = Supervised(SupervisedConfig()).build(MLPConfig(hidden=(16,)), (1, 12, 12), ("a", "b"))
-    models.save(model, folder)
-    provenance.save(made, folder)
-    layer = next(value for value in model.state_dict().values() if value.ndim == 2)
-    return models.digest(folder), layer.numpy().tobytes()
+    def __init__(self, scratch: Path, model_name: str) -> None:
+        from unlearning import settings
+        from unlearning.store import open_store
+
+        self.where = settings.from_environment()
+        self.store, self.root = open_store(self.where.store), open_store(self.where.pipeline_root)
+        self.tasks, self.model_name = scratch / "tasks", model_name
+        self.layers: dict[str, bytes] = {}
+        self.digests: dict[str, str] = {}
+
+    def put(self, key: str, content: Any) -> None:
+        from unlearning.files import canonical_json
+
+        self.store.create(key, canonical_json(content).encode())
+
+    def data(self) -> None:
+        """Snapshot and split with and without the erased records, in the store and as a run's artifacts."""
+        from unlearning import forgetting, snapshots, splits
+        from unlearning.steps.ingest import complete_key, snapshot_key
+        from unlearning.steps.split import split_key
+
+        about: dict[str, Any] = {"source": "made up", "licence": "CC0", "class_names": ("a", "b")}
+        images = torch.randint(256, (40, 1, 12, 12), generator=generator(0, "history")).to(torch.uint8)
+        self.before = snapshots.build(Records(images, torch.arange(40) % 2), **about)
+        sizes = splits.SplitConfig(members=20, calibration=5, holdout=8, test=7)
+        self.split = splits.make_split(self.before.manifest, sizes, seed=0)
+        self.ids = self.split.members[:4]
+        kept = tuple(each for each in self.before.manifest.record_ids if each not in self.ids)
+        self.after = snapshots.build(self.before.rows(kept), **about)
+        reduced = {"snapshot": self.after.manifest.digest, "members": self.split.members[4:]}
+        self.reduced = self.split.model_copy(update=reduced)
+        for snapshot, split in ((self.before, self.split), (self.after, self.reduced)):
+            digest = snapshot.manifest.digest
+            folder = self.tasks / f"ingest-{digest[:4]}" / "snapshot"
+            snapshots.save(snapshot, folder)
+            self.store.put_folder(snapshot_key(digest), folder)
+            self.put(complete_key(digest), {})
+            splits.save(split, self.tasks / f"split-{split.digest[:4]}" / "split")
+            self.put(split_key(split.digest), split.model_dump(mode="json"))
+        self.forget = forgetting.ForgetSet(kind="records", split=self.split.digest, ids=self.ids)
+        forgetting.save(self.forget, self.tasks / "select" / "forget")
+
+    def model(self, name: str, seed: int, folder: str, **made: Any) -> None:
+        """Random weights, with where they come from."""
+        from unlearning import models, provenance, recipes
+        from unlearning.provenance import Provenance
+
+        with initialisation(seed, f"history {self.model_name}"):
+            model = Supervised(SupervisedConfig()).build(MLPConfig(hidden=(16,)), (1, 12, 12), ("a", "b"))
+        models.save(model, self.tasks / folder)
+        shared: dict[str, Any] = {"seed": 0, "seconds": 1, "device": "cpu", "commit": "c", "split": self.split.digest}
+        shared |= {"recipe": recipes.load("digits-supervised"), "snapshot": self.before.manifest.digest}
+        provenance.save(Provenance(**shared | made), self.tasks / folder)
+        self.layers[name] = next(value for value in model.state_dict().values() if value.ndim == 2).numpy().tobytes()
+        self.digests[name] = models.digest(self.tasks / folder)
+
+    def models(self) -> None:
+        """The three versions' models, and a reference of the first."""
+        from unlearning.files import write_json
+        from unlearning.steps.references import references_key
+
+        self.model("1", 1, FOLDERS["1"], method="pretrain")
+        for name, seed in (("2", 2), ("3", 3)):
+            child = {"method": "finetune", "parent": self.digests["1"], "forget": self.forget.digest}
+            self.model(name, seed, FOLDERS[name], **child)
+        self.model("reference", 7, "gather/references/models/000", method="pretrain")
+        references = self.tasks / "gather/references"
+        manifest = {"original": self.digests["1"], "split": self.split.digest, "numbers": [0], "count": 1}
+        write_json(references / "references.json", manifest)
+        self.store.put_folder(references_key(self.digests["1"]), references)
+        write_json(self.tasks / "audit/audit", {"forget": self.forget.digest, "auc": 0.5})
+
+    def tags(self, name: str) -> dict[str, str]:
+        none = (
+            "from_snapshot",
+            "from_split",
+            "withdrawn_at",
+            "purge_after",
+            "withdrawn_for",
+            "parent",
+            "parent_digest",
+        )
+        tags = dict.fromkeys(none, "none") | {"status": "rejected" if name == "2" else "registered"}
+        if name == "1":
+            return tags | {"snapshot": self.before.manifest.digest, "split": self.split.digest}
+        return tags | {
+            "snapshot": self.after.manifest.digest, "from_snapshot": self.before.manifest.digest,
+            "split": self.reduced.digest, "from_split": self.split.digest,
+            "parent": "1", "parent_digest": self.digests["1"],
+        }  # fmt: skip
+
+    def new(self, name: str, parent: Any = None) -> Any:
+        from unlearning.registry import NewVersion
+
+        return NewVersion(
+            name=self.model_name,
+            operation=f"made as {name}",
+            kind="unlearned" if parent else "original",
+            folder=self.tasks / FOLDERS[name],
+            digest=self.digests[name],
+            image_shape=(1, 12, 12),
+            tags=self.tags(name),
+            description=f"Made as {name}",
+            parent=parent,
+            files=(self.tasks / "audit/audit",),
+        )
+
+    def versions(self) -> None:
+        from unlearning.registry import Registry
+
+        registry = Registry(self.where.tracking_uri)
+        parent = registry.make_champion(registry.register(self.new("1")))
+        registry.register(self.new("2", parent))
+        served = registry.make_champion(registry.register(self.new("3", parent)))
+        registry.set_tags(served, {"request.R1": "fulfilled"})
+
+    def private(self) -> None:
+        """Two requests, one of which is certified."""
+        for request, seal in (("R1", "certified"), ("R2", "fulfilled")):
+            stone = {"record": self.ids[0], "request": request, "at": "2026-01-01T00:00:00+00:00"}
+            self.put(f"requests/{request}.json", {"id": request, "records": list(self.ids)})
+            self.put(f"ledger/{request}/00000001.json", {"kind": "received"})
+            self.put(f"seals/{request}/00000007.{seal}.{'0' * 64}", {})
+            self.put(f"batches/of-{request}.json", {"requests": [request], "models": [self.model_name]})
+            self.put(f"batches/of-{request}/{self.model_name}.json", {"records": list(self.ids)})
+            self.put(f"tombstones/{self.ids[0]}/{request}", stone)
+
+    def left_behind(self) -> None:
+        """Checkpoints, and what a run's tasks made, with a cache that leads to it."""
+        from unlearning.files import write_json
+
+        ages = {"old-data": (self.before.manifest.digest, 0), "running": ("another", -31), "stale": ("x", 90)}
+        for name, (digest, age) in ages.items():
+            path = self.where.checkpoints / name / "state.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({"model": torch.zeros(2)}, str(path), {"snapshot": digest, "split": "x"})
+            os.utime(path, (NOW.timestamp() - 86_400 * age,) * 2)
+        tasks = f"run-{self.model_name}/tasks"
+        self.root.put_folder(tasks, self.tasks)
+        if isinstance(self.root, LocalStore):
+            for name in (FOLDERS["1"], FOLDERS["3"]):
+                entry = {"model": {"__kfp_artifact__": True, "uri": str(self.root.root / tasks / name)}}
+                write_json(self.root.root / tasks / f".kfp_cache/{name[:3]}.json", entry)
+        shutil.rmtree(self.tasks)
+
+
+FOLDERS = {"1": "pretrain/model", "2": "unlearn/candidate", "3": "again/model"}
 
 
 def make_history(scratch: Path, model_name: str = "tiny") -> History:
     """The history in the store, MLflow, pipeline root and checkpoints that the settings name."""
-    from unlearning import forgetting, recipes, settings, snapshots, splits
-    from unlearning.files import canonical_json, write_json
-    from unlearning.provenance import Provenance
-    from unlearning.registry import NewVersion, Registry
-    from unlearning.steps.ingest import complete_key, snapshot_key
-    from unlearning.steps.references import references_key
-    from unlearning.steps.split import split_key
-    from unlearning.store import open_store
-
-    where = settings.from_environment()
-    store, root, tasks = open_store(where.store), open_store(where.pipeline_root), scratch / "tasks"
-
-    def put(key: str, content: Any) -> None:
-        store.create(key, canonical_json(content).encode())
-
-    images = torch.randint(256, (40, 1, 12, 12), generator=generator(0, "history")).to(torch.uint8)
-    before = snapshots.build(Records(images, torch.arange(40) % 2), source="x", licence="CC0", class_names=("a", "b"))
-    split = splits.make_split(before.manifest, splits.SplitConfig(members=20, calibration=5, holdout=8, test=7), seed=0)
-    ids = split.members[:4]
-    kept = tuple(each for each in before.manifest.record_ids if each not in ids)
-    after = snapshots.build(before.rows(kept), source="x", licence="CC0", class_names=("a", "b"))
-    reduced = split.model_copy(update={"snapshot": after.manifest.digest, "members": split.members[4:]})
-    for snapshot in (before, after):
-        folder = tasks / f"ingest-{snapshot.manifest.digest[:4]}" / "snapshot"
-        snapshots.save(snapshot, folder)
-        store.put_folder(snapshot_key(snapshot.manifest.digest), folder)
-        put(complete_key(snapshot.manifest.digest), {})
-    for each in (split, reduced):
-        splits.save(each, tasks / f"split-{each.digest[:4]}" / "split")
-        put(split_key(each.digest), each.model_dump(mode="json"))
-    forget = forgetting.ForgetSet(kind="records", split=split.digest, ids=ids)
-    forgetting.save(forget, tasks / "select" / "forget")
-
-    made: dict[str, Any] = {
-        "recipe": recipes.load("digits-supervised"), "seed": 0, "seconds": 1, "device": "cpu", "commit": "c",
-        "snapshot": before.manifest.digest, "split": split.digest,
-    }  # fmt: skip
-    original = Provenance(method="pretrain", **made)
-    digests, layers = {}, {}
-    folders = {"1": tasks / "pretrain" / "model", "2": tasks / "unlearn" / "candidate", "3": tasks / "again" / "model"}
-    digests["1"], layers["1"] = _weights(1, folders["1"], original)
-    child = Provenance(method="finetune", parent=digests["1"], forget=forget.digest, **made)
-    for version in ("2", "3"):
-        digests[version], layers[version] = _weights(int(version), folders[version], child)
-    audit = tasks / "audit" / "audit"
-    write_json(audit, {"forget": forget.digest, "auc": 0.5})
-
-    references = tasks / "gather" / "references"
-    _, layers["reference"] = _weights(7, references / "models" / "000", original)
-    manifest = {"original": digests["1"], "split": split.digest, "numbers": [0], "count": 1}
-    write_json(references / "references.json", manifest)
-    store.put_folder(references_key(digests["1"]), references)
-
-    registry = Registry(where.tracking_uri)
-    none = dict.fromkeys(("from_snapshot", "from_split", "withdrawn_at", "purge_after", "withdrawn_for"), "none")
-    base = none | {"snapshot": before.manifest.digest, "split": split.digest, "parent": "none", "parent_digest": "none"}
-    derived = {
-        "snapshot": after.manifest.digest, "split": reduced.digest, "from_snapshot": before.manifest.digest,
-        "from_split": split.digest, "parent": "1", "parent_digest": digests["1"],
-    }  # fmt: skip
-    parent = None
-    for version, tags in (("1", {"status": "registered"}), ("2", {"status": "rejected"}), ("3", {"status": "x"})):
-        new = NewVersion(
-            name=model_name, operation=version, kind="original" if version == "1" else "unlearned",
-            folder=folders[version], digest=digests[version], image_shape=(1, 12, 12),
-            tags=base | (derived if parent else {}) | tags, description=f"Made as {version}", parent=parent,
-            files=(audit,),
-        )  # fmt: skip
-        registered = registry.register(new)
-        parent = parent or registered
-        if version != "2":
-            registry.make_champion(registered)
-    registry.set_tags(registry.resolve(model_name), {"request.R1": "fulfilled"})
-    for request, seal in (("R1", "certified"), ("R2", "fulfilled")):
-        put(f"requests/{request}.json", {"id": request, "records": list(ids)})
-        put(f"ledger/{request}/00000001.json", {"kind": "received"})
-        put(f"seals/{request}/00000007.{seal}.{'0' * 64}", {})
-        put(f"batches/of-{request}.json", {"requests": [request], "models": [model_name]})
-        put(f"batches/of-{request}/{model_name}.json", {"records": list(ids)})
-        put(f"tombstones/{ids[0]}/{request}", {"record": ids[0], "request": request, "at": "2026-01-01T00:00:00+00:00"})
-
-    for name, digest, age in (("old-data", before.manifest.digest, 0), ("running", "another", -31), ("stale", "x", 90)):
-        path = where.checkpoints / name / "state.safetensors"
-        path.parent.mkdir(parents=True)
-        save_file({"model": torch.zeros(2)}, str(path), {"snapshot": digest, "split": "x"})
-        os.utime(path, (NOW.timestamp() - 86_400 * age,) * 2)
-    root.put_folder("run-1/tasks", tasks)
-    if isinstance(root, LocalStore):
-        for name in ("pretrain/model", "again/model"):
-            entry = {"model": {"__kfp_artifact__": True, "uri": str(root.root / "run-1/tasks" / name)}}
-            write_json(root.root / "run-1/tasks/.kfp_cache" / f"{name[:3]}.json", entry)
-    shutil.rmtree(tasks)
+    maker = Maker(scratch, model_name)
+    for make in (maker.data, maker.models, maker.versions, maker.private, maker.left_behind):
+        make()
     return History(
-        pixels=tuple(image.numpy().tobytes() for image in before.rows(ids).images),
-        ids=ids,
-        weights=layers,
-        snapshots=(before.manifest.digest, after.manifest.digest),
-        splits=(split.digest, reduced.digest),
-        root=where.pipeline_root,
+        pixels=tuple(image.numpy().tobytes() for image in maker.before.rows(maker.ids).images),
+        ids=maker.ids,
+        weights=maker.layers,
+        snapshots=(maker.before.manifest.digest, maker.after.manifest.digest),
+        splits=(maker.split.digest, maker.reduced.digest),
     )
 
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
+@pytest.fixture(scope="session")
+def finished_history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, History]:
+    """Made once, since MLflow takes seconds; use `history`."""
+    folder = tmp_path_factory.mktemp("history")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNING_HOME", str(folder / "home"))
+        for name in ("UNLEARNING_STORE", "UNLEARNING_CHECKPOINTS", "UNLEARNING_PIPELINE_ROOT", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        return folder / "home", make_history(folder / "scratch")
+
+
 @pytest.fixture
-def history(home: Path, tmp_path: Path) -> History:
-    """The history on this machine, in an empty home."""
-    del home
-    return make_history(tmp_path / "scratch")
+def history(home: Path, finished_history: tuple[Path, History]) -> History:
+    """The history on this machine, in a home of this test alone."""
+    made_in, history = finished_history
+    shutil.copytree(made_in, home)
+    with closing(sqlite3.connect(home / "mlflow.db")) as database, database:
+        for table, column in MLFLOW_PATHS:
+            moved = (str(made_in), str(home))
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", moved)  # noqa: S608
+    for entry in home.rglob(".kfp_cache/*"):
+        entry.write_text(entry.read_text().replace(str(made_in), str(home)))
+    return history
+
+
+MLFLOW_PATHS = (
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def more_history() -> Callable[[Path, str], History]:
+    """The same once more, or elsewhere, for another model."""
+    return make_history
 
 
 def found_in(contents: Mapping[str, bytes], secrets: Mapping[str, bytes]) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from unlearning.cli import lineage, steps
+from unlearning.cli import purge as purging
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.errors import EXIT_NOT_PROMOTED
 from unlearning.ladder import described
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(steps.app, name="step")
 app.add_typer(lineage.app, name="lineage")
+app.command()(purging.purge)
 
 
 def _although(summary: Summary) -> str:

@@ -8,10 +8,10 @@ purged. Cut off anywhere, the next purge goes on, since the plan is made from wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from unlearning import settings
+from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.logged_models import LoggedModels
@@ -43,8 +43,7 @@ Watch = Callable[[Item, int], None]
 """Told of every item when it is gone, and how many objects were removed."""
 
 
-@dataclass(frozen=True)
-class PurgedVersion:
+class PurgedVersion(Config):
     """A version whose weights and data are gone."""
 
     model: str
@@ -55,8 +54,7 @@ class PurgedVersion:
     """How many objects of it alone this purge removed."""
 
 
-@dataclass(frozen=True)
-class PurgeResult:
+class PurgeResult(Config):
     """What a purge did."""
 
     versions: tuple[PurgedVersion, ...]
@@ -117,7 +115,12 @@ def purge(
         watch(item, count)
     unfinished = tidy(places, now.timestamp() - UNFINISHED_SECONDS)
     versions = tuple(_mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found))
-    return PurgeResult(versions, sum(removed.values()) + unfinished, planned.bytes, planned.waiting)
+    return PurgeResult(
+        versions=versions,
+        objects=sum(removed.values()) + unfinished,
+        bytes=planned.bytes,
+        waiting=planned.waiting,
+    )
 
 
 def _open(now: datetime, model_name: str, grace_days: int) -> tuple[Registry, Places]:
@@ -181,4 +184,4 @@ def _mark(registry: Registry, version: Version, now: datetime, objects: int) -> 
     )
     registry.describe(version, described(version, sentence))
     registry.set_tags(version, {"purged_at": iso(now), "status": "purged"})
-    return PurgedVersion(version.name, version.version, requests, objects)
+    return PurgedVersion(model=version.name, version=version.version, requests=requests, objects=objects)
