@@ -4,7 +4,7 @@ from components.base import component
 
 
 @component
-def withdraw(model_name: str, version: str, requests: list, grace_days: int, run_name: str, kfp_run: str) -> int:
+def withdraw(model_name: str, version: str, requests: list[str], grace_days: int, run_name: str, kfp_run: str) -> int:
     """Withdraw every older version that holds what `version` forgot for the requests; returns how many there are."""
     from datetime import UTC, datetime
 

@@ -20,10 +20,13 @@ ORDER = ("unlearning", "unlearning.steps", "components", "pipelines", "unlearnin
 ONLY_USER = {
     "boto3": {"unlearning.store"},
     "botocore": {"unlearning.store"},
-    "mlflow": {"unlearning.registry", "unlearning.serving"},
+    "mlflow": {"unlearning.registry", "unlearning.logged_models", "unlearning.serving"},
     "kubernetes": {"unlearning.cluster"},
 }
-SERVICES = {f"unlearning.{name}" for name in ("store", "registry", "ledger", "cluster")}
+SERVICES = {
+    f"unlearning.{name}"
+    for name in ("store", "object_versions", "registry", "logged_models", "retention", "copies", "ledger", "cluster")
+}
 LEARNING = {
     f"unlearning.{name}"
     for name in (

@@ -183,7 +183,8 @@ def test_a_purge_that_is_cut_off_leaves_the_last_one(store: Store, monkeypatch: 
     for key in ("m/a", "m/manifest.json", "m/z", "m/deep/b"):
         store.create(key, b"x")
     place, name = (Path, "unlink") if isinstance(store, LocalStore) else (store._client, "delete_object")  # type: ignore[attr-defined]
-    real, done = getattr(place, name), []
+    real = getattr(place, name)
+    done: list[Any] = []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         if len(done) == 3:

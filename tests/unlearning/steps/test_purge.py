@@ -14,7 +14,7 @@ import pytest
 from unlearning import settings, snapshots
 from unlearning.errors import UserError
 from unlearning.lock import lock
-from unlearning.registry import Registry, Version
+from unlearning.registry import EXPERIMENT, Registry, Version
 from unlearning.retention import Item, Plan
 from unlearning.steps.purge import plan, purge
 from unlearning.steps.resolve import resolve
@@ -271,3 +271,49 @@ def test_one_model_can_be_purged_alone(tmp_path: Path, leaks: Leaks, more_histor
 def test_at_once_does_not_wait() -> None:
     withdrawn()
     assert [each.version for each in purge(now=NOW, at_once=True).versions] == ["1", "2"]
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_in_buckets_too_nothing_is_left(
+    aws: Any,
+    versions_in: Callable[[], list[Any]],
+    home: Path,
+    more_history: Callable[[Path, str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    versioned: bool,
+) -> None:
+    """Store, pipeline root and MLflow's artifacts in S3, with and without versions of objects."""
+    bucket = "erasure"
+    if versioned:
+        aws.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    monkeypatch.setenv("UNLEARNING_STORE", f"s3://{bucket}/store")
+    monkeypatch.setenv("UNLEARNING_PIPELINE_ROOT", f"s3://{bucket}/pipelines")
+    home.mkdir()
+    client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    client.create_experiment(EXPERIMENT, artifact_location=f"s3://{bucket}/mlflow")
+    history = more_history(home.parent / "scratch", "tiny")
+
+    def leaks() -> dict[str, list[str]]:
+        """Every version of every object that holds a secret."""
+        contents = {}
+        for each in versions_in():
+            if "Size" in each:
+                body = aws.get_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])["Body"].read()
+                contents[f"{each['Key']} {each['VersionId']}"] = body
+        held = {
+            name: [key for key, body in contents.items() if secret in body] for name, secret in history.secrets.items()
+        }
+        return {name: keys for name, keys in held.items() if keys}
+
+    assert set(leaks()) == set(history.secrets)
+    if versioned:  # what somebody only hid is purged too
+        (key,) = {key.split()[0] for key in leaks()["record 0"] if key.startswith("store/snapshots")}
+        aws.delete_object(Bucket=bucket, Key=key)
+    withdrawn()
+    planned = plan(now=LATER)
+    assert purge(now=LATER).objects == planned.objects
+    assert leaks() == {}
+    purged = versions()[0].tags["logged_model"]
+    assert not [each["Key"] for each in versions_in() if purged in each["Key"] or history.snapshots[0] in each["Key"]]
+    assert [each.tags["status"] for each in versions()] == ["purged", "purged", "serving"]
+    serving_answers()
