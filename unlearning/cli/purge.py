@@ -11,6 +11,9 @@ import typer
 from unlearning.cli.output import Json, show
 from unlearning.retention import GRACE_DAYS, Item, Plan, Waiting, listed
 
+SHOWN = 2
+"""Keys of one item that are named."""
+
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -24,7 +27,8 @@ def size_text(size: int) -> str:
 
 def _item(item: Item) -> str:
     owner = f" of {item.model} version {item.version}" if item.model else ""
-    where = f"{item.store}: {', '.join(item.keys)}"
+    more = f" and {len(item.keys) - SHOWN} more" if len(item.keys) > SHOWN else ""
+    where = f"{item.store}: {', '.join(item.keys[:SHOWN])}{more}"
     return f"{item.kind}{owner} ({item.objects} objects, {size_text(item.bytes)}): {item.why}\n  {where}"
 
 
