@@ -135,5 +135,7 @@ def compliance(
             gpus=gpus,
         ).set_display_name("Honour requests")
         certified = effectful(certify().after(honoured), "Certify")
-        purged = effectful(purge(grace_days=grace_days).after(certified), "Purge")
+        purged = effectful(
+            purge(model_name="", grace_days=grace_days, run_name=batch, kfp_run=run).after(certified), "Purge"
+        )
         effectful(certify().after(purged), "Certify what was purged")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from kfp import dsl
 from components.base import IMAGE
 from unlearning import near_duplicates
 from unlearning.errors import UserError
+from unlearning.registry import Registry
+from unlearning.settings import from_environment
+from unlearning.store import LocalStore
 
 Chain = dict[str, Path]
 FOLDER = Path(__file__).parents[2] / "components"
@@ -46,6 +50,7 @@ def test_there_is_a_component_for_every_step() -> None:
         "data",
         "figures",
         "stored",
+        "holdings",
     }
     # The step promote also rejects, the step references also plans and gathers; figures are asked for by hand.
     assert steps | {"reject", "plan_references", "gather_references"} == set(NAMES)
@@ -263,3 +268,27 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     assert [(rung["version"], rung["action"]) for rung in rungs] == [("2", "retrain"), ("3", "promote")]
     assert "<html" in (tmp_path / "page").read_text()
     assert '"run_id": "kfp-7"' in (tmp_path / "summary").read_text()
+
+
+def test_what_was_forgotten_is_withdrawn_and_purged(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(chain["home"] / "store", tmp_path / "home/store")
+    monkeypatch.setenv("UNLEARNING_HOME", str(tmp_path / "home"))
+    named = {"model_name": "retired", "run_name": "", "kfp_run": "kfp-8"}
+    load("register").python_func(**inputs_of(chain, "model", "split", "references", evaluation="before"), **named)
+    evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation", verdict="passed")
+    out = outputs_in(tmp_path, ladder=dsl.Artifact)
+    version = load("promote").python_func(**evidence, **out, **named, parent="1", on_inconclusive="stop")
+    registry = Registry(from_environment().tracking_uri)
+    registry.set_tags(registry.resolve("retired", version), {"request.R1": "fulfilled"})
+    assert load("withdraw").python_func(**named, version=version, requests=["R1"], grace_days=0) == 1
+    out = outputs_in(tmp_path, metrics=dsl.Metrics)
+    references = LocalStore(tmp_path / "home/store").measure("references").objects
+    assert load("purge").python_func(**named, grace_days=30, **out) > references > 8 * 2
+    assert out["metrics"].metadata["versions purged"] == 1
+    # The version that serves is tagged with the data of the one that is gone, and so stands for it.
+    assert {path.name for path in (tmp_path / "home/store").iterdir()} >= {"snapshots", "splits"}
+    assert LocalStore(tmp_path / "home/store").list("references") == []
+    assert registry.resolve("retired", "1").tags["status"] == "purged"
+    assert load("purge").python_func(**named, grace_days=30, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0

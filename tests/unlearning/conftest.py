@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.unlearning.erasures import MLFLOW_PATHS, Erasure, found_in, make_erasure
 from tests.unlearning.histories import History
 from unlearning.compliance.certificates import Statement, build
 from unlearning.compliance.erasure import LedgerHead, ModelErasure, Purge, Times
@@ -355,6 +359,9 @@ def at_history(history: History, monkeypatch: pytest.MonkeyPatch) -> History:
     return history
 
 
+BUCKET = "erasure"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The address of a fake S3."""
@@ -387,9 +394,59 @@ def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     import boto3
 
     client = boto3.session.Session().client("s3")
-    client.create_bucket(Bucket="erasure")
+    client.create_bucket(Bucket=BUCKET)
     yield client
-    for page in client.get_paginator("list_object_versions").paginate(Bucket="erasure"):
-        for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-            client.delete_object(Bucket="erasure", Key=entry["Key"], VersionId=entry["VersionId"])
-    client.delete_bucket(Bucket="erasure")
+    for entry in _versions(client):
+        client.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
+    client.delete_bucket(Bucket=BUCKET)
+
+
+def _versions(client: Any) -> list[Any]:
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
+    return [each for page in pages for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
+
+
+@pytest.fixture
+def versions_in(aws: Any) -> Callable[[], list[Any]]:
+    """Everything the bucket holds, what was deleted or replaced and the markers over it too."""
+    return lambda: _versions(aws)
+
+
+@pytest.fixture(scope="session")
+def finished_erasure(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Erasure]:
+    """Made once, since MLflow takes seconds; use `erasure`."""
+    folder = tmp_path_factory.mktemp("erasure")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNING_HOME", str(folder / "home"))
+        for name in ("UNLEARNING_STORE", "UNLEARNING_CHECKPOINTS", "UNLEARNING_PIPELINE_ROOT", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        return folder / "home", make_erasure(folder / "scratch")
+
+
+@pytest.fixture
+def erasure(home: Path, finished_erasure: tuple[Path, Erasure]) -> Erasure:
+    """The history on this machine, in a home of this test alone."""
+    made_in, erasure = finished_erasure
+    shutil.copytree(made_in, home)
+    with closing(sqlite3.connect(home / "mlflow.db")) as database, database:
+        for table, column in MLFLOW_PATHS:
+            moved = (str(made_in), str(home))
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", moved)  # noqa: S608
+    for entry in home.rglob(".kfp_cache/*"):
+        entry.write_text(entry.read_text().replace(str(made_in), str(home)))
+    return erasure
+
+
+@pytest.fixture
+def more_erasures() -> Callable[[Path, str], Erasure]:
+    """The same once more, or elsewhere, for another model."""
+    return make_erasure
+
+
+@pytest.fixture
+def leaks(home: Path, erasure: Erasure) -> Callable[[], dict[str, list[str]]]:
+    """Where anything that must be gone is still to be found, in any file below the home."""
+    return lambda: found_in(
+        {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()},
+        erasure.secrets,
+    )
