@@ -100,6 +100,22 @@ def test_the_page_is_accessible(html: str) -> None:
     assert 'name="viewport"' in html
 
 
+def test_the_page_shows_the_curves_of_the_strongest_attacks_and_says_what_the_bands_are(
+    make_summary: Make, edited: Make
+) -> None:
+    summary = make_summary("leaks", "retrained", "passed")
+    both = Page(report.render(summary)).text
+    assert "combined_retained, the strongest attack on the original and on the unlearned model." in both
+    position = [attack.name for attack in summary.models["unlearned"].audit.attacks].index("loss")
+    other = edited(summary, 0.99, "models", "unlearned", "audit", "attacks", position, "auc", "estimate")
+    apart = Page(report.render(other)).text
+    assert "combined_retained, the strongest attack on the original." in apart
+    assert "loss, the strongest attack on the unlearned model." in apart
+    assert len(Page(report.render(other)).all("svg")) == len(Page(report.render(summary)).all("svg")) + 2
+    assert "records like the 100 forgotten and 300 holdout ones lies in the band with at least 95 %" in apart
+    assert "at half a record, 0.17 % of strangers and 0.5 % of the forgotten" in apart
+
+
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("promoted", ["unlearned", "retrained", None])
 def test_the_answer_says_what_the_verdict_says_and_no_more(
