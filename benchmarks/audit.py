@@ -6,8 +6,9 @@ Four kinds of models whose right verdict is known, all judged beside reference m
   `leaks` or `over_forgotten` is a false alarm.
 - `untouched`: an original, or a reference model, and records it was trained on. It should leak.
 - `retrained`: exactly retrained without the forget set. It should pass, or be inconclusive.
-- `over_forgotten`: the forget set's loss driven up and that of other non-members down, far too long. (Plain
-  ascent, however strong, spoils the model for everybody: nothing sets the forgotten records apart.)
+- `over_forgotten`: contrastive, the forget set's loss driven up and that of other non-members down, far too
+  long; with labels, trained further with wrong labels on the forget set. (Plain ascent, however strong, spoils
+  the model for everybody: nothing sets the forgotten records apart.)
 
 and `gradient_penalty`, whose right verdict nobody knows, for comparison.
 """
@@ -41,16 +42,22 @@ from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 from unlearning.forgetting import ForgetSet
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
+from unlearning.methods.random_label import other_labels
 from unlearning.models import Model
-from unlearning.records import Records
+from unlearning.records import Records, concatenate
+from unlearning.seeding import generator
 from unlearning.steps.references import train, training_of
 from unlearning.training import OptimisationConfig
+from unlearning.training import train as fit_members
 
 COUNT = 16
 OVERDONE = UnlearningConfig(
     optimisation=OptimisationConfig(epochs=30, batch_size=128, learning_rate=0.002), weight=1.0, forget_batch=64
 )
 """Far longer than any method."""
+
+WRONG_EPOCHS, WRONG_RATE = 20, 0.002
+"""Enough to learn the wrong labels; with many more the model knows the images again, as members."""
 
 
 class Job(Config):
@@ -95,6 +102,8 @@ def simulated(
 
 def over_forget(bench: Bench, retain: Records, forget: Records, calibration: Records, seed: int) -> Model:
     """A model that knows the forgotten records less than any stranger."""
+    if bench.recipe.paradigm.name == "supervised":
+        return _mislabelled(bench, retain, forget, seed)
     model, paradigm = bench.original.clone(), bench.paradigm.while_unlearning()
 
     def term(draw: torch.Generator) -> Tensor:
@@ -105,6 +114,15 @@ def over_forget(bench: Bench, retain: Records, forget: Records, calibration: Rec
         return losses[0] - losses[1]
 
     return minimise(model, paradigm, retain, term, OVERDONE, seed=seed, purpose="over-forget")
+
+
+def _mislabelled(bench: Bench, retain: Records, forget: Records, seed: int) -> Model:
+    """Trained further, with wrong labels on the forget set."""
+    model, classes = bench.original.clone(), len(bench.original.spec.class_names)
+    wrong = Records(forget.images, other_labels(forget.labels, classes, generator(seed, "wrong labels")))
+    further = bench.recipe.training.model_copy(update={"epochs": WRONG_EPOCHS, "learning_rate": WRONG_RATE})
+    fit_members(model, bench.paradigm, concatenate(retain, wrong), further, seed=seed, purpose="over-forget")
+    return model.eval()
 
 
 def _unlearned(

@@ -16,6 +16,7 @@ def promote(
     parent: str,
     run_name: str,
     kfp_run: str,
+    batch: str,
     on_inconclusive: str,
     ladder: Output[Artifact],
     earlier: Input[Artifact] = None,
@@ -39,6 +40,7 @@ def promote(
         model_name=model_name,
         parent=parent,
         run_name=run_name or kfp_run,
+        batch=batch,
         on_inconclusive=on_inconclusive,
         ladder_path=Path(ladder.path),
     )

@@ -16,6 +16,7 @@ def reject(
     parent: str,
     run_name: str,
     kfp_run: str,
+    batch: str,
     action: str,
     ladder: Output[Artifact],
     earlier: Input[Artifact] = None,
@@ -39,6 +40,7 @@ def reject(
         model_name=model_name,
         parent=parent,
         run_name=run_name or kfp_run,
+        batch=batch,
         action=action,
         ladder_path=Path(ladder.path),
     )

@@ -27,8 +27,8 @@ from unlearning.files import read_json, write_json
 from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
 from unlearning.registry import Registry
-from unlearning.sources import open_source
 from unlearning.steps.check import check
+from unlearning.steps.ingest import read_source
 from unlearning.steps.select import parse_ids
 from unlearning.summary import Summary
 
@@ -62,6 +62,7 @@ class LocalRun:
     on_inconclusive: str = "retrain"
     device: str = "auto"
     references: int = 0
+    erased: str = "refuse"
 
 
 def new_run_id(run: LocalRun) -> str:
@@ -97,6 +98,7 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
             recipe=run.recipe,
             overrides=run.overrides,
             seed=run.seed,
+            erased=run.erased,
             reference_models=run.references,
             reference_tasks=1,
             model_name=model_name,
@@ -153,16 +155,16 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
     )
     check_count(run.references)
     choose_device(run.device)
-    _check_forget(run, recipe, where.data)
+    _check_forget(run, recipe)
     _check_writable(where.home)
     model_name = run.model_name or recipe.name
     Registry(where.tracking_uri).versions(model_name)
     return model_name
 
 
-def _check_forget(run: LocalRun, recipe: Recipe, data: Path) -> None:
+def _check_forget(run: LocalRun, recipe: Recipe) -> None:
     """Draw what the steps will draw, long before they do: they would refuse only after training."""
-    snapshot = open_source(recipe.data.source, data, limit=recipe.data.limit, seed=run.seed)
+    snapshot, _ = read_source(recipe, run.seed, run.erased)
     forgetting.select(
         splits.make_split(snapshot.manifest, recipe.split, run.seed),
         snapshot,

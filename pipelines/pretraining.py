@@ -1,4 +1,4 @@
-"""The pretraining pipeline: ingest → split → pretrain → references and evaluate → register."""
+"""The pretraining pipeline: tombstones → ingest → split → pretrain → references and evaluate → register."""
 
 from typing import Any
 
@@ -12,7 +12,23 @@ from components.pretrain import pretrain
 from components.references import references
 from components.register import register
 from components.split import split
+from components.tombstones import tombstones
 from pipelines.tasks import effectful, on_gpu, pipeline, pure
+
+
+def prepare(recipe: Any, overrides: Any, seed: Any, erased: Any) -> tuple[dict[str, Any], Any]:
+    """Snapshot and split, and the resolved recipe.
+
+    Ingest is cached by the tombstones of now. Split and training are cached by the artifacts that they are given, so
+    none that holds a record that was erased since comes back.
+    """
+    now = effectful(tombstones(), "Look up what was erased").output
+    read = pure(
+        ingest(recipe=recipe, overrides=overrides, seed=seed, erased=erased, tombstones=now), "Ingest data"
+    ).outputs
+    snapshot, resolved = read["snapshot"], read["resolved_recipe"]
+    divided = pure(split(snapshot=snapshot, resolved_recipe=resolved, seed=seed), "Split")
+    return {"snapshot": snapshot, "split": divided.outputs["split"]}, resolved
 
 
 @pipeline(
@@ -23,6 +39,7 @@ def pretraining(
     recipe: str = "fashion-mnist-simclr",
     overrides: str = "",
     seed: int = 0,
+    erased: str = "refuse",
     reference_models: int = 16,
     reference_tasks: int = 4,
     model_name: str = "",
@@ -36,6 +53,8 @@ def pretraining(
         recipe: Name of a shipped recipe (see `unlearn recipes`): data, encoder, paradigm, training.
         overrides: YAML laid over the recipe, such as "training: {epochs: 10}". Empty for none.
         seed: Seed of the split, the initial weights and the training.
+        erased: What becomes of records that were erased and that the source still holds: refuse (stop, so that
+            somebody looks) or drop (train without them, as a recurring run wants).
         reference_models: Models trained on random halves of the members, which every later audit compares with
             (even, 8 or more; 0 for none).
         reference_tasks: Tasks that train them side by side.
@@ -44,10 +63,7 @@ def pretraining(
         device: auto, cpu or cuda.
         gpus: GPUs to ask the cluster for; 0 runs on the CPU.
     """
-    ingested = pure(ingest(recipe=recipe, overrides=overrides, seed=seed), "Ingest data")
-    snapshot, resolved = ingested.outputs["snapshot"], ingested.outputs["resolved_recipe"]
-    divided = pure(split(snapshot=snapshot, resolved_recipe=resolved, seed=seed), "Split")
-    data: dict[str, Any] = {"snapshot": snapshot, "split": divided.outputs["split"]}
+    data, resolved = prepare(recipe, overrides, seed, erased)
     where: dict[str, Any] = {"device": device, "gpus": gpus}
     trained = pure(pretrain(**data, **where, resolved_recipe=resolved, seed=seed), "Pretrain")
     on_gpu(trained, gpus)
@@ -62,7 +78,7 @@ def pretraining(
     effectful(
         register(
             model=original,
-            split=divided.outputs["split"],
+            split=data["split"],
             references=gathered.outputs["references"],
             evaluation=evaluated.outputs["evaluation"],
             model_name=model_name,

@@ -8,10 +8,10 @@ from kfp import dsl
 GPU = "nvidia.com/gpu"
 
 
-def pipeline(name: str, description: str) -> Callable[[Callable[..., None]], Any]:
+def pipeline(name: str, description: str) -> Callable[[Callable[..., Any]], Any]:
     """`dsl.pipeline` with types: the decorated function becomes a KFP graph component."""
 
-    def decorate(function: Callable[..., None]) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         return dsl.pipeline(name=name, description=description)(function)
 
     return decorate

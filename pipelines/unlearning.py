@@ -51,6 +51,7 @@ class Run:
     """How far the ladder is climbed."""
     registered: dict[str, Any]
     """Where in MLflow."""
+    batch: Any
     parent: Any
 
 
@@ -116,7 +117,8 @@ def _climb(run: Run, reference: Any, rung: Rung, below: Attempt | None = None, e
     """
     attempt, words = _attempt(run, rung, reference), _words(rung)
     shown = below if rung == RETRAINED and below is not None else attempt
-    known = attempt.evidence | run.registered | {"parent": run.parent} | ({"earlier": earlier} if earlier else {})
+    known = attempt.evidence | run.registered | {"parent": run.parent, "batch": run.batch}
+    known |= {"earlier": earlier} if earlier else {}
 
     def serve(name: str) -> None:
         served = effectful(promote(**known, on_inconclusive=run.policy["on_inconclusive"]), name)
@@ -164,6 +166,7 @@ def unlearning(
     on_failure: str = "retrain",
     on_inconclusive: str = "retrain",
     run_name: str = "",
+    batch: str = "",
     device: str = "auto",
     gpus: int = 0,
 ) -> None:
@@ -186,9 +189,10 @@ def unlearning(
         stronger: Stronger settings to try where a candidate still leaks, 0 to 2.
         on_failure: What follows a failed verdict: retrain (train again without the forgotten records, audit that)
             or stop (leave it to a person).
-        on_inconclusive: What follows where the audit cannot tell: retrain, stop, or accept (let the candidate
-            serve, with a statement that it did not pass).
+        on_inconclusive: What follows where the audit cannot tell: retrain, stop, accept (let the candidate serve,
+            with a statement that it did not pass), or accept_retrained (retrain, and accept that).
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
+        batch: Compliance batch that asks for it, for forget_kind batch. Empty for none.
         device: auto, cpu or cuda.
         gpus: GPUs to ask the cluster for; 0 runs on the CPU.
     """
@@ -219,6 +223,7 @@ def unlearning(
         margins=margins,
         policy=policy,
         registered={"model_name": model_name, "run_name": run_name, "kfp_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER},
+        batch=batch,
         parent=resolved.outputs["Output"],
     )
     reference = _forget(run, "Retrain as reference", exactly=True, offset=REFERENCE_OFFSET)

@@ -6,6 +6,8 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_NOT_PROMOTED = 3
+EXIT_PROBLEMS = 3
+"""Looked at everything, and something is not as it should be."""
 
 
 class UserError(Exception):

@@ -37,12 +37,25 @@ def input_gradient_norms(
     Returns:
         (B,) norms ≥ 0 in loss per pixel unit. Trained members have small ones.
     """
+    return losses_and_norms(model, paradigm, views, labels, company=company, differentiable=differentiable)[1]
+
+
+def losses_and_norms(
+    model: Model,
+    paradigm: Paradigm,
+    views: Tensor,
+    labels: Tensor,
+    *,
+    company: Tensor | None = None,
+    differentiable: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """(B,) losses, as `per_sample_loss` gives them, and (B,) norms, from one pass; see `input_gradient_norms`."""
     views = views.detach().requires_grad_()
     losses = paradigm.per_sample_loss(model, views, labels, isolate=True, company=company)
     (gradient,) = torch.autograd.grad(losses.sum(), views, create_graph=differentiable)
     squares = gradient.square().sum(dim=(0, 2, 3, 4))
     # The root has an infinite slope at 0; a record that is fitted perfectly must not give NaN.
-    return (squares + 1e-20).sqrt()
+    return losses.detach(), (squares + 1e-20).sqrt()
 
 
 def measure_gradient_target(

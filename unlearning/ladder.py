@@ -7,11 +7,12 @@
 | `passed` | `promote` | `promote` |
 | `leaks` | `stronger` while another is allowed, then as `on_failure` says | `person` |
 | `over_forgotten`, `utility_lost` | as `on_failure` says: a stronger setting would make it worse | `person` |
-| `inconclusive` | as `on_inconclusive` says | `accept` if `on_inconclusive` says so, otherwise `person` |
+| `inconclusive` | as `on_inconclusive` says | `accept` if `on_inconclusive` allows it, otherwise `person` |
 
-`on_failure` says `retrain` or `stop` (`person`); `on_inconclusive` says `retrain`, `stop` (`person`) or
-`accept`. Accepted is only what was audited in full and could not be told for want of records: a candidate
-of which an attack is missing is left to a person.
+`on_failure` says `retrain` or `stop` (`person`); `on_inconclusive` says `retrain`, `stop` (`person`),
+`accept`, or `accept_retrained`: retrain, and accept what was retrained exactly. Accepted is only what was
+audited in full and could not be told for want of records: a candidate of which an attack is missing is left
+to a person.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MAX_STRONGER = len(RUNGS) - 2
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 OnFailure = Literal["retrain", "stop"]
-OnInconclusive = Literal["retrain", "stop", "accept"]
+OnInconclusive = Literal["retrain", "stop", "accept", "accept_retrained"]
 Name = TypeVar("Name", bound=str)
 
 
@@ -105,18 +106,20 @@ def described(rung: Rung) -> str:
 
 
 def may_serve(
-    outcome: Outcome, on_inconclusive: OnInconclusive, *, complete: bool
+    outcome: Outcome, on_inconclusive: OnInconclusive, *, retrained: bool, complete: bool
 ) -> Literal["promote", "accept"] | None:
     """Whether a candidate may serve, and on what ground; None if it may not.
 
     Args:
         outcome: of its verdict.
         on_inconclusive: of the policy.
+        retrained: whether the candidate was trained again from the beginning, without the forgotten records.
         complete: whether everything was measured that a verdict rests on.
     """
     if outcome == "passed":
         return "promote"
-    if outcome == "inconclusive" and on_inconclusive == "accept" and complete:
+    accepts = on_inconclusive == "accept" or (on_inconclusive == "accept_retrained" and retrained)
+    if outcome == "inconclusive" and accepts and complete:
         return "accept"
     return None
 
@@ -130,7 +133,7 @@ def next_rung(outcome: Outcome, rung: Rung, policy: Policy, *, complete: bool = 
         policy: how far to go; `stronger` is 0 for a method that cannot be strengthened.
         complete: whether everything was measured that a verdict rests on.
     """
-    serves = may_serve(outcome, policy.on_inconclusive, complete=complete)
+    serves = may_serve(outcome, policy.on_inconclusive, retrained=rung == RETRAINED, complete=complete)
     if serves is not None:
         return serves
     if rung == RETRAINED:
@@ -138,9 +141,10 @@ def next_rung(outcome: Outcome, rung: Rung, policy: Policy, *, complete: bool = 
     if outcome == "leaks" and strength(rung) < policy.stronger:
         return "stronger"
     follows = policy.on_inconclusive if outcome == "inconclusive" else policy.on_failure
-    return "retrain" if follows == "retrain" else "person"
+    return "retrain" if follows in ("retrain", "accept_retrained") else "person"
 
 
-def accepted_statement(reasons: Sequence[str]) -> str:
+def accepted_statement(reasons: Sequence[str], *, retrained: bool = False) -> str:
     """What is said wherever a model is shown that was accepted without having passed."""
-    return "Accepted although the audit could not tell whether the records were forgotten: " + "; ".join(reasons) + "."
+    how = "Trained again from the beginning without the records, and accepted" if retrained else "Accepted"
+    return f"{how} although the audit could not tell whether they were forgotten: {'; '.join(reasons)}."

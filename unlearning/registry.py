@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -33,62 +34,23 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 
-from unlearning.config import Config
 from unlearning.errors import UserError
+from unlearning.versions import CHAMPION, NONE, SUPERSEDED, DatasetLink, NewVersion, Version
+
+__all__ = ["CHAMPION", "EXPERIMENT", "SUPERSEDED", "DatasetLink", "NewVersion", "Registry", "Version"]
 
 # Table creation and "model already exists" are not news to whoever reads a step's log.
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
-CHAMPION = "champion"
-SUPERSEDED = "superseded"
 EXPERIMENT = "unlearning"
 
 PACKAGE = Path(__file__).parent
 REQUIREMENTS = ("torch", "safetensors", "pydantic", "numpy")
-
-
-class Version(Config):
-    """A registered version, as lineage queries return it."""
-
-    name: str
-    version: str
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-    description: str
-
-
-@dataclass(frozen=True)
-class DatasetLink:
-    """A dataset of a run, by role and digest; no pixels and no ids go to MLflow."""
-
-    role: str
-    digest: str
-    records: int
-    source: str
-
-
-@dataclass(frozen=True)
-class NewVersion:
-    """A version to register.
-
-    `operation` identifies the work that made it: registering the same operation again returns the
-    version that exists. `folder` holds the model, `files` what is shown on its page.
-    """
-
-    name: str
-    operation: str
-    kind: str
-    folder: Path
-    digest: str
-    image_shape: tuple[int, int, int]
-    tags: Mapping[str, str]
-    description: str
-    parent: Version | None = None
-    datasets: tuple[DatasetLink, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
+PAGE = 500
+"""Versions that one search call returns at most."""
+DESCRIPTION = 5000
+"""Characters of a description that every database takes."""
 
 
 @contextmanager
@@ -154,10 +116,41 @@ class Registry:
 
     def versions(self, name: str) -> list[Version]:
         """Every version of a model, oldest first; empty when the model is unknown."""
+        return self._search(f"name = '{_quoted(name)}'")
+
+    def search(self, tags: Mapping[str, str], *, beginning: bool = False) -> list[Version]:
+        """The versions of all models that have every one of these tags, by model, oldest first.
+
+        Args:
+            tags: at least one.
+            beginning: values are what a tag begins with, as it stands up to an underscore or percent sign.
+
+        Raises:
+            UserError: no tag, or a key or value that cannot be searched for.
+        """
+        if not tags:
+            raise UserError("no tag to search for: give one")
+        compare, end = ("LIKE", "%") if beginning else ("=", "")
+        wanted = sorted((_plain(key), _plain(value)) for key, value in tags.items())
+        return self._search(" AND ".join(f"tags.`{key}` {compare} '{value}{end}'" for key, value in wanted))
+
+    def _search(self, condition: str) -> list[Version]:
         with _reachable(self.uri):
-            found = self.client.search_model_versions(f"name = '{_quoted(name)}'")
-            aliases = self._aliases(name) if found else {}
-        return sorted((_version(each, aliases) for each in found), key=lambda each: int(each.version))
+            found = self._pages(condition)
+            aliases = {name: self._aliases(name) for name in sorted({each.name for each in found})}
+        versions = (_version(each, aliases[each.name]) for each in found)
+        return sorted(versions, key=lambda each: (each.name, int(each.version)))
+
+    def _pages(self, condition: str) -> list[ModelVersion]:
+        """Every match. In the order of their numbers: by default a version that is changed between two
+        pages moves to the first, and another would be left out."""
+        found: list[ModelVersion] = []
+        token = None
+        while token != "":
+            page = self.client.search_model_versions(condition, PAGE, ["name ASC", "version_number ASC"], token)
+            found += page
+            token = page.token or ""
+        return found
 
     def _aliases(self, name: str) -> dict[str, list[str]]:
         by_version: dict[str, list[str]] = {}
@@ -194,6 +187,25 @@ class Registry:
             raise UserError(f"model {version.name} version {version.version} has no weights: were they purged?")
         return found[0].parent
 
+    def read(self, version: Version, name: str) -> bytes | None:
+        """A file that was logged on the version's run, which outlives its weights; None if there is none."""
+        with _reachable(self.uri), tempfile.TemporaryDirectory() as scratch:
+            self._select()
+            run = version.tags.get("run", "")
+            if not run or name not in [each.path for each in self.client.list_artifacts(run)]:
+                return None
+            return Path(self.client.download_artifacts(run, name, scratch)).read_bytes()
+
+    def weights(self, version: Version) -> tuple[str, ...]:
+        """Paths of the weights that MLflow still has of a version; empty once they were purged."""
+        with _reachable(self.uri):
+            self._select()
+            folders, found = ["artifacts"], list[str]()
+            while folders:
+                for each in self.client.list_logged_model_artifacts(version.tags["logged_model"], folders.pop()):
+                    (folders if each.is_dir else found).append(each.path)
+        return tuple(sorted(path for path in found if path.endswith(".safetensors")))
+
     def register(self, new: NewVersion) -> Version:
         """Log the model in a run with its links and register it, once per operation."""
         for version in self.versions(new.name):
@@ -205,7 +217,7 @@ class Registry:
             self._create_model(new.name)
             tags = {**new.tags, "operation": new.operation, "kind": new.kind, "digest": new.digest, "run": run_id}
             made = mlflow.register_model(model_uri, new.name, tags=tags)
-            self.client.update_model_version(new.name, str(made.version), description=new.description[:5000])
+            self.client.update_model_version(new.name, str(made.version), description=new.description[:DESCRIPTION])
         return self.resolve(new.name, str(made.version))
 
     def _create_model(self, name: str) -> None:
@@ -241,14 +253,29 @@ class Registry:
 
         Callers hold the promotion lock: aliases have no compare-and-set.
         """
-        previous = next((each for each in self.versions(version.name) if CHAMPION in each.aliases), None)
+        versions = {each.version: each for each in self.versions(version.name)}
+        previous = next((each for each in versions.values() if CHAMPION in each.aliases), None)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         with _reachable(self.uri):
             if previous is not None and previous.version != version.version:
                 self.client.set_registered_model_alias(version.name, SUPERSEDED, previous.version)
-                self.set_tags(previous, {"status": "superseded", "superseded_by": version.version})
+                left = {"status": "superseded", "superseded_by": version.version, "superseded_at": now}
+                self.set_tags(previous, left)
             self.client.set_registered_model_alias(version.name, CHAMPION, version.version)
-            self.set_tags(version, {"status": "serving", "superseded_by": "none"})
+            served = {"status": "serving", "superseded_by": NONE, "superseded_at": NONE}
+            current = versions.get(version.version, version)
+            if current != previous or current.tag("status") != "serving" or current.tag("served_at") == NONE:
+                served["served_at"] = now
+            self.set_tags(version, served)
         return self.resolve(version.name, version.version)
+
+    def describe(self, name: str, description: str, version: str = "") -> None:
+        """Set what the page of a model says, or that of one of its versions."""
+        with _reachable(self.uri):
+            if version:
+                self.client.update_model_version(name, version, description=description[:DESCRIPTION])
+            else:
+                self.client.update_registered_model(name, description=description[:DESCRIPTION])
 
 
 def _log_model(new: NewVersion) -> ModelInfo:
@@ -272,6 +299,12 @@ def _quoted(name: str) -> str:
     return name
 
 
+def _plain(text: str) -> str:
+    if "'" in text or "`" in text:
+        raise UserError(f"tag {text!r} holds a quote: it cannot be searched for")
+    return text
+
+
 def _version(found: ModelVersion, aliases: dict[str, list[str]]) -> Version:
     version = str(found.version)
     return Version(
@@ -280,6 +313,7 @@ def _version(found: ModelVersion, aliases: dict[str, list[str]]) -> Version:
         aliases=tuple(sorted(aliases.get(version, ()))),
         tags={**found.tags, "logged_model": (found.source or "").removeprefix("models:/")},
         description=found.description or "",
+        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
     )
 
 

@@ -7,34 +7,26 @@ where that was measured.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
-from unlearning.audit.results import AttackResult, Interval, PerRecord, Rates, Verdict
+from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
 from unlearning.errors import UserError
 from unlearning.figures import audit as figures
-from unlearning.figures import paper, roc
+from unlearning.figures import lineage, paper, roc
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.ladder import RETRAINED, Rung, described
+from unlearning.pages import OUTCOMES, Cell, cell, environment, percent
 from unlearning.summary import ModelSummary, RungSummary, Summary, last_unlearned, strongest_attack
 
-_OUTCOMES = {
-    "passed": "passed",
-    "leaks": "still leaks",
-    "over_forgotten": "forgot too much",
-    "utility_lost": "lost accuracy",
-    "inconclusive": "could not be judged",
-}
 _WHY = {
     "passed": "with the attacks tested it stayed within {auc} AUC of an exactly retrained model, "
     "and lost no more than {points} of accuracy against it",
@@ -53,12 +45,6 @@ _ACTIONS = {
     "retrain": "kept as rejected; retrained exactly",
     "person": "kept as rejected; left to a person",
 }
-_PRIVATE_KEYS = {"record_id", "record_ids", "subject", "subject_id", "subject_ids"}
-_SHA256 = re.compile(r"\b[0-9a-f]{64}\b", re.IGNORECASE)
-
-
-Cell = tuple[str, str]
-"""An estimate and its interval, as text."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +57,9 @@ class Row:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("unlearning"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"signed": _signed, "points": _points, "flat": _flat, "without_login": _without_login}
-    environment.filters |= {"breakable": _breakable, "described": described}
-    return environment
+    found = environment()
+    found.filters |= {"without_login": _without_login}
+    return found
 
 
 def render(summary: Summary, evidence: Evidence | None = None) -> str:
@@ -103,7 +82,7 @@ def render(summary: Summary, evidence: Evidence | None = None) -> str:
         .render(
             summary=summary,
             answer=answer(summary),
-            outcomes=_OUTCOMES,
+            outcomes=OUTCOMES,
             actions=_ACTIONS,
             beside=beside(summary),
             strongest=strongest_attack(summary),
@@ -161,10 +140,10 @@ def answer(summary: Summary) -> str:
     verdict = summary.verdict
     points = f"{100 * verdict.utility_margin:g} percentage points"
     why = _WHY[verdict.outcome].format(auc=f"{verdict.auc_margin:g}", points=points)
-    first = f"The unlearned model {_OUTCOMES[verdict.outcome]}: {why}.{_tried_before(summary)}"
+    first = f"The unlearned model {OUTCOMES[verdict.outcome]}: {why}.{_tried_before(summary)}"
     last = summary.rungs[-1]
     if summary.promoted is None:
-        either = f" Nor did a model retrained exactly pass: it {_OUTCOMES[last.verdict.outcome]}."
+        either = f" Nor did a model retrained exactly pass: it {OUTCOMES[last.verdict.outcome]}."
         serving = f"version {summary.registry.champion} keeps serving and a person has to decide."
         return f"{first}{either if last.rung == RETRAINED else ''} Nothing was promoted; {serving}"
     version = summary.registry.versions.get(summary.promoted, summary.registry.champion)
@@ -179,7 +158,7 @@ def _tried_before(summary: Summary) -> str:
     below = [rung for rung in summary.rungs if rung.rung != RETRAINED][:-1]
     if not below:
         return ""
-    told = [f"the {described(rung.rung)} {_OUTCOMES[rung.verdict.outcome]}" for rung in below]
+    told = [f"the {described(rung.rung)} {OUTCOMES[rung.verdict.outcome]}" for rung in below]
     return f" Before it, {' and '.join(told)}."
 
 
@@ -233,19 +212,19 @@ def measure_rows(summary: Summary) -> list[Row]:
     def attacked(name: str, read: Callable[[AttackResult], Cell]) -> tuple[Cell, ...]:
         return tuple(read(figures.attack_on(model, name)) for model in models)
 
-    rows = [Row(f"{name}: AUC", _ideal(models[0], name), attacked(name, lambda a: _cell(a.auc))) for name in names]
+    rows = [Row(f"{name}: AUC", _ideal(models[0], name), attacked(name, lambda a: cell(a.auc))) for name in names]
     low = "ideal: retrained, about 1 %"
-    rows += [Row(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: _percent(a.tpr_at_1_fpr))) for n in names]
+    rows += [Row(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: percent(a.tpr_at_1_fpr))) for n in names]
     strongest = strongest_attack(summary)
     rows += _yes_or_no(strongest, [figures.attack_on(model, strongest).rates for model in models])
     rows += _record_by_record([model.audit.per_record for model in models])
-    retained = tuple(_cell(model.audit.retained_auc) for model in models)
+    retained = tuple(cell(model.audit.retained_auc) for model in models)
     rows.append(Row("Retained members: AUC", "ideal: retrained", retained))
     notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": "ideal: retrained"}
     for measure, label in figures.MEASURES.items():
         values = [getattr(model.accuracies, measure) for model in models]
         if any(values):
-            rows.append(Row(label, notes[measure], tuple(map(_percent, values))))
+            rows.append(Row(label, notes[measure], tuple(map(percent, values))))
     whole = models[-1].seconds
     seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, whole)} × retraining") for model in models)
     rows.append(Row("Seconds", "lower is cheaper", seconds))
@@ -266,10 +245,10 @@ def _yes_or_no(name: str, found: list[Rates | None]) -> list[Row]:
         "ideal: retrained, about 0.1 %" if rates[0].resolved else "too few strangers for 0.1 %: none may be mistaken"
     )
     return [
-        Row(f"{name}: TPR at 0.1 % FPR", finest, tuple(_percent(each.tpr_at_01_fpr) for each in rates)),
+        Row(f"{name}: TPR at 0.1 % FPR", finest, tuple(percent(each.tpr_at_01_fpr) for each in rates)),
         Row(f"{name}: balanced accuracy", "ideal: retrained", tuple((f"{each.accuracy:.3f}", "") for each in rates)),
-        Row(f"{name}: precision", "ideal: retrained", tuple(_percent(each.precision) for each in rates)),
-        Row(f"{name}: recall", "ideal: retrained", tuple(_percent(each.recall) for each in rates)),
+        Row(f"{name}: precision", "ideal: retrained", tuple(percent(each.precision) for each in rates)),
+        Row(f"{name}: recall", "ideal: retrained", tuple(percent(each.recall) for each in rates)),
     ]
 
 
@@ -280,12 +259,12 @@ def _record_by_record(found: list[PerRecord | None]) -> list[Row]:
         return []
     return [
         Row(
-            "Records that look trained on", "p < 0.05; ideal: 5 %", tuple(_percent(each.suspicious) for each in records)
+            "Records that look trained on", "p < 0.05; ideal: 5 %", tuple(percent(each.suspicious) for each in records)
         ),
         Row(
             "Records less familiar than new",
             "p > 0.95; ideal: 5 %",
-            tuple(_percent(each.unfamiliar) for each in records),
+            tuple(percent(each.unfamiliar) for each in records),
         ),
         Row(
             "Forget set like the holdout, p-value",
@@ -308,9 +287,9 @@ def short_table(summary: Summary) -> Table:
         table.add_column(Text(heading), justify="right")
     for name, model in models.items():
         attack, scores = figures.attack_on(model, strongest), model.accuracies
-        cells = [" ".join(_cell(attack.auc)), _percent(attack.tpr_at_1_fpr)[0]]
-        cells += [_percent(scores.knn)[0], _percent(scores.linear_probe)[0]]
-        cells += [_percent(scores.classifier)[0]] if classifier else []
+        cells = [" ".join(cell(attack.auc)), percent(attack.tpr_at_1_fpr)[0]]
+        cells += [percent(scores.knn)[0], percent(scores.linear_probe)[0]]
+        cells += [percent(scores.classifier)[0]] if classifier else []
         table.add_row(name, *map(Text, cells), f"{model.seconds:,.1f}")
     return table
 
@@ -325,6 +304,7 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
         yield f"roc log {attack}", roc.roc_curves(summary, attack, "log")
     yield "attacks", figures.attack_forest(summary)
     yield "accuracies", figures.accuracy_dots(summary)
+    yield "lineage", lineage.graph(summary.registry.model_name, summary.registry.history)
     yield "comparison", _comparison(summary.verdict)
     for rung in beside(summary):
         yield f"comparison {rung.rung}", _comparison(rung.verdict, rung.rung)
@@ -334,51 +314,9 @@ def _comparison(verdict: Verdict, rung: Rung | None = None) -> str:
     return figures.comparison_forest(verdict, rung) if verdict.comparisons else ""
 
 
-def _cell(interval: Interval) -> Cell:
-    return f"{interval.estimate:.3f}", f"[{interval.low:.3f}, {interval.high:.3f}]{_level(interval)}"
-
-
-def _percent(interval: Interval | None) -> Cell:
-    if interval is None:
-        return "none", ""
-    low, high = 100 * interval.low, 100 * interval.high
-    return f"{100 * interval.estimate:.1f} %", f"[{low:.1f}, {high:.1f}]{_level(interval)}"
-
-
-def _signed(interval: Interval, scale: int = 1, digits: int = 3) -> Cell:
-    bounds = (interval.estimate, interval.low, interval.high)
-    estimate, low, high = (f"{scale * value:+z.{digits}f}".replace("-", "−") for value in bounds)
-    return estimate, f"[{low}, {high}] ({100 * interval.level:g} %)"
-
-
-def _points(interval: Interval) -> Cell:
-    return _signed(interval, 100, 1)
-
-
-def _level(interval: Interval) -> str:
-    return "" if interval.level == 0.95 else f" ({100 * interval.level:g} %)"
-
-
 def _ratio(seconds: float, whole: float) -> str:
     return f"{seconds / whole:.2f}" if whole else "?"
 
 
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as dotted names and values, without anything that names a record or a person."""
-    if key.rpartition(".")[2] in _PRIVATE_KEYS:
-        yield key, "(not shown)"
-    elif isinstance(value, dict) and value:
-        for inner, item in value.items():
-            yield from _flat(item, f"{key}.{inner}" if key else str(inner))
-    else:
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
-        yield key, _SHA256.sub("(SHA-256, not shown)", text)
-
-
 def _without_login(uri: str) -> str:
     return re.sub(r"//.*@", "//", uri)
-
-
-def _breakable(name: str) -> Markup:
-    """Lets a narrow page break a long name after its underscores."""
-    return escape(name).replace("_", Markup("_<wbr>"))

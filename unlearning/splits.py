@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -42,10 +43,14 @@ class Split(Config):
 
     @model_validator(mode="after")
     def _parts_never_overlap(self) -> Self:
-        parts = [identity for part in PARTS for identity in getattr(self, part)]
-        if len(set(parts)) != len(parts):
+        if len(set(self.ids)) != len(self.ids):
             raise ValueError("a record id is in two parts of the split, or twice in one")
         return self
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The records of all parts, one part after the other."""
+        return tuple(identity for part in PARTS for identity in getattr(self, part))
 
     @property
     def digest(self) -> str:
@@ -101,6 +106,19 @@ def make_split(manifest: Manifest, config: SplitConfig, seed: int) -> Split:
         parts[part] = tuple(ids[row] for row in order[start : start + size])
         start += size
     return Split(snapshot=manifest.digest, seed=seed, **parts)
+
+
+def without(split: Split, ids: Collection[str], snapshot_digest: str) -> Split:
+    """The split with the records `ids` gone from every part; ids that are in none change nothing.
+
+    Args:
+        split: keeps its seed and the order of its parts.
+        ids: of erased records.
+        snapshot_digest: of the snapshot without them, which the new split divides.
+    """
+    gone = frozenset(ids)
+    parts = {part: tuple(each for each in getattr(split, part) if each not in gone) for part in PARTS}
+    return Split(snapshot=snapshot_digest, seed=split.seed, **parts)
 
 
 def save(split: Split, path: Path) -> None:

@@ -72,6 +72,9 @@ class Store(Protocol):
     def list(self, prefix: str) -> Keys:
         """The keys under a prefix, sorted; all keys for the empty prefix."""
 
+    def iterate(self, prefix: str) -> Iterator[str]:
+        """The same one by one, for prefixes that hold more than fits in memory."""
+
 
 def open_store(uri: str) -> Store:
     """The store at `s3://bucket/prefix`, `file:///folder` or a plain path.
@@ -160,14 +163,12 @@ class LocalStore:
                 self._path(key).unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Keys:
+        return sorted(self.iterate(prefix))
+
+    def iterate(self, prefix: str) -> Iterator[str]:
         top = self._path(prefix) if prefix else self.root
-        keys = []
         with self._explained(prefix):
-            for folder, folders, names in os.walk(top, onerror=_raise_unless_missing):
-                if Path(folder) == self.root and STAGING in folders:
-                    folders.remove(STAGING)
-                keys += [(Path(folder) / name).relative_to(self.root).as_posix() for name in names]
-        return sorted(keys)
+            yield from _files_below(top, f"{prefix}/" if prefix else "")
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -261,13 +262,17 @@ class S3Store:
             self._client.delete_object(Bucket=self.bucket, Key=name)
 
     def list(self, prefix: str) -> Keys:
+        return sorted(self.iterate(prefix))
+
+    def iterate(self, prefix: str) -> Iterator[str]:
         start = f"{self._name(prefix)}/" if prefix else self.prefix
-        keys = []
         with self._explained(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start):
-                keys += [entry["Key"][len(self.prefix) :] for entry in page.get("Contents", ())]
-        # Consoles make empty objects ending in "/" to show folders.
-        return sorted(key for key in keys if not key.endswith("/") and key)
+                for entry in page.get("Contents", ()):
+                    key: str = entry["Key"][len(self.prefix) :]
+                    # Consoles make empty objects ending in "/" to show folders.
+                    if key and not key.endswith("/"):
+                        yield key
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}"
@@ -334,10 +339,18 @@ def _check_file(key: str, path: Path) -> None:
         raise UserError(f"file {path} does not exist: nothing to put at {key!r}")
 
 
-def _raise_unless_missing(error: OSError) -> None:
-    """For os.walk, to which a folder that may not be read would otherwise look empty."""
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
+def _files_below(folder: Path, key: str) -> Iterator[str]:
+    """The keys of the files below a folder, whose own key is `key`, in the order of whole keys, as S3 gives them."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((f"{each.name}/" if each.is_dir() else each.name, each.is_symlink()) for each in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name, is_link in found:
+        if not name.endswith("/"):
+            yield key + name
+        elif not is_link and key + name != f"{STAGING}/":
+            yield from _files_below(folder / name, key + name)
 
 
 def _put_folder(store: Store, prefix: str, folder: Path) -> None:

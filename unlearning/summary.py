@@ -84,6 +84,22 @@ class RungSummary(Config):
     """Registered version, which holds the candidate's own audit."""
 
 
+class VersionSummary(Config):
+    """A version of the model, for the drawing of its history."""
+
+    version: str
+    parent: str
+    """Version it was made from, or `none`."""
+    kind: str
+    method: str
+    status: str
+    verdict: str
+    """Its outcome, or `none`."""
+    serves: bool
+    requests: int = Field(ge=0)
+    """How many erasure requests it honours."""
+
+
 class RegistrySummary(Config):
     """Where MLflow keeps it."""
 
@@ -94,6 +110,8 @@ class RegistrySummary(Config):
     of that rung, not the reference."""
     champion: str
     """The version that serves after this run."""
+    history: tuple[VersionSummary, ...] = ()
+    """The model's newest versions when the run ended, oldest first."""
 
 
 class Summary(Config):

@@ -44,6 +44,7 @@ def test_there_is_a_component_for_every_step() -> None:
         "__init__",
         "data",
         "figures",
+        "stored",
     }
     # The step promote also rejects, the step references also plans and gathers; figures are asked for by hand.
     assert steps | {"reject", "plan_references", "gather_references"} == set(NAMES)
@@ -86,8 +87,11 @@ def test_the_image_has_a_fixed_tag() -> None:
 
 def test_ingest_describes_the_snapshot(chain: Chain, tmp_path: Path) -> None:
     out = outputs_in(tmp_path, snapshot=dsl.Dataset, resolved_recipe=dsl.Artifact)
-    digest = load("ingest").python_func(recipe=str(chain["recipe"]), overrides="", seed=0, **out)
-    assert out["snapshot"].metadata == {"digest": digest, "records": "1797", "duplicates": "0"}
+    now = load("tombstones").python_func()
+    given = {"recipe": str(chain["recipe"]), "overrides": "", "seed": 0, "erased": "refuse", "tombstones": now}
+    digest = load("ingest").python_func(**given, **out)
+    counts = {"records": "1797", "duplicates": "0", "erased": "0"}
+    assert out["snapshot"].metadata == {"digest": digest, **counts}
     assert (tmp_path / "resolved_recipe").read_bytes() == chain["resolved"].read_bytes()
 
 
@@ -200,11 +204,11 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation")
     below = outputs_in(tmp_path / "below", ladder=dsl.Artifact)
     failed = evidence | inputs_of(chain, verdict="failed") | below
-    rejected = load("reject").python_func(**failed, **named, parent="1", action="retrain")
+    rejected = load("reject").python_func(**failed, **named, batch="b1", parent="1", action="retrain")
     above = outputs_in(tmp_path / "above", ladder=dsl.Artifact)
     passed = evidence | inputs_of(chain, verdict="passed")
     given = passed | above | {"earlier": below["ladder"]}
-    promoted = load("promote").python_func(**given, **named, parent="1", on_inconclusive="stop")
+    promoted = load("promote").python_func(**given, **named, batch="b1", parent="1", on_inconclusive="stop")
     assert (rejected, promoted) == ("2", "3")
     given = inputs_of(chain, "retrained", "snapshot", "split", original="model") | passed | above
     out = outputs_in(tmp_path, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)

@@ -19,6 +19,7 @@ GPUS = "pipelinechannel--gpus"
 ON_GPU = {"pretrain", "references", "unlearn", "audit", "evaluate"}
 CACHED = {
     "pretraining": {
+        "tombstones": False,
         "ingest": True,
         "split": True,
         "pretrain": True,
@@ -255,6 +256,12 @@ def test_every_climb_of_the_ladder_shows_each_rung_and_ends_with_one_report(
         "person": [],
     }[actions[-1]]
     assert sorted(names_run(documents["unlearning"], actions)) == sorted(expected)
+
+
+def test_what_is_read_from_a_source_is_cached_by_the_tombstones_of_now(documents: dict[str, Document]) -> None:
+    inside = documents["pretraining"]["root"]["dag"]["tasks"]
+    given = inside["ingest"]["inputs"]["parameters"]["tombstones"]
+    assert given == {"taskOutputParameter": {"outputParameterKey": "Output", "producerTask": "tombstones"}}
 
 
 def test_nothing_is_done_before_the_parameters_were_looked_at(documents: dict[str, Document]) -> None:

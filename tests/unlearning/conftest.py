@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.unlearning.histories import History
+from unlearning.compliance.certificates import Statement, build
+from unlearning.compliance.erasure import LedgerHead, ModelErasure, Purge, Times
 from unlearning.figures.numbers import Epoch, Evidence, ModelEvidence, Sample
 from unlearning.ladder import accepted_statement
 from unlearning.summary import Summary
@@ -187,6 +190,102 @@ def edited() -> Callable[..., Summary]:
     return edit
 
 
+def _audit_result(outcome: str = "passed", statement: str | None = None) -> dict[str, Any]:
+    attacks = [
+        {
+            "name": name,
+            "auc_before": _interval(0.5 + 0.3 * strength, 0.05),
+            "auc": _interval(0.5 + 0.01 * strength, 0.05),
+            "reference": "retrained",
+            "gap": _interval(0.01 * strength, 0.03, 0.9),
+            "gap_simultaneous": _interval(0.01 * strength, 0.05),
+        }
+        for name, strength in SIGNALS.items()
+    ]
+    return {
+        "outcome": outcome,
+        "reasons": [REASONS[outcome]],
+        "statement": statement,
+        "forgotten": 100,
+        "strangers": 300,
+        "attacks": attacks,
+        "auc_margin": 0.05,
+        "utility_margin": 0.05,
+        "utility_lost": {"knn": _interval(0.002, 0.01, 0.9), "linear_probe": _interval(0.001, 0.01, 0.9)},
+        "smallest_detectable_auc": 0.581,
+        "limits": ["tested with 4 attacks on 100 forgotten and 300 other records", "other attacks may see more"],
+    }
+
+
+def _model_erasure(how: str = "unlearned", name: str = "fashion-encoder") -> dict[str, Any]:
+    data = {"snapshot": "a" * 64, "split": "b" * 64}
+    before = {"version": "1", "weights": "1" * 64}
+    if how == "never_trained":
+        held = {"before": before, "after": before} if name else {"before": None, "after": None}
+        kept = {"data_before": {"snapshot": "a" * 64}, "data_after": {"snapshot": "e" * 64}}
+        return {"name": name, "how": how, **held, **kept, "forgotten": {"records": 3}}
+    accepted = how == "accepted"
+    return {
+        "name": name,
+        "how": how,
+        "before": before,
+        "after": {"version": "2", "weights": "2" * 64},
+        "data_before": data,
+        "data_after": data | {"snapshot": "e" * 64},
+        "forgotten": {"records": 100, "forget_set": "c" * 64},
+        "made": {
+            "method": "retrain" if how == "retrained" else "gradient_penalty",
+            "settings": {"weight": 0.5, "optimisation": {"epochs": 15, "learning_rate": 0.001}},
+            "rung": "retrained" if how == "retrained" else "first",
+            "seed": 7,
+            "commit": "0123abc",
+        },
+        "audit": _audit_result(
+            "inconclusive" if accepted else "passed",
+            accepted_statement([REASONS["inconclusive"]]) if accepted else None,
+        ),
+    }
+
+
+def _certificate_parts(*hows: str, issued: str = "2024-06-12T09:00:00Z") -> dict[str, Any]:
+    """What `certificates.build` is given; the models are called after their number."""
+    times = {"received": "2024-06-01T08:00:00Z", "due": "2024-07-01T08:00:00Z", "fulfilled": "2024-06-11T10:15:00Z"}
+    artefacts = [{"kind": "model", "objects": 3}, {"kind": "references", "objects": 48}]
+    models = [
+        ModelErasure.model_validate(_model_erasure(how, f"encoder-{number}"))
+        for number, how in enumerate(hows or ("unlearned",), start=1)
+    ]
+    purge = {"model": "encoder-1", "version": "1", "artefacts": artefacts}
+    return {
+        "request": "CASE-2024-17",
+        "legal_basis": "GDPR Art. 17",
+        "times": Times.model_validate(times | {"issued": issued}),
+        "models": models,
+        "purged": (Purge.model_validate(purge | {"at": "2024-06-11T11:00:00Z", "artefacts": artefacts[1:]}),),
+        "to_be_purged": (Purge.model_validate(purge | {"at": "2024-07-11T11:00:00Z", "artefacts": artefacts[:1]}),),
+        "ledger": LedgerHead(sequence=6, sha256="d" * 64),
+        "forbidden": ("f" * 64, "jane.doe@example.org"),
+    }
+
+
+@pytest.fixture(scope="session")
+def certificate_parts() -> Callable[..., dict[str, Any]]:
+    """Arguments of `certificates.build`: `certificate_parts("unlearned", "accepted", issued=...)`."""
+    return _certificate_parts
+
+
+@pytest.fixture(scope="session")
+def model_erasure() -> Callable[..., dict[str, Any]]:
+    """The document of one model's erasure: `model_erasure(how, name)`."""
+    return _model_erasure
+
+
+@pytest.fixture(scope="session")
+def make_statement() -> Callable[..., Statement]:
+    """A realistic certificate, unsigned: `make_statement("retrained", issued=...)`."""
+    return lambda *hows, **given: build(**_certificate_parts(*hows, **given))
+
+
 def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int = 40) -> Evidence:
     """Forgotten records stand where members do on the original, and among the never seen afterwards."""
     draw = np.random.default_rng(7)
@@ -228,3 +327,18 @@ def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int
 def make_evidence() -> Callable[..., Evidence]:
     """Evidence of the models of `make_summary`: `make_evidence(paradigm, training=..., forgotten=...)`."""
     return _evidence
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Versions of three models in a real registry; do not change it."""
+    return History(tmp_path_factory.mktemp("history"), _summary)
+
+
+@pytest.fixture
+def at_history(history: History, monkeypatch: pytest.MonkeyPatch) -> History:
+    """The same, and the default settings find it."""
+    for name in ("UNLEARNING_HOME", "UNLEARNING_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(history.folder)
+    return history

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearning.input_gradients import input_gradient_norms
+from unlearning.input_gradients import input_gradient_norms, losses_and_norms
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.paradigms.simclr import SimCLR, nt_xent
@@ -142,3 +142,12 @@ def test_a_record_without_any_slope_gives_finite_norms_and_finite_gradients(
     found = [gradient for gradient in gradients if gradient is not None]
     assert found
     assert all(torch.isfinite(gradient).all() for gradient in found)
+
+
+def test_the_losses_come_with_the_norms_and_are_the_paradigms_own(
+    model: Model, paradigm: Paradigm, views: Tensor
+) -> None:
+    losses, norms = losses_and_norms(model, paradigm, views, LABELS)
+    assert torch.equal(losses, paradigm.per_sample_loss(model, views, LABELS).detach())
+    assert torch.equal(norms, input_gradient_norms(model, paradigm, views, LABELS))
+    assert not losses.requires_grad

@@ -55,7 +55,8 @@ def test_nothing_but_a_passed_candidate_is_promoted() -> None:
 
 def test_nothing_but_an_inconclusive_candidate_that_was_audited_in_full_is_accepted_and_only_where_asked() -> None:
     for outcome, rung, chosen, complete in EVERYTHING:
-        asked = outcome == "inconclusive" and chosen.on_inconclusive == "accept" and complete
+        wanted = ("accept", "accept_retrained") if rung == RETRAINED else ("accept",)
+        asked = outcome == "inconclusive" and chosen.on_inconclusive in wanted and complete
         assert (next_rung(outcome, rung, chosen, complete=complete) == "accept") == asked
 
 
@@ -71,7 +72,7 @@ def test_nothing_is_retrained_where_the_policy_says_stop_nor_twice() -> None:
             assert rung != RETRAINED
             assert outcome != "passed"
             says = chosen.on_inconclusive if outcome == "inconclusive" else chosen.on_failure
-            assert says == "retrain"
+            assert says in ("retrain", "accept_retrained")
 
 
 @given(st.sampled_from(POLICIES), st.lists(st.sampled_from(OUTCOMES), min_size=MAX_STRONGER + 2))
@@ -106,6 +107,9 @@ def test_every_climb_ends_after_as_many_rungs_as_there_are(chosen: Policy, outco
         ("inconclusive", "stronger_1", {"on_inconclusive": "accept"}, "accept"),
         ("inconclusive", "retrained", {}, "person"),
         ("inconclusive", "retrained", {"on_inconclusive": "accept"}, "accept"),
+        ("inconclusive", "first", {"on_inconclusive": "accept_retrained"}, "retrain"),
+        ("inconclusive", "retrained", {"on_inconclusive": "accept_retrained"}, "accept"),
+        ("leaks", "retrained", {"on_inconclusive": "accept_retrained"}, "person"),
         ("leaks", "retrained", {"stronger": 2}, "person"),
         ("passed", "retrained", {}, "promote"),
     ],
@@ -117,8 +121,10 @@ def test_the_table_of_decisions(outcome: Outcome, rung: Rung, chosen: dict[str, 
 def test_what_lacks_an_attack_is_left_to_a_person_where_the_rest_would_be_accepted() -> None:
     accepting = Policy(on_inconclusive="accept")
     assert next_rung("inconclusive", "first", accepting, complete=False) == "person"
-    assert may_serve("inconclusive", "accept", complete=False) is None
-    assert may_serve("passed", "stop", complete=True) == "promote"
+    assert may_serve("inconclusive", "accept", retrained=False, complete=False) is None
+    assert may_serve("inconclusive", "accept_retrained", retrained=True, complete=False) is None
+    assert may_serve("inconclusive", "accept_retrained", retrained=False, complete=True) is None
+    assert may_serve("passed", "stop", retrained=False, complete=True) == "promote"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_what_lacks_an_attack_is_left_to_a_person_where_the_rest_would_be_accept
         (-1, "stop", "stop", "stronger -1 is not possible: try 0 to 2"),
         (3, "stop", "stop", "stronger 3 is not possible: try 0 to 2"),
         (1, "accept", "stop", "on_failure 'accept' is unknown: choose retrain or stop"),
-        (1, "stop", "it's", 'on_inconclusive "it\'s" is unknown: choose retrain, stop or accept'),
+        (1, "stop", "it's", 'on_inconclusive "it\'s" is unknown: choose retrain, stop, accept or accept_retrained'),
         (1, "stop", "", "on_inconclusive '' is unknown"),
     ],
 )
@@ -165,5 +171,5 @@ def test_rungs_have_a_strength_and_words() -> None:
 
 def test_the_statement_says_that_nothing_was_shown_and_why() -> None:
     told = accepted_statement(["only 6 forget records were audited", "loss: too few records to tell"])
-    assert told.startswith("Accepted although the audit could not tell whether the records were forgotten: only 6")
+    assert told.startswith("Accepted although the audit could not tell whether they were forgotten: only 6")
     assert told.endswith("audited; loss: too few records to tell.")

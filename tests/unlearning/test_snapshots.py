@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,23 @@ from unlearning import snapshots
 from unlearning.errors import UserError
 from unlearning.files import read_json, sha256_json, write_json
 from unlearning.records import Records, record_id
-from unlearning.snapshots import MANIFEST_FILE, RECORDS_FILE, Snapshot
+from unlearning.snapshots import MANIFEST_FILE, RECORDS_FILE, Manifest, Snapshot
 
 MakeRecords = Callable[..., Records]
+RECORDED_DIGEST = "b95891da3debf7f29926cdb1f2dc58ead8c855ad5a2254c93efde379f80da9c7"
 
 
 def build(records: Records) -> Snapshot:
     return snapshots.build(records, source="made up", licence="CC0", class_names=("cat", "dog"))
+
+
+def with_subjects(records: Records, persons: Mapping[int, Iterable[str]]) -> Snapshot:
+    """Persons are given by row."""
+    subjects: dict[str, set[str]] = {}
+    for row, names in persons.items():
+        if names:
+            subjects.setdefault(record_id(records.images[row].numpy()), set()).update(names)
+    return snapshots.build(records, source="made up", licence="CC0", class_names=("cat", "dog"), subjects=subjects)
 
 
 def images_of_values(values: list[int]) -> Records:
@@ -168,8 +178,92 @@ def test_verification_notices_one_changed_pixel(snapshot: Snapshot, pixel: int) 
 
 def test_verification_notices_one_changed_label(snapshot: Snapshot) -> None:
     snapshot.records.labels[3] ^= 1
-    with pytest.raises(UserError, match="does not hold the labels its digest names"):
+    with pytest.raises(UserError, match="does not hold the labels and subjects its digest names"):
         snapshots.verify(snapshot)
+
+
+def test_verification_notices_one_changed_subject(noise: MakeRecords) -> None:
+    built = with_subjects(noise(3), {0: ("ann",)})
+    changed = {built.manifest.record_ids[0]: ("bob",)}
+    with pytest.raises(UserError, match="does not hold the labels and subjects its digest names"):
+        snapshots.verify(Snapshot(built.records, built.manifest.model_copy(update={"subjects": changed})))
+
+
+def test_the_digest_of_a_snapshot_without_subjects_is_what_it_always_was() -> None:
+    """Recorded before there were subjects: models name their snapshots by these digests."""
+    images = torch.arange(3 * 4, dtype=torch.uint8).view(3, 1, 2, 2)
+    built = build(Records(images, torch.tensor([0, 1, 1])))
+    assert built.manifest.digest == RECORDED_DIGEST
+    assert with_subjects(built.records, {}).manifest == built.manifest
+    told = built.manifest.model_dump(mode="json")
+    assert told.pop("subjects") == {}
+    assert Manifest.model_validate(told) == built.manifest  # manifests of before have no such key
+
+
+def test_subjects_change_the_digest_and_their_order_does_not(noise: MakeRecords) -> None:
+    records = noise(3)
+    given: list[dict[int, tuple[str, ...]]] = [{}, {0: ("ann",)}, {0: ("bob",)}, {1: ("ann",)}, {0: ("ann", "bob")}]
+    assert len({with_subjects(records, each).manifest.digest for each in given}) == len(given)
+    first = with_subjects(records, {0: ("bob", "ann", "bob"), 2: ("cy",)})
+    assert first.manifest == with_subjects(records, {2: ("cy",), 0: ("ann", "bob")}).manifest
+    snapshots.verify(first)
+
+
+def test_records_are_found_by_their_subject(noise: MakeRecords) -> None:
+    manifest = with_subjects(noise(4), {3: ("ann",), 0: ("ann", "bob"), 1: ("bob",)}).manifest
+    ids = manifest.record_ids
+    assert manifest.records_of("ann") == (ids[0], ids[3])
+    assert manifest.records_of("bob") == (ids[0], ids[1])
+    assert manifest.records_of("an") == manifest.records_of("") == ()
+
+
+def test_subjects_of_records_that_are_not_there_are_left_out(noise: MakeRecords) -> None:
+    sampled = noise(4)[torch.tensor([0, 2])]
+    ids = [record_id(image.numpy()) for image in noise(4).images]
+    given = {identity: (f"person {row}",) for row, identity in enumerate(ids)}
+    built = snapshots.build(sampled, source="s", licence="CC0", class_names=("cat", "dog"), subjects=given)
+    assert built.manifest.subjects == {ids[0]: ("person 0",), ids[2]: ("person 2",)}
+
+
+def test_subjects_are_saved_and_loaded_and_shown_nowhere(noise: MakeRecords, tmp_path: Path) -> None:
+    built = with_subjects(noise(3), {1: ("ann of the lane",)})
+    snapshots.save(built, tmp_path / "snapshot")
+    assert snapshots.load(tmp_path / "snapshot").manifest == built.manifest
+    for text in (repr(built), str(built.manifest)):
+        assert "ann of the lane" not in text
+
+
+@pytest.mark.parametrize("subjects", [{"0" * 64: ["ann"]}, "empty"])
+def test_a_manifest_with_impossible_subjects_is_refused(folder: Path, snapshot: Snapshot, subjects: object) -> None:
+    told = {snapshot.manifest.record_ids[0]: []} if subjects == "empty" else subjects
+    write_json(folder / MANIFEST_FILE, read_json(folder / MANIFEST_FILE, "manifest") | {"subjects": told})
+    with pytest.raises(UserError, match="is damaged or not a snapshot: ValidationError") as caught:
+        snapshots.load(folder)
+    assert "ann" not in str(caught.value)
+
+
+@given(values=st.lists(st.integers(0, 9), min_size=1, max_size=12), gone=st.sets(st.integers(0, 12)), data=st.data())
+def test_without_is_what_would_have_been_built_without(values: list[int], gone: set[int], data: st.DataObject) -> None:
+    """Against building again from the rows that are left; ids of records that are not there do no harm."""
+    records = images_of_values(values)
+    owners = {row: data.draw(st.sets(st.sampled_from("abc"), max_size=2)) for row in range(len(values))}
+    rows = [row for row, value in enumerate(values) if value not in gone]
+    built = with_subjects(records, owners)
+    erased = {record_id(np.full((1, 1, 1), value, dtype=np.uint8)) for value in gone}
+    left = snapshots.without(built, erased)
+    expected = with_subjects(records[torch.tensor(rows, dtype=torch.int64)], dict(enumerate(owners[r] for r in rows)))
+    assert left.manifest == expected.manifest.model_copy(update={"duplicates": built.manifest.duplicates})
+    assert torch.equal(left.records.images, expected.records.images)
+    assert torch.equal(left.records.labels, expected.records.labels)
+    snapshots.verify(left)
+
+
+def test_without_leaves_the_snapshot_it_was_given_alone(snapshot: Snapshot) -> None:
+    before = snapshot.manifest.model_dump()
+    assert snapshots.without(snapshot, ()).manifest == snapshot.manifest
+    snapshots.without(snapshot, snapshot.manifest.record_ids[:3])
+    assert snapshot.manifest.model_dump() == before
+    assert len(snapshot.records) == 6
 
 
 def test_a_failed_save_leaves_nothing_behind(

@@ -149,6 +149,19 @@ def test_a_file_that_is_no_split_is_refused(tmp_path: Path) -> None:
         splits.load(tmp_path / "split.json")
 
 
+@given(sizes=SIZES, gone=st.sets(st.integers(0, 40)))
+def test_erased_records_leave_every_part_and_nothing_else_changes(sizes: tuple[int, ...], gone: set[int]) -> None:
+    ids = names(sum(sizes))
+    before = make_split(manifest_of(ids), config_of(sizes), seed=5)
+    erased = {identity for number, identity in enumerate(names(41)) if number in gone}
+    after = splits.without(before, erased, "another snapshot")
+    assert (after.snapshot, after.seed) == ("another snapshot", 5)
+    assert parts_of(after) == [tuple(each for each in part if each not in erased) for part in parts_of(before)]
+    assert after.digest != before.digest
+    assert before == make_split(manifest_of(ids), config_of(sizes), seed=5)
+    assert after.ids == tuple(each for part in parts_of(after) for each in part)
+
+
 @pytest.mark.parametrize("key", ["snapshot", "seed", *PARTS])
 def test_digest_changes_with_everything_in_the_split(split: Split, tmp_path: Path, key: str) -> None:
     splits.save(split, tmp_path / "split.json")

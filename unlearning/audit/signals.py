@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.config import Config
-from unlearning.input_gradients import input_gradient_norms
+from unlearning.input_gradients import losses_and_norms
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.records import Records
@@ -83,10 +83,9 @@ def _losses_and_norms(
     """(Q, B) losses and (Q, B) log gradient norms, one row per query."""
     losses, norms = [], []
     for _ in range(queries):
-        views = paradigm.views(batch.images, draw)
-        norms.append(input_gradient_norms(model, paradigm, views, batch.labels).log())
-        with torch.no_grad():
-            losses.append(paradigm.per_sample_loss(model, views, batch.labels))
+        found = losses_and_norms(model, paradigm, paradigm.views(batch.images, draw), batch.labels)
+        losses.append(found[0])
+        norms.append(found[1].log())
     return torch.stack(losses), torch.stack(norms)
 
 

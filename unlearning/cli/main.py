@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from unlearning.cli import lineage, steps
+from unlearning.cli import keys, ledger, lineage, requests, steps
 from unlearning.cli.output import Json, explained, path_text, show
+from unlearning.cli.verify import verify
 from unlearning.errors import EXIT_NOT_PROMOTED
 from unlearning.ladder import described
 from unlearning.summary import Summary
@@ -19,12 +20,17 @@ app = typer.Typer(
     help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
     "Start with `unlearn run`, then open the report it names.\n\n"
     "Exit codes: 0 done, 1 programming error, 2 bad input or missing service, "
-    "3 finished but nothing was promoted. A model that is accepted without having passed is promoted, and said to be.",
+    "3 finished but nothing was promoted, `ledger verify` found problems, or a certificate is not verified. A model "
+    "that is accepted without having passed is promoted, and said to be.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(steps.app, name="step")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(requests.app, name="requests")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(keys.app, name="keys")
+app.command()(verify)
 
 
 def _although(summary: Summary) -> str:
@@ -49,11 +55,14 @@ def run(
     stronger: Annotated[int, typer.Option(help="Stronger settings to try where it still leaks, 0 to 2.")] = 1,
     on_failure: Annotated[str, typer.Option(help="After a failed verdict: retrain or stop.")] = "retrain",
     on_inconclusive: Annotated[
-        str, typer.Option(help="Where the audit cannot tell: retrain, stop or accept.")
+        str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept, accept_retrained.")
     ] = "retrain",
     references: Annotated[
         int, typer.Option(help="Reference models for the per-record attacks: even, 8 or more; 0 for none.")
     ] = 0,
+    erased: Annotated[
+        str, typer.Option(help="Erased records that the source still holds: refuse to train, or drop them.")
+    ] = "refuse",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     run_id: Annotated[str, typer.Option(help="Name of the run; an unfinished run of that name is resumed.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -81,6 +90,7 @@ def run(
         on_failure=on_failure,
         on_inconclusive=on_inconclusive,
         references=references,
+        erased=erased,
         device=device,
     )
     folder, summary = run_locally(parameters, run_id=run_id, quiet=quiet)

@@ -28,7 +28,9 @@ VerdictFile = Annotated[Path, typer.Option(help="Verdict, as written by decide."
 ReferencesFolder = Annotated[Path | None, typer.Option(help="Reference models of the original.")]
 Out = Annotated[Path, typer.Option(help="Where the result is written.")]
 Rung = Annotated[str, typer.Option(help="first, stronger_1, stronger_2 or retrained.")]
-OnInconclusive = Annotated[str, typer.Option(help="Where the audit cannot tell: retrain, stop or accept.")]
+OnInconclusive = Annotated[
+    str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept or accept_retrained.")
+]
 RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
 
 
@@ -39,12 +41,16 @@ def ingest(
     recipe: Annotated[str, typer.Option(help="Shipped recipe or YAML file.")] = "fashion-mnist-simclr",
     overrides: Annotated[str, typer.Option(help="YAML laid over the recipe.")] = "",
     seed: Seed = 0,
+    erased: Annotated[str, typer.Option(help="Erased records that the source still holds: refuse or drop.")] = "refuse",
     json: Json = False,
 ) -> None:
     """Data source to snapshot."""
     from unlearning.steps.ingest import ingest as step
 
-    show(step(recipe=recipe, overrides=overrides, seed=seed, snapshot_path=out, recipe_path=recipe_out), json)
+    result = step(
+        recipe=recipe, overrides=overrides, seed=seed, erased=erased, snapshot_path=out, recipe_path=recipe_out
+    )
+    show(result, json)
 
 
 @app.command()

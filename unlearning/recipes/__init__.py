@@ -33,6 +33,9 @@ class DataConfig(Config):
     source: str
     limit: int | None = Field(None, gt=0, description="Random sample of this many rows; all if unset.")
     image_side: int = Field(gt=3, description="Images are area-averaged to this many pixels a side.")
+    subjects: str | None = Field(
+        None, min_length=1, description="CSV file beside the data: record_id,subject or file,subject."
+    )
 
 
 class MethodsConfig(Config):

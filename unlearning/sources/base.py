@@ -28,6 +28,8 @@ class SourceData:
     source: str
     licence: str
     class_names: tuple[str, ...]
+    files: tuple[str, ...] | None = None
+    """Path of every row below the source's folder, with `/`; None where records are no files of their own."""
 
 
 def md5(data: bytes) -> str:

@@ -41,7 +41,9 @@ def image_folder(folder: Path) -> SourceData:
         labels += [label] * len(images)
     records = Records(torch.from_numpy(_read(paths)), torch.tensor(labels, dtype=torch.int64))
     # Only the folder's name: manifests travel, and a full path would tell about this machine.
-    return SourceData(records, f"image folder {folder.resolve().name}", LICENCE, tuple(entry.name for entry in classes))
+    name = f"image folder {folder.resolve().name}"
+    files = tuple(path.relative_to(folder).as_posix() for path in paths)
+    return SourceData(records, name, LICENCE, tuple(entry.name for entry in classes), files)
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -9,8 +9,9 @@ import torch
 from unlearning import snapshots, splits
 from unlearning.errors import UserError
 from unlearning.records import Records
-from unlearning.snapshots import Snapshot
+from unlearning.snapshots import Manifest, Snapshot
 from unlearning.splits import Split
+from unlearning.steps.tombstones import refuse_erased
 
 
 def load_split(snapshot_path: Path, split_path: Path) -> tuple[Snapshot, Split]:
@@ -26,6 +27,15 @@ def load_split(snapshot_path: Path, split_path: Path) -> tuple[Snapshot, Split]:
             "give the snapshot it was made from"
         )
     return snapshot, split
+
+
+def refuse_erased_in(manifest: Manifest) -> None:
+    """Nothing new is made from a snapshot with records that were erased since.
+
+    Raises:
+        UserError: there are such records.
+    """
+    refuse_erased(manifest.record_ids, f"snapshot {manifest.digest[:12]}", "ingest again, with erased=drop")
 
 
 def part(snapshot: Snapshot, ids: tuple[str, ...], side: int, device: torch.device) -> Records:

@@ -80,7 +80,7 @@ def decide(
         rung: what the candidate was made by, a name of `unlearning.ladder.RUNGS`.
         stronger: settings to try after the first, 0 to 2.
         on_failure: retrain or stop.
-        on_inconclusive: retrain, stop or accept.
+        on_inconclusive: retrain, stop, accept or accept_retrained.
 
     Raises:
         UserError: the evidence is not of one piece, or a parameter has no meaning.

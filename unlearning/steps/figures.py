@@ -11,7 +11,7 @@ from unlearning.figures.numbers import EVIDENCE_FILE, Evidence
 from unlearning.files import write_text
 from unlearning.paradigms import make_paradigm
 from unlearning.seeding import initialisation
-from unlearning.steps.data import load_split, part
+from unlearning.steps.data import load_split, part, refuse_erased_in
 from unlearning.steps.unlearn import check_belongs
 
 PAGE_FILE = "figures.html"
@@ -33,12 +33,18 @@ def measure(
         snapshot_path, split_path, forget_path: of the run.
         trace: also train the original again from its seed, to look at it as it overfits.
         device: where to measure.
+
+    Raises:
+        UserError: models and data do not belong together, or the training to be traced would see records that were
+            erased since.
     """
     made = provenance.load(model_paths["original"])
     recipe, paradigm = made.recipe, make_paradigm(made.recipe.paradigm)
     snapshot, split = load_split(snapshot_path, split_path)
     forget = forgetting.load(forget_path)
     check_belongs(made, split, forget)
+    if trace:
+        refuse_erased_in(snapshot.manifest)
     chosen, side = choose_device(device), recipe.data.image_side
     deterministic()
     holdout = part(snapshot, split.holdout, side, chosen)

@@ -17,7 +17,7 @@ from unlearning.provenance import Provenance
 from unlearning.recipes import Recipe
 from unlearning.records import Records
 from unlearning.seeding import initialisation
-from unlearning.steps.data import load_split, part
+from unlearning.steps.data import load_split, part, refuse_erased_in
 from unlearning.training import Checkpoint, train
 
 TARGET_QUANTILES = 64
@@ -52,9 +52,14 @@ def store_gradient_target(
 def pretrain(
     *, snapshot_path: Path, split_path: Path, recipe_path: Path, seed: int, device: str, model_path: Path, gpus: int = 0
 ) -> TrainResult:
-    """Train the recipe's model on the members; resumes from its checkpoint when interrupted."""
+    """Train the recipe's model on the members; resumes from its checkpoint when interrupted.
+
+    Raises:
+        UserError: data that do not belong together, or that hold records that were erased since.
+    """
     recipe = recipes.validate(read_json(recipe_path, "recipe"), str(recipe_path))
     snapshot, split = load_split(snapshot_path, split_path)
+    refuse_erased_in(snapshot.manifest)
     where, chosen = settings.from_environment(), choose_device(device, gpus)
     deterministic()
     paradigm = make_paradigm(recipe.paradigm)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unlearning import forgetting, ladder, models, provenance, settings, summary
+from unlearning import forgetting, ladder, models, provenance, settings, story, summary
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
 from unlearning.forgetting import ForgetSet
@@ -19,8 +19,13 @@ from unlearning.registry import DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.audit import load_audit
 from unlearning.steps.decide import complete, load_verdict, verdict_of
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
-from unlearning.steps.register import accuracy_metrics, provenance_tags, serve
+from unlearning.steps.register import accuracy_metrics, check_follows, provenance_tags, serve
+from unlearning.steps.stored import data_of, reduce
+from unlearning.store import open_store
 from unlearning.summary import RungSummary
+
+REQUEST_TAG = "request."
+"""Before a request's id: the tag of every version that honours it."""
 
 
 class Evidence:
@@ -93,7 +98,7 @@ def _texts(evidence: Evidence, parent: str, action: Action) -> tuple[str, str]:
     how = f"{made.method}{rung} from version {parent}."
     if action != "accept":
         return "none", " ".join([how, *reasons])
-    statement = ladder.accepted_statement(reasons)
+    statement = ladder.accepted_statement(reasons, retrained=made.method == "retrain")
     return statement, f"{statement} {how}"
 
 
@@ -105,26 +110,61 @@ def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
     return found
 
 
-def _register(
-    evidence: Evidence, *, model_name: str, parent: str, run_name: str, action: Action
-) -> tuple[Registry, Version]:
-    registry = Registry(settings.from_environment().tracking_uri)
-    parent_version = registry.resolve(model_name, parent)
-    made = evidence.made
-    if parent_version.tags["digest"] != made.parent:
+def _parent(registry: Registry, evidence: Evidence, model_name: str, parent: str) -> Version:
+    """The version that the candidate was made from.
+
+    Raises:
+        UserError: it was made from another, or the version's data was rewritten since.
+    """
+    version = registry.resolve(model_name, parent)
+    if version.tags["digest"] != evidence.made.parent:
         raise UserError(
             f"the candidate was not made from {model_name} version {parent}: give the version it was made from"
         )
-    split, rung = made.recipe.split, made.rung or "none"
+    if data_of(version).split != evidence.forget.split:
+        raise UserError(
+            f"records were erased from the data of {model_name} version {version.version} since: unlearn it again"
+        )
+    return version
+
+
+def _is_of(version: Version, evidence: Evidence, parent: Version) -> bool:
+    return (version.tags.get("digest"), version.tags.get("parent")) == (evidence.digest, parent.version)
+
+
+def _links(evidence: Evidence, parent: Version, *, serves: bool, batch: str) -> dict[str, str]:
+    """What the version stands for, what that was made from, and the requests that it honours as its parent did.
+
+    What is not to serve keeps its parent's data: nobody has shown that it forgot anything.
+    """
+    before = data_of(parent)
+    store = open_store(settings.from_environment().store)
+    left = reduce(store, before, evidence.forget.ids) if serves else before
+    honoured = {name: value for name, value in parent.tags.items() if name.startswith(REQUEST_TAG)} if serves else {}
+    return honoured | {
+        "snapshot": left.snapshot,
+        "split": left.split,
+        "from_snapshot": before.snapshot,
+        "from_split": before.split,
+        "batch": batch or "none",
+    }
+
+
+def _register(
+    registry: Registry, evidence: Evidence, parent_version: Version, *, run_name: str, batch: str, action: Action
+) -> Version:
+    made, model_name = evidence.made, parent_version.name
+    rung = made.rung or "none"
+    audited = evidence.audit.records
     statement, description = _texts(evidence, parent_version.version, action)
-    tags = {
+    tags = _links(evidence, parent_version, serves=action in SERVING, batch=batch) | {
         "parent": parent_version.version,
         "run_name": run_name,
         "action": action,
         "accepted": "yes" if action == "accept" else "no",
         "statement": statement,
     }
-    version = registry.register(
+    return registry.register(
         NewVersion(
             name=model_name,
             operation=f"{action}:{evidence.verdict.outcome}:{rung}:{run_name}:{evidence.digest}",
@@ -136,9 +176,9 @@ def _register(
             description=description,
             parent=parent_version,
             datasets=(
-                DatasetLink("retain", made.split, split.members - len(evidence.forget.ids), made.snapshot),
+                DatasetLink("retain", made.split, audited["retained"], made.snapshot),
                 DatasetLink("forget", evidence.forget.digest, len(evidence.forget.ids), made.snapshot),
-                DatasetLink("holdout", made.split, split.holdout, made.snapshot),
+                DatasetLink("holdout", made.split, audited["holdout"], made.snapshot),
             ),
             metrics=evidence.metrics(),
             params={"recipe": made.recipe.name, "seed": str(made.seed), "method": made.method, "rung": rung}
@@ -146,7 +186,6 @@ def _register(
             files=evidence.files,
         )
     )
-    return registry, version
 
 
 def _record(evidence: Evidence, version: Version, action: Action, ladder_path: Path | None) -> None:
@@ -174,26 +213,37 @@ def promote(
     parent: str,
     run_name: str,
     on_inconclusive: str = "retrain",
+    batch: str = "",
     ladder_path: Path | None = None,
 ) -> Version:
     """Register the candidate, linked to its parent, and let it serve.
 
+    What it stands for from now on is its parent's data without the forgotten records.
+
     Args:
-        on_inconclusive: `accept` lets a candidate serve that was audited in full and could not be judged.
+        on_inconclusive: `accept` lets a candidate serve that was audited in full and could not be judged,
+            `accept_retrained` only one that was retrained exactly.
+        batch: the compliance batch that it was made for; empty for none.
         ladder_path: where the rungs so far are written, this one included; None for nowhere.
 
     Raises:
-        UserError: its verdict, judged again from the evidence, is not `passed`, nor one that is accepted.
+        UserError: its verdict, judged again from the evidence, is not `passed`, nor one that is accepted; or
+            its parent does not serve any more, so that it would bring back what was forgotten since.
     """
     outcome = evidence.verdict.outcome
     accepts = ladder.policy(0, "stop", on_inconclusive).on_inconclusive
-    action = ladder.may_serve(outcome, accepts, complete=evidence.complete)
+    retrained = evidence.made.method == "retrain"
+    action = ladder.may_serve(outcome, accepts, retrained=retrained, complete=evidence.complete)
     if action is None:
-        asked = outcome == "inconclusive" and accepts == "accept"
+        asked = outcome == "inconclusive" and accepts.startswith("accept")
         unless = ", and of the others one that was audited in full" if asked else ""
         raise UserError(f"verdict {outcome}: only a passed candidate can be promoted{unless}")
-    registry, version = _register(evidence, model_name=model_name, parent=parent, run_name=run_name, action=action)
-    served = serve(registry, version, run_name)
+    registry = Registry(settings.from_environment().tracking_uri)
+    before = _parent(registry, evidence, model_name, parent)
+    made_before = next((each for each in registry.versions(before.name) if _is_of(each, evidence, before)), None)
+    check_follows(registry, before, made_before)
+    version = _register(registry, evidence, before, run_name=run_name, batch=batch, action=action)
+    served = serve(registry, version, run_name, follows=before)
     _record(evidence, version, action, ladder_path)
     return served
 
@@ -205,12 +255,14 @@ def reject(
     parent: str,
     run_name: str,
     action: str = "person",
+    batch: str = "",
     ladder_path: Path | None = None,
 ) -> Version:
     """Register the candidate as rejected, so that the record is complete; `champion` stays.
 
     Args:
         action: what follows: `stronger`, `retrain` or `person`.
+        batch: the compliance batch that it was made for; empty for none.
         ladder_path: where the rungs so far are written, this one included; None for nowhere.
 
     Raises:
@@ -221,6 +273,9 @@ def reject(
     follows = ladder.action_named(action)
     if follows in SERVING:
         raise UserError(f"action {action} lets the candidate serve: promote it instead of rejecting it")
-    _, version = _register(evidence, model_name=model_name, parent=parent, run_name=run_name, action=follows)
+    registry = Registry(settings.from_environment().tracking_uri)
+    before = _parent(registry, evidence, model_name, parent)
+    version = _register(registry, evidence, before, run_name=run_name, batch=batch, action=follows)
+    story.tell(registry, version.name)
     _record(evidence, version, follows, ladder_path)
-    return version
+    return registry.resolve(version.name, version.version)

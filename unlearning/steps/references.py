@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
 from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
-from unlearning.steps.data import load_split, part
+from unlearning.steps.data import load_split, part, refuse_erased_in
 from unlearning.steps.unlearn import check_split
 from unlearning.store import Store, open_store
 
@@ -80,7 +81,7 @@ def make(
     """Train the references `numbers` of `count` and write weights and signals.
 
     Raises:
-        UserError: not an original, or not trained on this split.
+        UserError: not an original, not trained on this split, or on records that were erased since.
     """
     check_count(count)
     made = provenance.load(model_path)
@@ -88,6 +89,7 @@ def make(
     if made.parent:
         raise UserError(f"{model_path} was unlearned: references are made for an original, before it forgets")
     check_split(made, split)
+    refuse_erased_in(snapshot.manifest)
     chosen = choose_device(device, gpus)
     deterministic()
     given = training_of(made.recipe, snapshot, split, count=count, seed=made.seed, device=chosen)
@@ -123,13 +125,15 @@ def gather(*, parts: Sequence[Path], references_path: Path) -> References:
 
 
 def fetch(store: Store, original: str, split: Split, signals: SignalConfig, target: Path) -> References:
-    """The references of an original, or an empty set where none were made.
+    """The references of an original, or an empty set where none were made for it as it stands.
+
+    Those of an original whose data was rewritten without erased records belong to the data before.
 
     Raises:
         UserError: what the store holds belongs to another model or is damaged.
     """
     key = f"{references_key(original)}/{references.MANIFEST_FILE}"
-    if not store.exists(key):
+    if not store.exists(key) or json.loads(store.read(key)).get("split") != split.digest:
         none = ReferencesManifest(
             original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
         )

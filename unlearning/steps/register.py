@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unlearning import models, provenance, settings
+from unlearning import models, provenance, settings, splits, story
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.provenance import Provenance
-from unlearning.registry import DatasetLink, NewVersion, Registry, Version
+from unlearning.registry import CHAMPION, DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 from unlearning.steps.references import load_for
-from unlearning.steps.split import split_key
+from unlearning.steps.stored import split_key
+from unlearning.steps.tombstones import refuse_erased
+from unlearning.steps.unlearn import check_split
 from unlearning.store import open_store
 
 LOCK_SECONDS = 300.0
@@ -37,6 +39,9 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
         "snapshot": made.snapshot,
         "split": made.split,
         "forget": made.forget or "none",
+        "from_snapshot": made.snapshot if made.parent else "none",
+        "from_split": made.split if made.parent else "none",
+        "batch": "none",
         "parent_digest": made.parent or "none",
         # Those of an original were trained on what a later version has forgotten: only an original has any.
         "references": "0",
@@ -47,12 +52,50 @@ def provenance_tags(made: Provenance, status: str) -> dict[str, str]:
     }
 
 
-def serve(registry: Registry, version: Version, owner: str) -> Version:
-    """Move `champion` under the promotion lock: the registry has no compare-and-set."""
+def serve(registry: Registry, version: Version, owner: str, *, follows: Version | None = None) -> Version:
+    """Move `champion` under the promotion lock, as the registry has no compare-and-set, and tell it on its pages.
+
+    Args:
+        follows: the version it was made from, which must be serving now; None for an original.
+
+    Raises:
+        UserError: another version serves, or somebody else is moving `champion`.
+    """
     store = open_store(settings.from_environment().store)
     with lock(store, f"locks/promote-{version.name}", owner, seconds=LOCK_SECONDS) as lease:
         lease.check()
-        return registry.make_champion(version)
+        if follows is None or not check_follows(registry, follows, version):
+            registry.make_champion(version)
+        story.tell(registry, version.name)
+        return registry.resolve(version.name, version.version)
+
+
+def check_follows(registry: Registry, parent: Version, version: Version | None = None) -> bool:
+    """Make sure that what was made from `parent` would not bring back what others have made it forget since.
+
+    Args:
+        version: made from it; None before it is registered.
+
+    Returns:
+        Whether `version` serves, or served before what serves now was made from it.
+
+    Raises:
+        UserError: a version serves that comes neither from `version` nor is its parent.
+    """
+    found = {each.version: each for each in registry.versions(parent.name)}
+    champion = next((each for each in found.values() if CHAMPION in each.aliases), None)
+    if champion is None or champion.version == parent.version:
+        return False
+    line, below = champion, {champion.version}
+    while line.tags.get("parent", "none") in found and line.tags["parent"] not in below:
+        line = found[line.tags["parent"]]
+        below.add(line.version)
+    if version is not None and version.version in below:
+        return True
+    raise UserError(
+        f"model {parent.name} version {champion.version} serves by now, which was not made from what was made from "
+        f"version {parent.version}: unlearn version {champion.version} instead"
+    )
 
 
 def _count(references_path: Path | None, digest: str, split: str) -> int:
@@ -77,8 +120,14 @@ def register(
         references_path: reference models that were trained for it; None for none.
         model_name: registered model; empty means the recipe's name.
         run_name: names the work, so that a retried step finds its own version.
+
+    Raises:
+        UserError: model, split, references and evaluation do not belong together, or records were erased while it
+            was trained.
     """
-    made, evaluation = provenance.load(model_path), load_evaluation(evaluation_path)
+    made, evaluation, split = provenance.load(model_path), load_evaluation(evaluation_path), splits.load(split_path)
+    check_split(made, split)
+    refuse_erased(split.ids, f"split {made.split[:12]} of the model", "ingest with erased=drop and train again")
     digest = models.digest(model_path)
     count = _count(references_path, digest, made.split)
     if evaluation.models.get("original") != digest:

@@ -15,6 +15,7 @@ from unlearning import report as page
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
 from unlearning.ladder import RETRAINED, SERVING, accepted_statement
+from unlearning.lineage.overview import overview
 from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
 from unlearning.splits import PARTS, Split
@@ -34,6 +35,8 @@ from unlearning.summary import (
 LIBRARIES = ("torch", "kfp", "mlflow", "numpy", "scikit-learn")
 NAMES = {"original": "original", "unlearned": "candidate", "retrained": "retrained"}
 """Names of the models in the summary to their names in the audit."""
+SHOWN = 30
+"""Versions of the model that the report draws at most, the newest."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,11 @@ def _promoted(rungs: tuple[RungSummary, ...]) -> tuple[Literal["unlearned", "ret
     last = rungs[-1]
     if last.action not in SERVING:
         return None, None
-    statement = accepted_statement(last.verdict.reasons) if last.action == "accept" else None
+    statement = (
+        accepted_statement(last.verdict.reasons, retrained=last.method == "retrain")
+        if last.action == "accept"
+        else None
+    )
     return ("retrained" if last.rung == RETRAINED else "unlearned"), statement
 
 
@@ -139,6 +146,7 @@ def summarise(inputs: ReportInputs) -> Summary:
     snapshot, split, forget = _data(inputs, splits.load(inputs.split_path))
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
+    history = overview(registry.versions(inputs.model_name), SHOWN)
     return Summary(
         run_id=inputs.run_name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -162,6 +170,7 @@ def summarise(inputs: ReportInputs) -> Summary:
             model_name=inputs.model_name,
             versions=_versions_of(inputs.original_version, rungs),
             champion=registry.resolve(inputs.model_name, CHAMPION).version,
+            history=history,
         ),
     )
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from unlearning import models, provenance, settings, snapshots, splits
 from unlearning.errors import UserError
 from unlearning.files import new_folder
-from unlearning.provenance import Provenance
 from unlearning.registry import CHAMPION, Registry
-from unlearning.steps.ingest import snapshot_key
 from unlearning.steps.references import fetch
-from unlearning.steps.split import split_key
-from unlearning.store import Store, open_store
+from unlearning.steps.stored import data_of
+from unlearning.steps.stored import fetch as fetch_data
+from unlearning.store import open_store
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def resolve(
     split_path: Path,
     references_path: Path,
 ) -> ResolveResult:
-    """Fetch a version from the registry, and its snapshot, split and references from the store.
+    """Fetch a version from the registry, and the data it stands for and its references from the store.
 
     A version that forgot has no references: those of its original were trained on what it forgot.
 
@@ -56,23 +55,13 @@ def resolve(
         digest = models.digest(folder)
         if digest != found.tags.get("digest"):
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
-        made, store = provenance.load(folder), open_store(where.store)
-        snapshot, split = _fetch_data(made, store, Path(scratch))
+        made, data, store = provenance.load(folder), data_of(found), open_store(where.store)
+        snapshot, split = fetch_data(store, data, Path(scratch))
         references = fetch(store, digest, splits.load(split), made.recipe.signals, references_path)
-        for source, target in ((folder, model_path), (snapshot, snapshot_path)):
-            with new_folder(target) as staging:
-                shutil.copytree(source, staging, dirs_exist_ok=True)
+        with new_folder(model_path) as staging:
+            shutil.copytree(folder, staging, dirs_exist_ok=True)
+            # What it has forgotten is no part of what it may be trained on, audited or evaluated with again.
+            provenance.save(made.model_copy(update=data.model_dump()), staging)
+        snapshots.copy(snapshot, snapshot_path)
         splits.save(splits.load(split), split_path)
     return ResolveResult(found.version, digest, references.manifest.count)
-
-
-def _fetch_data(made: Provenance, store: Store, scratch: Path) -> tuple[Path, Path]:
-    """The snapshot and the split a model was trained on, checked against its provenance."""
-    snapshot, split = scratch / "snapshot", scratch / "split.json"
-    store.get_folder(snapshot_key(made.snapshot), snapshot)
-    split.write_bytes(store.read(split_key(made.split)))
-    found = snapshots.load(snapshot)
-    snapshots.verify(found)
-    if found.manifest.digest != made.snapshot or splits.load(split).digest != made.split:
-        raise UserError(f"snapshot {made.snapshot[:12]} or split {made.split[:12]} was changed in the store")
-    return snapshot, split

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearning import recipes, settings, snapshots, splits
-from unlearning.files import canonical_json, read_json
+from unlearning.files import read_json
+from unlearning.steps.data import refuse_erased_in
+from unlearning.steps.stored import keep_split
 from unlearning.store import open_store
 
 
@@ -18,16 +20,16 @@ class SplitResult:
     sizes: dict[str, int]
 
 
-def split_key(digest: str) -> str:
-    """Where a split lies in the store. It holds record ids, so it stays out of MLflow."""
-    return f"splits/{digest}.json"
-
-
 def split(*, snapshot_path: Path, recipe_path: Path, seed: int, split_path: Path) -> SplitResult:
-    """Divide a snapshot as the recipe says, and keep the split in the store."""
+    """Divide a snapshot as the recipe says, and keep the split in the store.
+
+    Raises:
+        UserError: too few records, or some of them were erased meanwhile.
+    """
     recipe = recipes.validate(read_json(recipe_path, "recipe"), str(recipe_path))
-    made = splits.make_split(snapshots.load(snapshot_path).manifest, recipe.split, seed)
+    manifest = snapshots.load(snapshot_path).manifest
+    refuse_erased_in(manifest)
+    made = splits.make_split(manifest, recipe.split, seed)
     splits.save(made, split_path)
-    content = canonical_json(made.model_dump(mode="json")).encode()
-    open_store(settings.from_environment().store).create(split_key(made.digest), content)
+    keep_split(open_store(settings.from_environment().store), made)
     return SplitResult(made.digest, {part: len(getattr(made, part)) for part in splits.PARTS})

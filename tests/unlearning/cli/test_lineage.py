@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from unlearning.cli.lineage import _label
+from unlearning.cli.lineage_text import label
 from unlearning.registry import Version
 from unlearning.steps.promote import Evidence, promote, reject
 from unlearning.steps.register import register
@@ -64,7 +64,7 @@ def test_an_unknown_model_is_told_in_one_line(cli: Cli, home: Path) -> None:
 def test_what_was_accepted_without_having_passed_and_on_which_rung_is_told() -> None:
     tags = {"kind": "unlearned", "method": "finetune", "status": "serving", "verdict": "inconclusive"}
     tags |= {"rung": "stronger_1", "accepted": "yes"}
-    told = _label(Version(name="m", version="3", aliases=("champion",), tags=tags, description=""))
+    told = label(Version(name="m", version="3", aliases=("champion",), tags=tags, description=""))
     assert told == (
         "version 3 [champion]: unlearned by finetune (stronger setting 1), serving, verdict inconclusive, "
         "accepted all the same"

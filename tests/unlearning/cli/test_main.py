@@ -42,7 +42,7 @@ def refused(cli: Cli, home: Path, tiny_recipe: Path) -> Callable[..., str]:
 def test_help_lists_the_commands(cli: Cli) -> None:
     shown = cli("--help")
     assert shown.code == 0
-    for command in ("run", "report", "figures", "recipes", "methods", "step", "lineage"):
+    for command in ("run", "report", "figures", "recipes", "methods", "step", "lineage", "keys", "verify"):
         assert f" {command} " in shown.out
     assert "3 finished but nothing was promoted" in " ".join(shown.out.split())
 

@@ -7,7 +7,8 @@ import pytest
 from unlearning import recipes, settings, snapshots
 from unlearning.errors import UserError
 from unlearning.files import read_json
-from unlearning.steps.ingest import IngestResult, ingest, snapshot_key
+from unlearning.steps.ingest import IngestResult, ingest
+from unlearning.steps.stored import snapshot_key
 from unlearning.store import open_store
 
 Chain = dict[str, Path]

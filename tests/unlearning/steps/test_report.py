@@ -142,7 +142,7 @@ def test_an_accepted_model_is_printed_with_its_statement(
 def test_an_exactly_retrained_model_may_be_accepted_too(inputs: Callable[..., ReportInputs], chain: Chain) -> None:
     last = rung(chain, "failed", "3", verdict=unsure(chain), action="accept", rung="retrained", method="retrain")
     made = summarise(inputs(chain["failed"], rung(chain, "failed", action="retrain"), last))
-    assert (made.promoted, made.accepted) == ("retrained", accepted_statement(last.verdict.reasons))
+    assert (made.promoted, made.accepted) == ("retrained", accepted_statement(last.verdict.reasons, retrained=True))
 
 
 @pytest.mark.parametrize("wrong", ["digest", "rung", "verdict"])

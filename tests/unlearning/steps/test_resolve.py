@@ -10,9 +10,8 @@ from unlearning import snapshots, splits
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 from unlearning.registry import Version
-from unlearning.steps.ingest import snapshot_key
 from unlearning.steps.resolve import ResolveResult, resolve
-from unlearning.steps.split import split_key
+from unlearning.steps.stored import snapshot_key, split_key
 
 Chain = dict[str, Path]
 OUTPUTS = ("model", "snapshot", "split", "references")

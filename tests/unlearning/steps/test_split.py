@@ -8,7 +8,8 @@ from unlearning import settings, snapshots, splits
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 from unlearning.splits import Split
-from unlearning.steps.split import split, split_key
+from unlearning.steps.split import split
+from unlearning.steps.stored import split_key
 from unlearning.store import open_store
 
 Chain = dict[str, Path]

@@ -1,0 +1,64 @@
+"""What KFP's cache may and may not bring back, on real runs of the pipeline's first tasks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+
+from pipelines.local import _runner
+from pipelines.pretraining import prepare
+from pipelines.tasks import pipeline
+from unlearning import settings, snapshots, splits
+from unlearning.compliance import tombstones
+from unlearning.errors import UserError
+from unlearning.splits import Split
+from unlearning.steps.stored import snapshot_key
+from unlearning.store import open_store
+
+Go = Callable[[str], Split]
+TASKS = ("ingest", "split")
+
+
+@pipeline(name="prepare", description="The first tasks of pretraining, as it wires them.")
+def first_tasks(recipe: str, erased: str) -> dsl.Dataset:
+    data, _ = prepare(recipe, "", 0, erased)
+    return data["split"]
+
+
+@pytest.fixture
+def go(home: Path, tiny_recipe: Path) -> Go:
+    """Runs them, each time in the same folder with the same cache; the split that training would get."""
+    (home / "run").mkdir(parents=True)
+
+    def run(erased: str) -> Split:
+        with _runner(home / "run", quiet=False):
+            done = first_tasks(recipe=str(tiny_recipe), erased=erased)
+        return splits.load(Path(done.output.path))
+
+    return run
+
+
+def from_cache(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    shown = capfd.readouterr().err
+    return [task for task in TASKS if f"· {task}: done before, taken from the cache" in shown]
+
+
+def test_the_cache_brings_back_nothing_that_was_erased_since(
+    go: Go, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = go("refuse")
+    assert from_cache(capfd) == []
+    assert go("refuse") == first
+    assert from_cache(capfd) == ["ingest", "split"], "what has not changed is not done again"
+    store = open_store(settings.from_environment().store)
+    erased = (*first.members[:2], *first.test[:1])
+    tombstones.add(store, erased, request="case-7")
+    with pytest.raises(UserError, match=r"holds 3 erased records \(request case-7\)"):
+        go("refuse")
+    assert from_cache(capfd) == []
+    without = go("drop")
+    assert from_cache(capfd) == []
+    assert not set(erased) & set(without.ids)
+    store.get_folder(snapshot_key(without.snapshot), tmp_path / "snapshot")
+    assert not set(erased) & set(snapshots.load(tmp_path / "snapshot").manifest.record_ids)

@@ -1,0 +1,134 @@
+"""One request after another: what was forgotten stays forgotten in everything that follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unlearning import forgetting, models, provenance, settings, splits
+from unlearning.errors import UserError
+from unlearning.registry import Registry, Version
+from unlearning.steps.audit import audit
+from unlearning.steps.decide import decide
+from unlearning.steps.evaluate import evaluate
+from unlearning.steps.promote import Evidence, promote
+from unlearning.steps.register import register
+from unlearning.steps.resolve import resolve
+from unlearning.steps.select import select
+from unlearning.steps.unlearn import unlearn
+
+Chain = dict[str, Path]
+OUTPUTS = ("model", "snapshot", "split", "references")
+
+
+def resolved(name: str, version: str, at: Path) -> dict[str, Any]:
+    resolve(model_name=name, version=version, **{f"{output}_path": at / output for output in OUTPUTS})
+    return {f"{output}_path": at / output for output in OUTPUTS[:3]}
+
+
+def forgotten_again(given: dict[str, Any], at: Path, *, seed: int = 7) -> dict[str, Path]:
+    """Evidence of a candidate that forgot a third of what is left; its margins let it pass."""
+    data = {name: given[name] for name in ("snapshot_path", "split_path")}
+    select(**data, kind="random", fraction=0.33, class_name="", ids="", seed=seed, forget_path=at / "forget")
+    paths = {"model_path": given["model_path"], "forget_path": at / "forget"}
+    for name, offset in (("candidate", 0), ("retrained", 1)):
+        unlearn(
+            **data, **paths, method="retrain", overrides="", seed=seed + offset, device="cpu", candidate_path=at / name
+        )
+    audit(
+        **data,
+        original_path=given["model_path"],
+        candidate_path=at / "candidate",
+        retrained_path=at / "retrained",
+        references_path=at / "references",
+        forget_path=at / "forget",
+        seed=0,
+        device="cpu",
+        audit_path=at / "audit",
+    )
+    evaluate(
+        **data,
+        model_paths={"original": given["model_path"], "candidate": at / "candidate", "retrained": at / "retrained"},
+        forget_path=at / "forget",
+        device="cpu",
+        evaluation_path=at / "evaluation",
+    )
+    measured: dict[str, Any] = {"audit_path": at / "audit", "evaluation_path": at / "evaluation"}
+    decide(**measured, auc_margin=0.49, utility_margin=0.9, method="retrain", verdict_path=at / "verdict")
+    return measured | {
+        "candidate_path": at / "candidate",
+        "forget_path": at / "forget",
+        "verdict_path": at / "verdict",
+    }
+
+
+@pytest.fixture
+def second(chain: Chain, parent: Version, evidence: dict[str, Path]) -> Version:
+    """Version 2, which forgot the chain's forget set."""
+    return promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run", batch="batch-1")
+
+
+def test_a_promoted_version_stands_for_its_parents_data_without_what_it_forgot(
+    chain: Chain, parent: Version, second: Version, tmp_path: Path
+) -> None:
+    assert (second.tags["from_snapshot"], second.tags["from_split"]) == (parent.tags["snapshot"], parent.tags["split"])
+    assert second.tags["batch"] == "batch-1"
+    resolved(parent.name, "2", tmp_path)
+    split, gone = splits.load(tmp_path / "split"), set(forgetting.load(chain["forget"]).ids)
+    assert split.digest == second.tags["split"]
+    assert split.members == tuple(each for each in splits.load(chain["split"]).members if each not in gone)
+    made = provenance.load(tmp_path / "model")
+    assert (made.snapshot, made.split) == (second.tags["snapshot"], split.digest)
+    assert models.digest(tmp_path / "model") == models.digest(chain["candidate"])
+
+
+def test_the_next_request_is_audited_and_promoted_in_turn(parent: Version, second: Version, tmp_path: Path) -> None:
+    given = resolved(parent.name, "champion", tmp_path)
+    found = forgotten_again(given, tmp_path)
+    third = promote(Evidence(**found), model_name=parent.name, parent="2", run_name="next", batch="batch-2")
+    assert (third.version, third.aliases, third.tags["parent"]) == ("3", ("champion",), "2")
+    assert third.tags["from_split"] == second.tags["split"] != third.tags["split"]
+    left = splits.load(resolved(parent.name, "3", tmp_path / "third")["split_path"])
+    assert len(left.members) == len(splits.load(tmp_path / "split").members) - len(
+        forgetting.load(tmp_path / "forget").ids
+    )
+
+
+def test_what_was_made_from_a_version_that_serves_no_more_cannot_replace_what_does(
+    parent: Version, second: Version, tmp_path: Path
+) -> None:
+    given = resolved(parent.name, "1", tmp_path)
+    found = forgotten_again(given, tmp_path)
+    with pytest.raises(UserError, match="version 2 serves by now"):
+        promote(Evidence(**found), model_name=parent.name, parent="1", run_name="late")
+    registry = Registry(settings.from_environment().tracking_uri)
+    assert [each.version for each in registry.versions(parent.name)] == ["1", "2"]
+
+
+def test_a_promotion_that_is_repeated_late_does_not_move_champion_back(
+    parent: Version, second: Version, evidence: dict[str, Path], tmp_path: Path
+) -> None:
+    found = forgotten_again(resolved(parent.name, "2", tmp_path), tmp_path)
+    promote(Evidence(**found), model_name=parent.name, parent="2", run_name="next")
+    again = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run", batch="batch-1")
+    assert (again.version, again.aliases) == ("2", ("superseded",))
+
+
+def test_what_its_parent_honoured_a_version_honours_too(parent: Version, second: Version, tmp_path: Path) -> None:
+    Registry(settings.from_environment().tracking_uri).set_tags(second, {"request.R1": "fulfilled"})
+    found = forgotten_again(resolved(parent.name, "2", tmp_path), tmp_path)
+    third = promote(Evidence(**found), model_name=parent.name, parent="2", run_name="next")
+    assert third.tags["request.R1"] == "fulfilled"
+
+
+def test_an_original_was_made_from_nothing(chain: Chain, parent: Version) -> None:
+    made = register(
+        model_path=chain["model"],
+        split_path=chain["split"],
+        evaluation_path=chain["before"],
+        model_name=parent.name,
+        run_name="first",
+    )
+    assert {made.tags[name] for name in ("from_snapshot", "from_split", "batch")} == {"none"}

@@ -1,0 +1,179 @@
+"""Answers of the lineage commands, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from unlearning.audit.results import Interval
+from unlearning.ladder import RUNGS, described
+from unlearning.lineage.artefacts import Artefacts
+from unlearning.lineage.audits import Audited
+from unlearning.lineage.chains import Ancestry, Entry, Replacement, Serving, tagged
+from unlearning.lineage.requests import Honoured, Pending, TrainedOn
+from unlearning.versions import NONE, Version
+
+SHOWN = 12
+"""Digits of a digest that are shown."""
+
+_RUNGS: dict[str, str] = {rung: f" ({described(rung)})" for rung in RUNGS if rung != "first"}
+
+
+def label(version: Version) -> str:
+    """A version in one line of the tree."""
+    tags = version.tags
+    aliases = f" [{', '.join(version.aliases)}]" if version.aliases else ""
+    if "kind" not in tags:
+        return f"version {version.version}{aliases}: registered by something else"
+    verdict = "" if tags["verdict"] == NONE else f", verdict {tags['verdict']}"
+    gap = f", largest AUC gap {tags['largest_auc_gap']}" if "largest_auc_gap" in tags else ""
+    # Versions from before there was a ladder have no such tags.
+    made = f"{tags['kind']} by {tags['method']}{_RUNGS.get(tags.get('rung', ''), '')}"
+    accepted = ", accepted all the same" if tags.get("accepted") == "yes" else ""
+    requests = tagged(version)
+    honours = f", honours {', '.join(sorted(requests))}" if requests else ""
+    return f"version {version.version}{aliases}: {made}, {tags['status']}{verdict}{accepted}{gap}{honours}"
+
+
+def tree(name: str, versions: Iterable[Version]) -> Tree:
+    """Every version below the one it was made from."""
+    root = Tree(name)
+    nodes: dict[str, Tree] = {}
+    for version in versions:
+        parent = nodes.get(version.tags.get("parent", ""), root)
+        nodes[version.version] = parent.add(Text(label(version)))
+    return root
+
+
+def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    table = Table(title=Text(title), title_justify="left")
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Interval):
+        return f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value) or NONE
+    return NONE if value is None else str(value)
+
+
+def _facts(title: str, facts: dict[str, Any]) -> Table:
+    table = _table(title, ("", ""), facts.items())
+    table.show_header = False
+    return table
+
+
+def _short(digest: str) -> str:
+    return digest[:SHOWN]
+
+
+def _entry(each: Entry) -> tuple[str, ...]:
+    return (each.model, each.version, each.kind, each.method, each.status, each.verdict)
+
+
+_ENTRY = ("model", "version", "kind", "method", "status", "verdict")
+
+
+def serving(found: Serving) -> RenderableType:
+    """Which version serves."""
+    title = f"Version {found.version} of {found.model} serves"
+    facts: dict[str, Any] = {"since": found.since, "kind": found.kind, "method": found.method}
+    facts |= {"verdict": found.verdict, "accepted": found.statement, "replaced version": found.replaced}
+    return _facts(title, facts | {"honours requests": found.requests})
+
+
+def replaced(found: Replacement) -> RenderableType:
+    """What took a version's place."""
+    if found.replaced_by is None:
+        serves = "serves: nothing replaced it" if found.status == "serving" else f"is {found.status}: it never served"
+        return Text(f"Version {found.version} of {found.model} {serves}.")
+    title = f"Version {found.version} of {found.model} was replaced by version {found.replaced_by}"
+    facts: dict[str, Any] = {"served from": found.served_at, "until": found.replaced_at, "it is now": found.status}
+    facts |= {"for requests": found.requests, "of batch": found.batch}
+    return _facts(title, facts | ({"no longer honours": found.undone} if found.undone else {}))
+
+
+def ancestors(found: Ancestry) -> RenderableType:
+    """What a version was made from."""
+    headings = ("version", "kind", "status", "snapshot", "split", "forget set", "batch", "parent's weights")
+    rows = (
+        (
+            step.version,
+            step.kind,
+            step.status,
+            *map(_short, (step.snapshot, step.split, step.forget)),
+            step.batch,
+            "as recorded" if step.parent_matches else "other than recorded",
+        )
+        for step in found.steps
+    )
+    table = _table(f"What version {found.version} of {found.model} was made from", headings, rows)
+    caption = f"trained on snapshot {found.snapshots[-1] if found.snapshots else NONE}"
+    if found.missing is not None:
+        caption = f"version {found.missing} is not in the registry: what came before it is not known"
+    table.caption, table.caption_justify = Text(caption), "left"
+    return table
+
+
+def pending(found: Pending) -> RenderableType:
+    """Which versions have not honoured a request."""
+    if not found.stored and not found.purged:
+        return Text(f"Every version that request {found.request} concerns has honoured it.")
+    rows = [(*_entry(each), each.weights) for each in (*found.stored, *found.purged)]
+    title = f"Versions that have not honoured request {found.request}, of {', '.join(found.models)}"
+    return _table(title, (*_ENTRY, "weights"), rows)
+
+
+def honoured(found: Honoured) -> RenderableType:
+    """Which versions were the first to honour a request."""
+    if not found.versions:
+        return Text(f"No version has honoured request {found.request} yet.")
+    rows = (
+        (*_entry(each)[:3], each.verdict, each.since, each.batch, each.certificate, each.serves, each.still)
+        for each in found.versions
+    )
+    headings = (*_ENTRY[:3], "verdict", "served since", "batch", "certificate", "serves now", "still honoured")
+    return _table(f"The first versions to honour request {found.request}", headings, rows)
+
+
+def trained_on(found: TrainedOn) -> RenderableType:
+    """Which versions go back to a snapshot."""
+    if not found.versions:
+        return Text(f"No version goes back to snapshot {found.snapshot}.")
+    rows = ((*_entry(each), each.relation.replace("_", " "), each.forgot, each.weights) for each in found.versions)
+    return _table(f"Versions that go back to snapshot {found.snapshot}", (*_ENTRY, "how", "forgot", "weights"), rows)
+
+
+def audited(found: Audited) -> RenderableType:
+    """What an audit found."""
+    rows = ((each.name, each.auc, each.tpr_at_1_fpr, each.difference, each.simultaneous) for each in found.attacks)
+    headings = ("attack", "AUC", "TPR at 1 % FPR", "from retrained or references", "all attacks together")
+    title = f"Version {found.version} of {found.model}: {found.outcome}, margin {found.auc_margin:g} AUC"
+    table = _table(title, headings, rows)
+    accepted = () if found.statement == NONE else (found.statement,)
+    limits = tuple(f"limit: {limit}" for limit in found.limits)
+    table.caption = Text("\n".join((*accepted, *(f"reason: {each}" for each in found.reasons), *limits)))
+    table.caption_justify = "left"
+    return table
+
+
+def artefacts(found: Artefacts) -> RenderableType:
+    """What was derived with a version."""
+    rows = (
+        (each.kind.replace("_", " "), each.key, each.objects, each.state.replace("_", " "), each.shared_with)
+        for each in found.artefacts
+    )
+    title = f"What there is of version {found.version} of {found.model}, {found.status}"
+    return _table(title, ("what", "where", "files", "state", "also of"), rows)

@@ -1,0 +1,81 @@
+"""What was found when a version was audited."""
+
+from __future__ import annotations
+
+from unlearning.audit.results import Audit, Interval, Outcome, Verdict
+from unlearning.config import Config
+from unlearning.errors import UserError
+from unlearning.versions import Version
+
+
+class Attacked(Config):
+    """One attack on the version, and beside a model that never saw the records."""
+
+    name: str
+    black_box: bool
+    auc: Interval
+    tpr_at_1_fpr: Interval
+    difference: Interval | None
+    """AUC minus that of a model that never saw the records; None where it was not compared."""
+    simultaneous: Interval | None
+    """The same for all attacks together."""
+
+
+class Audited(Config):
+    """A version's audit and the verdict on it."""
+
+    model: str
+    version: str
+    outcome: Outcome
+    statement: str
+    """Under which it was accepted without having passed, or `none`."""
+    reasons: tuple[str, ...]
+    limits: tuple[str, ...]
+    """What was tested, and how small a leak would have gone unseen."""
+    auc_margin: float
+    utility_margin: float
+    records: dict[str, int]
+    """How many of each group were audited."""
+    references: int
+    attacks: tuple[Attacked, ...]
+    retained_auc: Interval
+    utility_lost: dict[str, Interval]
+
+
+def audited(version: Version, audit: Audit, verdict: Verdict) -> Audited:
+    """The audit of a version, as it was registered with it.
+
+    Raises:
+        UserError: audit, verdict and version are not about the same model.
+    """
+    candidate = audit.models.get("candidate")
+    if candidate is None or candidate.model != version.tag("digest"):
+        raise UserError(f"model {version.name} version {version.version}: the audit in MLflow is of another model")
+    if verdict.comparisons != audit.comparisons or verdict.outcome != version.tag("verdict"):
+        raise UserError(f"model {version.name} version {version.version}: its verdict and its audit do not belong")
+    compared = {each.attack: each for each in audit.comparisons}
+    return Audited(
+        model=version.name,
+        version=version.version,
+        outcome=verdict.outcome,
+        statement=version.tag("statement"),
+        reasons=verdict.reasons,
+        limits=verdict.limits,
+        auc_margin=verdict.auc_margin,
+        utility_margin=verdict.utility_margin,
+        records=audit.records,
+        references=audit.references,
+        attacks=tuple(
+            Attacked(
+                name=each.name,
+                black_box=each.black_box,
+                auc=each.auc,
+                tpr_at_1_fpr=each.tpr_at_1_fpr,
+                difference=compared[each.name].difference if each.name in compared else None,
+                simultaneous=compared[each.name].simultaneous if each.name in compared else None,
+            )
+            for each in candidate.attacks
+        ),
+        retained_auc=candidate.retained_auc,
+        utility_lost=verdict.utility_lost,
+    )

@@ -1,0 +1,102 @@
+"""Snapshots and splits in the store: kept under their digests, fetched with a check, rewritten without records."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from unlearning import snapshots, splits
+from unlearning.config import Config
+from unlearning.errors import UserError
+from unlearning.files import canonical_json
+from unlearning.registry import Version
+from unlearning.snapshots import Snapshot
+from unlearning.splits import Split
+from unlearning.store import Store
+
+
+class Data(Config):
+    """What a version stands for: digests of its snapshot and of its split."""
+
+    snapshot: str
+    split: str
+
+
+def data_of(version: Version) -> Data:
+    """What a version was trained on and has not forgotten."""
+    return Data(snapshot=version.tags["snapshot"], split=version.tags["split"])
+
+
+def snapshot_key(digest: str) -> str:
+    """Where a snapshot lies in the store."""
+    return f"snapshots/{digest}"
+
+
+def complete_key(digest: str) -> str:
+    """The marker that says that a snapshot's files have all arrived: a folder is stored file by file."""
+    return f"{snapshot_key(digest)}.complete"
+
+
+def split_key(digest: str) -> str:
+    """Where a split lies in the store. It holds record ids, so it stays out of MLflow."""
+    return f"splits/{digest}.json"
+
+
+def keep_snapshot(store: Store, path: Path, digest: str) -> None:
+    """Put a snapshot's folder into the store, unless it is there."""
+    if not store.exists(complete_key(digest)):
+        store.put_folder(snapshot_key(digest), path)
+        store.create(complete_key(digest), digest.encode())
+
+
+def keep_split(store: Store, split: Split) -> None:
+    """Put a split into the store, unless it is there."""
+    store.create(split_key(split.digest), canonical_json(split.model_dump(mode="json")).encode())
+
+
+def fetch(store: Store, data: Data, folder: Path) -> tuple[Path, Path]:
+    """Bring a snapshot and its split, as `snapshot` and `split.json`, into a folder.
+
+    Raises:
+        UserError: missing, or not what their digests say.
+    """
+    snapshot, split = folder / "snapshot", folder / "split.json"
+    store.get_folder(snapshot_key(data.snapshot), snapshot)
+    split.write_bytes(store.read(split_key(data.split)))
+    found = snapshots.load(snapshot)
+    snapshots.verify(found)
+    if found.manifest.digest != data.snapshot or splits.load(split).digest != data.split:
+        raise UserError(f"snapshot {data.snapshot[:12]} or split {data.split[:12]} was changed in the store")
+    return snapshot, split
+
+
+def load(store: Store, data: Data) -> tuple[Snapshot, Split]:
+    """A snapshot and its split from the store.
+
+    Raises:
+        UserError: missing, or not what their digests say.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        snapshot, split = fetch(store, data, Path(scratch))
+        return snapshots.load(snapshot), splits.load(split)
+
+
+def reduce(store: Store, data: Data, ids: Collection[str]) -> Data:
+    """Keep a snapshot and a split as they are without some records, beside the ones they come from.
+
+    Doing it twice gives the same. Where none of the records is there, nothing is written.
+
+    Returns:
+        What the version stands for from now on.
+    """
+    snapshot, split = load(store, data)
+    if frozenset(ids).isdisjoint(snapshot.manifest.record_ids):
+        return data
+    left = snapshots.without(snapshot, ids)
+    divided = splits.without(split, ids, left.manifest.digest)
+    with tempfile.TemporaryDirectory() as scratch:
+        snapshots.save(left, Path(scratch) / "snapshot")
+        keep_snapshot(store, Path(scratch) / "snapshot", left.manifest.digest)
+    keep_split(store, divided)
+    return Data(snapshot=left.manifest.digest, split=divided.digest)
