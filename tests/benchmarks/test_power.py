@@ -85,7 +85,7 @@ def test_the_page_says_whether_the_formulas_hold() -> None:
     assert "Equal models inside the margin: no interval misses 0.8." in page
     assert "| 50 | 300 | 0.610 | 0.800 [0.782, 0.817] |" in page
     off = "\n".join(lines([one(found=1700), one(forgotten=10, found=1400), one()], "it.svg"))
-    assert "(Mann and Whitney): 2 of 3 intervals miss 0.8; furthest off, 0.700, with 10 forgotten beside 300." in off
+    assert "(Mann and Whitney): of 3 intervals 1 lie above 0.8, 1 below; furthest off, 0.700, with 10 forgotten" in off
     assert lines([], "it.svg") == []
 
 
