@@ -21,6 +21,7 @@ OUTCOMES = {
     "leaks": "still leaks",
     "over_forgotten": "forgot too much",
     "utility_lost": "lost accuracy",
+    "diverged": "diverged",
     "inconclusive": "could not be judged",
 }
 """Verdicts in words, after "the model"."""

@@ -35,6 +35,8 @@ _WHY = {
     "over_forgotten": "forgotten records stand out as less familiar than on an exactly retrained model, "
     "beyond the margin of {auc} AUC",
     "utility_lost": "it is less accurate than an exactly retrained model, beyond the margin of {points}",
+    "diverged": "its loss or its weights did not stay finite, so that there is none; what this page shows under "
+    "unlearned is the original",
     "inconclusive": "the evidence does not settle whether it is within {auc} AUC and {points} of accuracy "
     "of an exactly retrained model",
 }

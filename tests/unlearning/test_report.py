@@ -24,6 +24,7 @@ OUTCOMES = {
     "leaks": "still leaks",
     "over_forgotten": "forgot too much",
     "utility_lost": "lost accuracy",
+    "diverged": "diverged",
     "inconclusive": "could not be judged",
 }
 
@@ -138,6 +139,15 @@ def test_the_answer_says_what_the_verdict_says_and_no_more(
 def test_the_answer_tells_of_a_retrained_model_that_did_not_pass_either(make_summary: Make) -> None:
     answer = report.answer(make_summary("leaks", None, "over_forgotten"))
     assert "Nor did a model retrained exactly pass: it forgot too much. Nothing was promoted" in answer
+
+
+def test_the_page_says_that_a_method_diverged_and_what_is_shown_in_its_place(make_summary: Make) -> None:
+    made = make_summary("diverged", "retrained", "passed")
+    page = Page(report.render(made)).text
+    assert "what this page shows under unlearned is the original. A model retrained exactly" in page
+    assert "but for a method that diverged: it made no model" in page
+    assert made.verdict.reasons[0] in page
+    assert "but for a method that diverged" not in Page(report.render(make_summary())).text
 
 
 def test_the_answer_tells_what_was_tried_before(make_summary: Make) -> None:

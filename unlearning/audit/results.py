@@ -11,7 +11,7 @@ from unlearning.config import Config
 Reference = Literal["retrained", "references"]
 """What the candidate is compared with: the exactly retrained model, or reference models that never saw a record."""
 
-Outcome = Literal["passed", "leaks", "over_forgotten", "utility_lost", "inconclusive"]
+Outcome = Literal["passed", "leaks", "over_forgotten", "utility_lost", "diverged", "inconclusive"]
 
 
 class Interval(Config):
@@ -137,6 +137,8 @@ class Audit(Config):
     """With the retrained model where there is one, otherwise with the references."""
     cross_check: tuple[Comparison, ...] = ()
     """With the references, where the retrained model decides."""
+    diverged: str = ""
+    """Why the candidate's method made no model, so that the original stands in its place; empty where it did."""
 
 
 class Verdict(Config):
