@@ -13,6 +13,7 @@ from kfp import dsl
 
 from components.base import IMAGE
 from unlearning import near_duplicates
+from unlearning.compliance import keys
 from unlearning.errors import UserError
 from unlearning.registry import Registry
 from unlearning.settings import from_environment
@@ -51,9 +52,15 @@ def test_there_is_a_component_for_every_step() -> None:
         "figures",
         "stored",
         "holdings",
+        "inventory",
+        "logged",
+        "erase",
+        "batch_report",
     }
-    # The step promote also rejects, the step references also plans and gathers; figures are asked for by hand.
-    assert steps | {"reject", "plan_references", "gather_references"} == set(NAMES)
+    # The step promote also rejects, references also plans and gathers, check also names batches, and fulfil also
+    # releases; figures are asked for by hand.
+    more = {"reject", "plan_references", "gather_references", "batch_name", "release"}
+    assert steps | more == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -165,6 +172,7 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
 def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
     out = outputs_in(tmp_path, forget=dsl.Dataset, near_duplicates=dsl.Artifact, metrics=dsl.Metrics)
     chosen = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0, "device": "cpu", "gpus": 0}
+    chosen |= {"batch": "", "model_name": "m"}
     given = inputs_of(chain, "model", "snapshot", "split")
     assert load("select").python_func(**given, **chosen, include_near_duplicates=False, **out) == 120
     assert (out["forget"].metadata["records"], out["forget"].metadata["kind"]) == ("120", "random")
@@ -279,7 +287,7 @@ def test_what_was_forgotten_is_withdrawn_and_purged(
     load("register").python_func(**inputs_of(chain, "model", "split", "references", evaluation="before"), **named)
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation", verdict="passed")
     out = outputs_in(tmp_path, ladder=dsl.Artifact)
-    version = load("promote").python_func(**evidence, **out, **named, parent="1", on_inconclusive="stop")
+    version = load("promote").python_func(**evidence, **out, **named, batch="", parent="1", on_inconclusive="stop")
     registry = Registry(from_environment().tracking_uri)
     registry.set_tags(registry.resolve("retired", version), {"request.R1": "fulfilled"})
     assert load("withdraw").python_func(**named, version=version, requests=["R1"], grace_days=0) == 1
@@ -292,3 +300,31 @@ def test_what_was_forgotten_is_withdrawn_and_purged(
     assert LocalStore(tmp_path / "home/store").list("references") == []
     assert registry.resolve("retired", "1").tags["status"] == "purged"
     assert load("purge").python_func(**named, grace_days=30, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
+
+
+def test_a_batch_with_nothing_to_do_goes_through_its_components(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = keys.new()
+    keys.write_private(key, tmp_path / "key.pem")
+    monkeypatch.setenv(keys.KEY_FILE, str(tmp_path / "key.pem"))
+    ladder: dict[str, Any] = {"auc_margin": 0.1, "utility_margin": 0.1, "stronger": 1, "on_failure": "stop"}
+    ladder |= {"on_inconclusive": "accept_retrained", "compare_with": "retrained"}
+    times: dict[str, Any] = {"lease_hours": 1.0, "due_within_days": 0.0, "grace_days": 3}
+    name = load("batch_name").python_func
+    assert name(batch="", kfp_run="run-7", **ladder, **times) == "run-7"
+    assert name(batch="monday", kfp_run="run-7", **ladder, **times) == "monday"
+    for wrong in ({"lease_hours": 0.0}, {"grace_days": -1}, {"on_failure": "pray"}):
+        with pytest.raises(UserError):
+            name(batch="", kfp_run="run-7", **ladder | times | wrong)
+    out = outputs_in(tmp_path, work=dsl.Artifact, metrics=dsl.Metrics)
+    assert load("collect").python_func(batch="run-7", model_name="", **times, **out) == []
+    assert json.loads((tmp_path / "work").read_text())["batch"]["models"] == []
+    assert out["metrics"].metadata == {"claimed": 0, "nothing_found": 0, "settled": 0, "skipped": 0}
+    with pytest.raises(UserError, match="nothing to do for model 'm'"):
+        out = outputs_in(tmp_path, metrics=dsl.Metrics)
+        load("fulfil").python_func(batch="run-7", model_name="m", grace_days=3, **out)
+            batch="run-7", model_name="m", grace_days=3, **outputs_in(tmp_path, metrics=dsl.Metrics)
+        )
+    assert load("certify").python_func(**outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
+    load("release").python_func(batch="", kfp_run="run-7", grace_days=3)

@@ -21,7 +21,9 @@ from unlearning.summary import Summary
 
 Floats = npt.NDArray[np.float64]
 MODELS = ("original", "unlearned", "retrained")
-LEFT = {"passed": 0.02, "leaks": 0.3, "over_forgotten": -0.35, "utility_lost": 0.02, "inconclusive": 0.03}
+LEFT = {
+    "passed": 0.02, "leaks": 0.3, "over_forgotten": -0.35, "utility_lost": 0.02, "diverged": 1.0, "inconclusive": 0.03,
+}  # fmt: skip
 """How much of the leak is left in the unlearned model."""
 SIGNALS = {"view_similarity": 1.0, "loss": 0.8, "gradient_norm": 0.9, "encoder_similarity": 0.3}
 REASONS = {
@@ -29,6 +31,7 @@ REASONS = {
     "leaks": "view_similarity: AUC is 0.11 [0.06, 0.16] above the retrained model, margin 0.05",
     "over_forgotten": "loss: AUC is 0.12 [0.07, 0.17] below the retrained model, margin 0.05",
     "utility_lost": "knn: 8.0 points below the retrained model, margin 5",
+    "diverged": "gradient_penalty diverged and made no model (stage 1: the loss became nan in epoch 2)",
     "inconclusive": "combined_retained: the interval [-0.09, 0.10] is wider than the margin of 0.05",
 }
 
