@@ -321,10 +321,8 @@ def test_a_batch_with_nothing_to_do_goes_through_its_components(
     assert load("collect").python_func(batch="run-7", model_name="", **times, **out) == []
     assert json.loads((tmp_path / "work").read_text())["batch"]["models"] == []
     assert out["metrics"].metadata == {"claimed": 0, "nothing_found": 0, "settled": 0, "skipped": 0}
+    out = outputs_in(tmp_path, metrics=dsl.Metrics)
     with pytest.raises(UserError, match="nothing to do for model 'm'"):
-        out = outputs_in(tmp_path, metrics=dsl.Metrics)
         load("fulfil").python_func(batch="run-7", model_name="m", grace_days=3, **out)
-            batch="run-7", model_name="m", grace_days=3, **outputs_in(tmp_path, metrics=dsl.Metrics)
-        )
     assert load("certify").python_func(**outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
     load("release").python_func(batch="", kfp_run="run-7", grace_days=3)
