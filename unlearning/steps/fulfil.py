@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from unlearning import settings
 from unlearning.compliance import batches
-from unlearning.compliance.batches import Wanted
+from unlearning.compliance.batches import PurgedError, Wanted
 from unlearning.compliance.events import Audited, Details, Escalated, Fulfilled, How, Released, Unlearned
 from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.state import State
@@ -87,8 +87,7 @@ def settle(
         otherwise: what becomes of a request whose records still serve: `escalate` it to a person where the batch
             has done all it can, `release` it to the next batch where it gave up, `keep` it where it goes on.
     """
-    made = batches.find(store, batch)
-    wanted = _wanted(store, batch, model) if made else Wanted(records={})
+    wanted = _wanted(store, batch, model)
     line = _line(registry, model)
     by_version: dict[str, list[str]] = {}
     rungs = [each for each in registry.versions(model) if each.tags.get("batch") == batch]
@@ -123,10 +122,14 @@ def settle(
 
 
 def _wanted(store: Store, batch: str, model: str) -> Wanted:
-    made = batches.load(store, batch)
-    return (
-        batches.wanted(store, made, model) if any(each.model == model for each in made.models) else Wanted(records={})
-    )
+    """Nothing where the batch died before it was written, or was purged, as all its requests are certified."""
+    made = batches.find(store, batch)
+    if made is None or all(each.model != model for each in made.models):
+        return Wanted(records={})
+    try:
+        return batches.wanted(store, made, model)
+    except PurgedError:
+        return Wanted(records={})
 
 
 def _line(registry: Registry, model: str) -> list[Version]:
