@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shlex
 import shutil
 import sys
@@ -40,31 +42,36 @@ COUNTS = {"writes": EVERY, "times": 24, "store": 20, "two": 20, "mlflow": 16, "c
 QUICK = {"writes": 2, "times": 1, "store": 1, "two": 2, "mlflow": 1, "clocks": 1}
 
 
-def numbers(count: int, size: Extent) -> range:
-    """Which trials of a fault: `count` of them, of kills at writes evenly spread over the batch."""
-    most = 2 * size.writes
-    if count == EVERY:
-        return range(most)
-    return range(0, most, max(1, most // count))[:count]
+def trials(counts: Mapping[str, int], size: Extent) -> list[tuple[str, int]]:
+    """Every trial, those of all faults by turns; kills at writes in an order that is spread over the batch."""
+    waiting = {name: list(range(count)) for name, count in counts.items()}
+    if "writes" in counts:
+        spread = list(range(2 * size.writes))
+        random.Random(0).shuffle(spread)  # noqa: S311 - not for secrets
+        waiting["writes"] = spread[: counts["writes"] or None]
+    turns = itertools.zip_longest(*([(name, number) for number in some] for name, some in waiting.items()))
+    return [each for turn in turns for each in turn if each is not None]
 
 
-def _work(folder: Path, counts: Mapping[str, int], part: int, parts: int, commit: str) -> None:
+def _work(folder: Path, counts: Mapping[str, int], part: int, parts: int, commit: str, until: float) -> None:
     """One worker: a world of its own, and every so-manieth trial of each fault."""
     os.environ.update(faults_world.environment(folder, commit))
-    world = World(folder=folder)
+    world = World(folder=folder, asked={}, never_trained=(), unknown=())
     if ended(start(world, lambda: faults_world.build(folder))) != 0:
         raise UserError(f"the tiny models could not be made: see {folder / 'log'}")
     world = faults_world.load(folder)
+    faults_trials.preload(world)
     size = extent(world)
     write_json(folder / "extent.json", size.model_dump())
     done: list[dict[str, Any]] = []
-    for name, count in counts.items():
-        for number in (numbers(count, size) if name == "writes" else range(count))[part::parts]:
-            outcome = TRIALS[name](world, size, number)
-            done.append(outcome.model_dump(mode="json"))
-            write_json(folder / "outcomes.json", done)
-            told = "; ".join(outcome.problems) or ("survived" if outcome.struck else "the fault did not strike")
-            print(f"{outcome.fault} {number}, {outcome.what}: {told}", flush=True)
+    for name, number in trials(counts, size)[part::parts]:
+        if time.time() >= until:
+            break
+        outcome = TRIALS[name](world, size, number)
+        done.append(outcome.model_dump(mode="json"))
+        write_json(folder / "outcomes.json", done)
+        told = "; ".join(outcome.problems) or ("survived" if outcome.struck else "the fault did not strike")
+        print(f"{outcome.fault} {number}, {outcome.what}: {told}", flush=True)
 
 
 def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
@@ -85,7 +92,7 @@ def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     return rows
 
 
-def run(counts: Mapping[str, int], folder: Path, jobs: int, command: str) -> dict[str, Any]:
+def run(counts: Mapping[str, int], folder: Path, jobs: int, command: str, minutes: float) -> dict[str, Any]:
     """All trials, shared among worker processes.
 
     Raises:
@@ -94,15 +101,17 @@ def run(counts: Mapping[str, int], folder: Path, jobs: int, command: str) -> dic
     begun = time.perf_counter()
     commit = settings.from_environment().commit
     torch.set_num_threads(1)
+    until = time.time() + 60 * minutes if minutes else float("inf")
     folders = [folder / f"worker-{part}" for part in range(jobs)]
     for each in folders:
         each.mkdir()
     workers = [
-        FORK.Process(target=_work, args=(each, counts, part, jobs, commit)) for part, each in enumerate(folders)
+        FORK.Process(target=_work, args=(each, counts, part, jobs, commit, until)) for part, each in enumerate(folders)
     ]
     for worker in workers:
         worker.start()
-    if any([ended(worker) for worker in workers]):
+    codes = [ended(worker) for worker in workers]
+    if any(codes):
         raise UserError(f"a worker failed: see its message above, and {folder}")
     found = [Outcome.model_validate(one) for each in folders for one in _outcomes(each)]
     order = list(dict.fromkeys(each.fault for each in found))
@@ -127,6 +136,7 @@ def _outcomes(folder: Path) -> list[Any]:
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="A few trials of each fault, to see that it works.")] = False,
     writes: Annotated[int, typer.Option(help="Kills at writes; 0: before and after every one.")] = EVERY,
+    minutes: Annotated[float, typer.Option(help="Begin no trial after so many; 0 for all there are.")] = 0.0,
     only: Annotated[str, typer.Option(help=f"One kind of faults: {', '.join(TRIALS)}; empty for all.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Where the worlds are made, and deleted afterwards.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the worlds and their logs where they are.")] = False,
@@ -143,7 +153,7 @@ def main(
     given = shlex.join(sys.argv[1:])
     command = f"python -m benchmarks.compliance_faults {given}".strip()
     try:
-        found = run({name: counts[name] for name in TRIALS if only in ("", name)}, place, jobs, command)
+        found = run({name: counts[name] for name in TRIALS if only in ("", name)}, place, jobs, command, minutes)
     finally:
         if not keep:
             shutil.rmtree(place, ignore_errors=True)

@@ -85,7 +85,7 @@ def run(world: World, batch: str, clock: Clock, collected: Callable[[], None] = 
 
 
 def _certify(world: World, clock: Clock) -> None:
-    for each in certify(now=clock(), key=world.key).skipped:
+    for each in certify(now=clock(), key=world.key, grace_days=GRACE_DAYS).skipped:
         print(f"{each.request} is not certified: {each.why}", flush=True)
 
 
@@ -109,9 +109,7 @@ def _honour(world: World, batch: str, model: str, at: Path) -> None:
         action = decide(
             **measured, **MARGINS, **ladder, method=METHODS["first"], rung=rung, verdict_path=verdict
         ).action
-        evidence = Evidence(
-            **measured, candidate_path=made / "candidate", forget_path=forget, verdict_path=verdict
-        )
+        evidence = Evidence(**measured, candidate_path=made / "candidate", forget_path=forget, verdict_path=verdict)
         if action in SERVING:
             promote(evidence, **given, on_inconclusive=ladder["on_inconclusive"])
             return

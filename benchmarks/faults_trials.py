@@ -6,6 +6,7 @@ be killed, and begin at once.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import random
@@ -13,8 +14,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
+
+import mlflow
 
 from benchmarks import faults_batch, faults_invariants
 from benchmarks.faults_batch import LEASE, Clock
@@ -22,6 +25,7 @@ from benchmarks.faults_injection import Dies, Down, Flaky, on_registry, on_store
 from benchmarks.faults_world import World
 from unlearning.compliance.fields import CLOCK_DIFFERENCE
 from unlearning.config import Config
+from unlearning.devices import deterministic
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 
@@ -88,6 +92,27 @@ def ended(process: Process) -> int:
     process.join()
     assert process.exitcode is not None
     return process.exitcode
+
+
+def preload(world: World) -> None:
+    """Import here what a batch imports, opening nothing, so that none of the processes does it again.
+
+    The batch that is run for it also makes the candidates that later ones take.
+    """
+    path = world.folder / "modules.json"
+
+    def task() -> None:
+        faults_batch.run(world, "preload", Clock())
+        write_json(path, sorted(sys.modules))
+
+    world.restore()
+    if ended(start(world, task)) != 0:
+        raise UserError(f"a batch without faults fails: see {world.folder / 'log'}")
+    for name in set(read_json(path, "modules")) - set(sys.modules):
+        with suppress(ImportError):
+            importlib.import_module(name)
+    deterministic()
+    mlflow.pyfunc.get_default_pip_requirements()
 
 
 class Trial:
@@ -157,29 +182,28 @@ class Trial:
 
 
 def extent(world: World) -> Extent:
-    """Run a batch without faults and count; also makes the candidates that later ones take.
+    """Run a batch without faults and count.
 
     Raises:
         UserError: it does not come to its end as it must.
     """
     counts = {"writes": world.folder / "writes", "calls": world.folder / "calls"}
-    seconds = 0.0
-    for name, path in (("warm", None), *counts.items()):
-        trial = Trial(world, "none", 0, name)
+    trial = Trial(world, "none", 0, "")
 
-        def prepare(name: str = name, path: Path | None = path) -> None:
-            if name == "writes":
-                on_store(counter := Dies(0, count=path))
-                on_registry(counter)
-            elif name == "calls":
-                on_registry(Down(0, count=path))
+    def prepare() -> None:
+        on_store(writes := Dies(0, count=counts["writes"]))
+        on_registry(writes)
+        on_registry(Down(0, count=counts["calls"]))
 
-        begun = time.perf_counter()
-        trial.wait(trial.begin("b1", prepare=prepare))
-        seconds = time.perf_counter() - begun
-        found = trial.finish()
-        if found.problems or found.struck:
-            raise UserError(f"a batch without faults fails ({'; '.join(found.problems)}): see {world.folder / 'log'}")
+    trial.wait(trial.begin("b1", prepare=prepare))
+    trial.after_fault()
+    found = trial.finish()
+    if found.problems or found.struck:
+        raise UserError(f"a batch without faults fails ({'; '.join(found.problems)}): see {world.folder / 'log'}")
+    world.restore()
+    begun = time.perf_counter()
+    ended(trial.begin("b1"))
+    seconds = time.perf_counter() - begun
     lines = {name: len(path.read_text().splitlines()) for name, path in counts.items()}
     return Extent(**lines, seconds=seconds)
 
@@ -218,7 +242,9 @@ def store_errors(world: World, size: Extent, number: int) -> Outcome:
         seed = 1000 * number + attempt
         # The locks of a store that fails are not released, so the next try comes when they have run out.
         begun = trial.begin(
-            "b1", seconds=attempt * LATER, prepare=lambda seed=seed: on_store(Flaky(rate, seed))  # type: ignore[misc]
+            "b1",
+            seconds=attempt * LATER,
+            prepare=lambda seed=seed: on_store(Flaky(rate, seed)),  # type: ignore[misc]
         )
         code = trial.wait(begun)
         trial.after_fault()

@@ -50,11 +50,11 @@ class World(Config):
     """Folders of one worker; paths are absolute, as MLflow's are, so a home is put back where it was."""
 
     folder: Path
-    asked: dict[str, tuple[str, ...]] = {}
+    asked: dict[str, tuple[str, ...]]
     """Records of each request that is to be fulfilled."""
-    never_trained: tuple[str, ...] = ()
+    never_trained: tuple[str, ...]
     """Requests for records that no model was trained on."""
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...]
     """Requests for records that nobody has."""
 
     @property

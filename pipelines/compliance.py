@@ -134,6 +134,6 @@ def compliance(
             device=device,
             gpus=gpus,
         ).set_display_name("Honour requests")
-        certified = effectful(certify().after(honoured), "Certify")
+        certified = effectful(certify(grace_days=grace_days).after(honoured), "Certify")
         purged = effectful(purge(grace_days=grace_days).after(certified), "Purge")
-        effectful(certify().after(purged), "Certify what was purged")
+        effectful(certify(grace_days=grace_days).after(purged), "Certify what was purged")

@@ -95,7 +95,10 @@ def settle(
     for request, records in wanted.records.items():
         state = Ledger(store).state(request)
         held = state.models.get(model)
-        if held is None or held.batch != batch:
+        free = _free(store, line, records)
+        # The same batch can run twice at once: one attempt releases what the other then finishes.
+        finished = free is not None and free.tags.get("batch") == batch
+        if held is None or not (held.batch == batch or (held.status == "pending" and finished)):
             continue
         if held.status == "fulfilled":
             result.fulfilled.append(request)
@@ -104,7 +107,6 @@ def settle(
             result.escalated.append(request)
         else:
             story = _Story(store, registry, state, batch, model, now)
-            free = _free(store, line, records)
             if free is not None:
                 more = _repetitions(store, free, wanted) if request in wanted.look_alikes else frozenset[str]()
                 story.fulfil(rungs, free, line, {*records, *more})
@@ -182,7 +184,7 @@ class _Story:
         for version in line[: line.index(free) + 1]:
             self.registry.set_tags(version, {f"{REQUEST_TAG}{self.state.request}": "fulfilled"})
         how: How = "already"
-        if free.tags.get("batch") == self.batch:
+        if free.tags.get("batch") == self.batch == self.state.models[self.model].batch:
             self._tell(rungs)
             how = "retrained" if free.tags["kind"] == "retrained" else "unlearned"
             how = "accepted" if free.tags.get("accepted") == "yes" else how
