@@ -37,7 +37,7 @@ TRIALS: dict[str, Try] = {
     "clocks": faults_trials.skewed_clocks,
 }
 EVERY = 0
-"""Of `writes`: one trial before and one after every write there is."""
+"""Of `writes`: one trial right before and one right after every write there is."""
 COUNTS = {"writes": EVERY, "times": 24, "store": 20, "two": 20, "mlflow": 16, "clocks": 16}
 QUICK = {"writes": 2, "times": 1, "store": 1, "two": 2, "mlflow": 1, "clocks": 1}
 
