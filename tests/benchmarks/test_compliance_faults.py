@@ -31,7 +31,7 @@ def test_what_did_not_survive_is_told() -> None:
 
 
 def test_a_lost_answer_comes_after_the_effect_and_other_errors_before() -> None:
-    fault, done = Flaky(1.0, 0), []
+    fault, done = Flaky(1.0, 0), list[int]()
     for _ in range(50):
         before = len(done)
         with pytest.raises(UserError) as raised:

@@ -22,6 +22,7 @@ from unlearning.lock import lock
 from unlearning.registry import Registry, Version
 from unlearning.steps.certify import certificate_key, certify
 from unlearning.steps.collect import collect
+from unlearning.steps.erase import erase
 from unlearning.steps.fulfil import fulfil, release
 from unlearning.steps.promote import Evidence, promote
 from unlearning.steps.purge import purge
@@ -380,3 +381,15 @@ def test_what_one_attempt_of_a_batch_released_and_another_finished_counts(
     assert state(store, "R1").models[MODEL].version == "2"
     assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
     assert certify(now=NOW, key=keys.new()).certificates == {"R1": certificate_key("R1", 1)}
+
+
+def test_data_of_which_only_the_snapshot_was_rewritten_is_put_right(
+    chain: Chain, store: Store, registry: Registry, served: Version
+) -> None:
+    gone = splits.load(chain["split"]).holdout[:2]
+    before = data_of(served)
+    erase(store, registry, "quiet", gone, now=NOW)
+    after = data_of(registry.resolve(MODEL))
+    registry.set_tags(served, {"split": before.split})
+    erase(store, registry, "quiet", gone, now=NOW)
+    assert data_of(registry.resolve(MODEL)) == after != before
