@@ -21,7 +21,7 @@ from pydantic import computed_field
 
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.registry import CHAMPION, Version, condemned
+from unlearning.versions import CHAMPION, Version, condemned
 
 GRACE_DAYS = 30
 """How long a withdrawn version is kept, unless the caller says otherwise."""
