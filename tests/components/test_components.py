@@ -324,5 +324,5 @@ def test_a_batch_with_nothing_to_do_goes_through_its_components(
     out = outputs_in(tmp_path, metrics=dsl.Metrics)
     with pytest.raises(UserError, match="nothing to do for model 'm'"):
         load("fulfil").python_func(batch="run-7", model_name="m", grace_days=3, **out)
-    assert load("certify").python_func(**outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
+    assert load("certify").python_func(grace_days=3, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
     load("release").python_func(batch="", kfp_run="run-7", grace_days=3)
