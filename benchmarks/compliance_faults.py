@@ -149,6 +149,8 @@ def main(
     if only and only not in TRIALS:
         raise typer.BadParameter(f"{only!r} is none of {', '.join(TRIALS)}", param_hint="--only")
     counts = QUICK if quick else COUNTS | {"writes": writes}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="faults-", dir=folder))
     given = shlex.join(sys.argv[1:])
     command = f"python -m benchmarks.compliance_faults {given}".strip()

@@ -12,7 +12,7 @@ import pytest
 from kfp import dsl
 
 from components.base import IMAGE
-from unlearning import near_duplicates
+from unlearning import models, near_duplicates
 from unlearning.compliance import keys
 from unlearning.errors import UserError
 from unlearning.registry import Registry
@@ -248,6 +248,42 @@ def test_check_refuses_what_has_no_meaning() -> None:
     for name, value in (("stronger", 7), ("compare_with", "nothing")):
         with pytest.raises(UserError, match=name):
             load("check").python_func(**given | {name: value})
+
+
+def test_a_method_that_diverges_goes_through_every_component_and_is_registered_nowhere(
+    chain: Chain, tmp_path: Path
+) -> None:
+    data, where = inputs_of(chain, "snapshot", "split", "forget"), {"device": "cpu", "gpus": 0}
+    made = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
+    wild = {"method": "finetune", "overrides": "{learning_rate: 1.0e30}", "rung": "first", "seed": 0, "seed_offset": 0}
+    digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, **where, **made)
+    assert "the loss became nan" in made["candidate"].metadata["diverged"]
+    assert digest == models.digest(chain["model"])
+    shown = data | inputs_of(chain, "retrained", original="model") | {"candidate": made["candidate"]}
+    curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
+    audited = outputs_in(tmp_path, audit=dsl.Artifact, **curves) | outputs_in(tmp_path / "audited", metrics=dsl.Metrics)
+    load("audit").python_func(**shown, **inputs_of(chain, "references"), seed=0, **where, **audited)
+    evaluated = outputs_in(tmp_path, evaluation=dsl.Artifact)
+    load("evaluate").python_func(
+        **shown, **where, **evaluated, **outputs_in(tmp_path / "evaluated", metrics=dsl.Metrics)
+    )
+    found = {"audit": audited["audit"]} | evaluated
+    judged = outputs_in(tmp_path, verdict=dsl.Artifact)
+    ladder = {
+        "method": "finetune",
+        "rung": "first",
+        "stronger": 2,
+        "on_failure": "retrain",
+        "on_inconclusive": "accept",
+    }
+    action = load("decide").python_func(**found, auc_margin=0.49, utility_margin=0.9, **ladder, **judged)
+    assert (action, judged["verdict"].metadata["outcome"]) == ("retrain", "diverged")
+    noted = outputs_in(tmp_path, ladder=dsl.Artifact)
+    given = {"candidate": made["candidate"], "forget": data["forget"], **found, **judged, **noted}
+    named = {"model_name": "wild", "parent": "1", "run_name": "r", "kfp_run": "k", "batch": ""}
+    assert load("reject").python_func(**given, **named, action=action) == "none"
+    (rung,) = json.loads((tmp_path / "ladder").read_text())
+    assert (rung["verdict"]["outcome"], rung["version"], rung["action"]) == ("diverged", "none", "retrain")
 
 
 def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
