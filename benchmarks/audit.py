@@ -15,7 +15,6 @@ and `gradient_penalty`, whose right verdict nobody knows, for comparison.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import typer
-from pydantic import TypeAdapter
 from torch import Tensor
 
+from benchmarks import power
+from benchmarks.audit_page import JUDGED, KINDS, Judged, show
 from benchmarks.conditions import scaled
 from benchmarks.pool import in_parallel
 from benchmarks.rows import machine
@@ -34,14 +34,12 @@ from benchmarks.workbench import CPU, RETRAINING, Bench, prepare, unlearn_with
 from unlearning import forgetting, recipes, settings
 from unlearning.audit.audit import compare, measure_like_references
 from unlearning.audit.out_of_training import AuditedModel, Forgotten, as_audited, attack_model, out_of_training, without
-from unlearning.audit.power import detectable_auc
 from unlearning.audit.references import References
 from unlearning.audit.results import Comparison, Outcome
-from unlearning.audit.statistics import proportion_interval
 from unlearning.audit.verdict import VerdictConfig, judge_gaps
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.files import read_json, write_json, write_text
+from unlearning.files import read_json, write_json
 from unlearning.forgetting import ForgetSet
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import other_labels
@@ -60,26 +58,6 @@ OVERDONE = UnlearningConfig(
 
 WRONG_EPOCHS, WRONG_RATE = 20, 0.002
 """Enough to learn the wrong labels; with many more the model knows the images again, as members."""
-
-
-class Judged(Config):
-    """One model, one forget set, and what the audit said."""
-
-    paradigm: str
-    seed: int
-    kind: str
-    outcome: Outcome
-    gaps: dict[str, float]
-    """AUC above what the references show, by attack."""
-    errors: dict[str, float]
-    """Half-widths of their 90 % intervals."""
-    forgotten: int
-    holdout: int
-    commit: str
-    machine: str
-
-
-JUDGED = TypeAdapter(list[Judged])
 
 
 class Job(Config):
@@ -211,57 +189,6 @@ def validate(job: Job) -> list[Judged]:
     return found
 
 
-WANTED = {
-    "never_trained": ("false alarms", ("leaks", "over_forgotten"), "at most .05"),
-    "untouched": ("found to leak", ("leaks",), "near 1"),
-    "retrained": ("passed or inconclusive", ("passed", "inconclusive"), "at least .95"),
-    "over_forgotten": ("found over-forgotten", ("over_forgotten",), "near 1"),
-}
-
-
-KINDS = (*WANTED, "gradient_penalty")
-
-
-def _groups(found: list[Judged]) -> dict[tuple[str, str], list[Judged]]:
-    """Verdicts by paradigm and kind, in reading order; none is empty."""
-    order = [(paradigm, kind) for paradigm in sorted({each.paradigm for each in found}) for kind in KINDS]
-    groups = {key: [each for each in found if (each.paradigm, each.kind) == key] for key in order}
-    return {key: some for key, some in groups.items() if some}
-
-
-def render(found: list[Judged]) -> str:
-    """The page."""
-    lines = [
-        "# Does the audit keep its promises?", "",
-        "Models whose right verdict is known, judged beside 16 reference models (14 where one of them is judged);",
-        "accuracy is left out. Rates have exact 95 % intervals (Clopper & Pearson); sets that share a model are not",
-        "independent, so intervals of `never_trained` and `untouched` are a little too narrow. Margin .10 AUC.", "",
-        "| paradigm | models | what should happen | rate | wanted | verdicts |", "|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    groups = _groups(found)
-    for (paradigm, kind), some in groups.items():
-        verdicts = ", ".join(f"{name} {count}" for name, count in Counter(each.outcome for each in some).most_common())
-        what, right, wanted = WANTED.get(kind, ("—", (), "—"))
-        rate = proportion_interval(sum(each.outcome in right for each in some), len(some))
-        shown = f"{rate.estimate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if right else "—"
-        lines.append(f"| {paradigm} | {kind}, {len(some)} | {what} | {shown} | {wanted} | {verdicts} |")
-    lines += ["", "Mean AUC above what the references show, by attack:", ""]
-    attacks = list(found[0].gaps)
-    lines += [f"| paradigm | models | {' | '.join(attacks)} |", "|---" * (2 + len(attacks)) + "|"]
-    for (paradigm, kind), some in groups.items():
-        means = [f"{np.mean([each.gaps[name] for each in some]):+.3f}" for name in attacks]
-        lines.append(f"| {paradigm} | {kind} | {' | '.join(means)} |")
-    sizes = "; ".join(
-        f"{count}: {detectable_auc(count, found[0].holdout):.3f}" for count in (20, 50, 100, 200, 400, 1000)
-    )
-    lines += [
-        "", f"Smallest AUC that one attack finds with power .8, by forgotten records beside {found[0].holdout} others: "
-        f"{sizes}.", "", f"Command: `python -m benchmarks.audit`. Commits: "
-        f"{', '.join(sorted({each.commit[:12] for each in found}))}. Machine: {found[0].machine}.", "",
-    ]  # fmt: skip
-    return "\n".join(lines)
-
-
 def main(
     paradigm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     seeds: Annotated[int, typer.Option(help="Originals per paradigm, from seed 0.")] = 1,
@@ -269,21 +196,28 @@ def main(
     repeats: Annotated[int, typer.Option(help="Forget sets per original that models are made for.")] = 10,
     jobs: Annotated[int, typer.Option(help="Processes side by side, one thread each.")] = 2,
     output: Annotated[Path, typer.Option(help="JSON; the page beside it.")] = Path("benchmarks/results/audit.json"),
+    power_only: Annotated[bool, typer.Option("--power-only", help="Only simulate what an audit can see.")] = False,
+    sets: Annotated[int, typer.Option(min=1, help="Score sets per size that --power-only simulates.")] = power.SETS,
 ) -> None:
     """Measure how often the audit is right. Kinds of models that `output` holds are not judged again."""
+    drawn = output.with_name(f"{output.stem}-power.json")
     try:
         found = JUDGED.validate_python(read_json(output, "audit results")) if output.exists() else []
+        if power_only:
+            write_json(drawn, power.SIMULATED.dump_python(power.simulate_all(sets=sets), mode="json"))
+        seen = power.load(drawn)
         done = {(each.paradigm, each.seed, each.kind) for each in found}
         work = [
             Job(paradigm=name, seed=seed, simulated=simulated, repeats=repeats, kinds=missing)
-            for seed in range(seeds)
+            for seed in range(0 if power_only else seeds)
             for name in paradigm or ["simclr", "supervised"]
             if (missing := tuple(kind for kind in KINDS if (name, seed, kind) not in done))
         ]
         for _, fresh in in_parallel(validate, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):
             found += fresh
             write_json(output, [each.model_dump(mode="json") for each in found])
-            write_text(output.with_suffix(".md"), render(found))
+            show(found, seen, output)
+        show(found, seen, output)
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

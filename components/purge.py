@@ -1,4 +1,4 @@
-"""Component: what is left of erased records, after the grace period, to nothing."""
+"""Component: what is withdrawn and past its grace period, really deleted."""
 
 from kfp.dsl import Metrics, Output
 
@@ -6,13 +6,14 @@ from components.base import component
 
 
 @component
-def purge(grace_days: int, metrics: Output[Metrics]) -> int:
-    """Delete what withdrawn versions hold and nothing that serves stands for; returns how many objects."""
+def purge(model_name: str, grace_days: int, run_name: str, kfp_run: str, metrics: Output[Metrics]) -> int:
+    """Delete weights and data of withdrawn versions that are due; returns how many objects were removed."""
     from datetime import UTC, datetime
 
     from unlearning.steps.purge import purge as step
 
-    result = step(now=datetime.now(UTC), grace_days=grace_days)
-    metrics.log_metric("objects", result.objects)
-    metrics.log_metric("versions", len(result.versions))
+    result = step(now=datetime.now(UTC), model_name=model_name, grace_days=grace_days, owner=run_name or kfp_run)
+    metrics.log_metric("versions purged", len(result.versions))
+    metrics.log_metric("versions waiting", len(result.waiting))
+    metrics.log_metric("bytes", result.bytes)
     return result.objects

@@ -21,10 +21,11 @@ def reject(
     ladder: Output[Artifact],
     earlier: Input[Artifact] = None,
 ) -> str:
-    """Register the candidate as rejected; champion stays where it is. Returns the version."""
+    """Register the candidate as rejected; champion stays where it is. Returns the version, `none` for a method
+    that diverged and so made no model."""
     from pathlib import Path
 
-    from unlearning.steps.promote import Evidence
+    from unlearning.steps.promote import Evidence, note_diverged
     from unlearning.steps.promote import reject as step
 
     evidence = Evidence(
@@ -35,6 +36,9 @@ def reject(
         verdict_path=Path(verdict.path),
         earlier_path=Path(earlier.path) if earlier is not None else None,
     )
+    if evidence.made.diverged:
+        note_diverged(evidence, action=action, ladder_path=Path(ladder.path))
+        return "none"
     version = step(
         evidence,
         model_name=model_name,

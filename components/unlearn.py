@@ -21,7 +21,10 @@ def unlearn(
     candidate: Output[Model],
     metrics: Output[Metrics],
 ) -> str:
-    """Make the model forget; returns the digest of the candidate's weights."""
+    """Make the model forget; returns the digest of the candidate's weights.
+
+    Where the method diverges, the candidate is the model as it was and says so: the ladder goes on from there.
+    """
     from pathlib import Path
 
     from unlearning.files import write_json
@@ -38,9 +41,12 @@ def unlearn(
         seed=seed + seed_offset,
         device=device,
         gpus=gpus,
+        keep_diverged=True,
         candidate_path=Path(candidate.path),
     )
     candidate.metadata.update({"digest": result.digest, "method": method, "rung": rung, "device": result.device})
+    if result.diverged:
+        candidate.metadata["diverged"] = result.diverged
     metrics.log_metric("seconds", result.seconds)
     # kfp.local takes a task from its cache only when every output has a file, and metrics have none by themselves.
     write_json(Path(metrics.path), metrics.metadata)

@@ -134,6 +134,8 @@ def compliance(
             device=device,
             gpus=gpus,
         ).set_display_name("Honour requests")
-        certified = effectful(certify().after(honoured), "Certify")
-        purged = effectful(purge(grace_days=grace_days).after(certified), "Purge")
-        effectful(certify().after(purged), "Certify what was purged")
+        certified = effectful(certify(grace_days=grace_days).after(honoured), "Certify")
+        purged = effectful(
+            purge(model_name="", grace_days=grace_days, run_name=batch, kfp_run=run).after(certified), "Purge"
+        )
+        effectful(certify(grace_days=grace_days).after(purged), "Certify what was purged")

@@ -20,11 +20,17 @@ ORDER = ("unlearning", "unlearning.steps", "components", "pipelines", "unlearnin
 ONLY_USER = {
     "boto3": {"unlearning.store"},
     "botocore": {"unlearning.store"},
-    "mlflow": {"unlearning.registry", "unlearning.serving"},
+    "mlflow": {"unlearning.registry", "unlearning.logged_models", "unlearning.serving"},
     "kubernetes": {"unlearning.cluster"},
     "cryptography": {"unlearning.compliance.keys", "unlearning.compliance.signing"},
 }
-SERVICES = {f"unlearning.{name}" for name in ("store", "registry", "versions", "story", "compliance", "cluster")}
+SERVICES = {
+    f"unlearning.{name}"
+    for name in (
+        "store", "object_versions", "registry", "versions", "story", "logged_models", "retention", "copies",
+        "compliance", "cluster",
+    )
+}  # fmt: skip
 RESULTS = "unlearning.audit.results"
 """What an audit says, as it is written to JSON: no learning code, so services may read it."""
 LEARNING = {

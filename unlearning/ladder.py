@@ -7,6 +7,7 @@
 | `passed` | `promote` | `promote` |
 | `leaks` | `stronger` while another is allowed, then as `on_failure` says | `person` |
 | `over_forgotten`, `utility_lost` | as `on_failure` says: a stronger setting would make it worse | `person` |
+| `diverged`: the method made no model | the same | does not occur: there the run ends |
 | `inconclusive` | as `on_inconclusive` says | `accept` if `on_inconclusive` allows it, otherwise `person` |
 
 `on_failure` says `retrain` or `stop` (`person`); `on_inconclusive` says `retrain`, `stop` (`person`),

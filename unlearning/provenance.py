@@ -38,6 +38,8 @@ class Provenance(Config):
     """Of the ladder of settings; None for an original."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Of the method, as they were used; empty for an original."""
+    diverged: str = ""
+    """Why the method made no model with these settings, so that the weights are its parent's; empty where it did."""
 
 
 def save(provenance: Provenance, model_path: Path) -> None:

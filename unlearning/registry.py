@@ -35,7 +35,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 
 from unlearning.errors import UserError
-from unlearning.versions import CHAMPION, NONE, SUPERSEDED, DatasetLink, NewVersion, Version
+from unlearning.versions import CHAMPION, NONE, SUPERSEDED, DatasetLink, NewVersion, Version, condemned
 
 __all__ = ["CHAMPION", "EXPERIMENT", "SUPERSEDED", "DatasetLink", "NewVersion", "Registry", "Version"]
 
@@ -315,11 +315,6 @@ class Registry:
                 self.client.update_model_version(name, version, description=description[:DESCRIPTION])
             else:
                 self.client.update_registered_model(name, description=description[:DESCRIPTION])
-
-
-def condemned(version: Version) -> bool:
-    """Whether its purge has begun, so that its weights are gone or may go at any time."""
-    return version.tags.get("purge_started", "none") != "none"
 
 
 def _log_model(new: NewVersion) -> ModelInfo:

@@ -20,7 +20,7 @@ from rich.text import Text
 from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
 from unlearning.errors import UserError
 from unlearning.figures import audit as figures
-from unlearning.figures import lineage, paper
+from unlearning.figures import lineage, paper, roc
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.ladder import RETRAINED, Rung, described
@@ -70,6 +70,9 @@ def render(summary: Summary, evidence: Evidence | None = None) -> str:
             beside=beside(summary),
             strongest=strongest_attack(summary),
             words=WORDS[summary.verdict.compared_with],
+            roc=roc_captions(summary),
+            smallest_rates=roc.smallest_rates(summary),
+            records=roc.audited_records(summary),
             lead=lead(summary),
             rows=measure_rows(summary),
             models=figures.ordered_models(summary),
@@ -156,6 +159,15 @@ def beside(summary: Summary) -> list[RungSummary]:
     """The candidates that were tried beside the one called unlearned, which the page shows in full."""
     shown = last_unlearned(summary.rungs)
     return [rung for rung in summary.rungs if rung is not shown]
+
+
+def roc_captions(summary: Summary) -> dict[str, str]:
+    """Attacks whose ROC curves are shown, and why these."""
+    shown = roc.attacks_shown(summary)
+    if len(shown) == 1:
+        return {shown[0]: "the strongest attack on the original and on the unlearned model"}
+    told = ("the strongest attack on the original", "the strongest attack on the unlearned model")
+    return dict(zip(shown, told, strict=True))
 
 
 def lead(summary: Summary) -> list[dict[str, str]]:
@@ -307,8 +319,9 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "Leak", figures.leak_dots(summary, strongest)
     yield "Accuracy", figures.accuracy_dots(summary, ("knn", "linear_probe", "classifier"), small=True)
     yield "Cost", figures.cost_bars(summary)
-    yield "roc", figures.roc_curves(summary, strongest)
-    yield "roc_log", figures.roc_curves(summary, strongest, "log")
+    for attack in roc.attacks_shown(summary):
+        yield f"roc {attack}", roc.roc_curves(summary, attack)
+        yield f"roc log {attack}", roc.roc_curves(summary, attack, "log")
     yield "attacks", figures.attack_forest(summary)
     yield "accuracies", figures.accuracy_dots(summary)
     yield "lineage", lineage.graph(summary.registry.model_name, summary.registry.history)

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from pydantic import computed_field
+
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.registry import CHAMPION, Version, condemned
+from unlearning.versions import CHAMPION, Version, condemned
 
 GRACE_DAYS = 30
 """How long a withdrawn version is kept, unless the caller says otherwise."""
@@ -66,11 +68,13 @@ class Plan(Config):
     versions: tuple[str, ...] = ()
     """Whose weights and data go, as `<model> version <number>`."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def objects(self) -> int:
         """How many objects go."""
         return sum(item.objects for item in self.items)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def bytes(self) -> int:
         """How many bytes go."""

@@ -94,7 +94,7 @@ class RungSummary(Config):
     action: Action
     """What followed the verdict."""
     version: str
-    """Registered version, which holds the candidate's own audit."""
+    """Registered version, which holds the candidate's own audit; `none` where the method diverged."""
 
 
 class VersionSummary(Config):

@@ -30,6 +30,11 @@ class Version(Config):
         return self.tags.get(key, NONE)
 
 
+def condemned(version: Version) -> bool:
+    """Whether its purge has begun, so that its weights are gone or may go at any time."""
+    return version.tag("purge_started") != NONE
+
+
 @dataclass(frozen=True)
 class DatasetLink:
     """A dataset of a run, by role and digest; no pixels and no ids go to MLflow."""

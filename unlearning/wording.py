@@ -15,6 +15,7 @@ OUTCOMES: dict[Outcome, str] = {
     "leaks": "still leaks",
     "over_forgotten": "forgot too much",
     "utility_lost": "lost accuracy",
+    "diverged": "diverged",
     "inconclusive": "could not be judged",
 }
 ACTIONS: dict[Action, str] = {
@@ -31,6 +32,8 @@ _WHY: dict[Outcome, str] = {
     "over_forgotten": "forgotten records stand out as less familiar than on {forgotten}, "
     "beyond the margin of {auc} AUC",
     "utility_lost": "it is less accurate than {useful}, beyond the margin of {points}",
+    "diverged": "its loss or its weights did not stay finite, so that there is none; what this page shows under "
+    "unlearned is the original",
     "inconclusive": "the evidence does not settle whether it is within {auc} AUC of {forgotten} "
     "and within {points} of accuracy of {again}",
 }

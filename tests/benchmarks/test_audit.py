@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.audit import COUNT, Judged, render, simulated, without_pair
+from benchmarks.audit import COUNT, simulated, without_pair
+from benchmarks.audit_page import Judged, measured_errors, render
 from unlearning.audit.reference_models import halves
 from unlearning.audit.references import NAMES, References, ReferencesManifest
 from unlearning.audit.signals import SignalConfig
@@ -70,3 +71,12 @@ def test_the_page_counts_every_kind_and_says_what_was_wanted() -> None:
         "| simclr | never_trained, 1 | false alarms | 1.000 [0.025, 1.000] | at most .05 | over_forgotten 1 |" in page
     )
     assert "| simclr | never_trained | -0.200 |" in page
+
+
+def test_measured_errors_are_means_of_what_was_retrained() -> None:
+    """Half of a 90 % interval is 1.645 standard errors."""
+    found = [judged(errors={"loss": 0.01645}), judged(errors={"loss": 0.0329}), judged(kind="untouched")]
+    found += [judged(paradigm="supervised", errors={"loss": 0.1645})]
+    (errors,) = measured_errors(found).values()
+    assert errors == pytest.approx([0.015, 0.1], rel=1e-3)
+    assert list(measured_errors(found)) == [20]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import pytest
 from kfp import dsl
 
 from components.base import IMAGE
-from unlearning import near_duplicates
+from unlearning import models, near_duplicates
+from unlearning.compliance import keys
 from unlearning.errors import UserError
+from unlearning.registry import Registry
+from unlearning.settings import from_environment
+from unlearning.store import LocalStore
 
 Chain = dict[str, Path]
 FOLDER = Path(__file__).parents[2] / "components"
@@ -46,9 +51,16 @@ def test_there_is_a_component_for_every_step() -> None:
         "data",
         "figures",
         "stored",
+        "holdings",
+        "inventory",
+        "logged",
+        "erase",
+        "batch_report",
     }
-    # The step promote also rejects, the step references also plans and gathers; figures are asked for by hand.
-    assert steps | {"reject", "plan_references", "gather_references"} == set(NAMES)
+    # The step promote also rejects, references also plans and gathers, check also names batches, and fulfil also
+    # releases; figures are asked for by hand.
+    more = {"reject", "plan_references", "gather_references", "batch_name", "release"}
+    assert steps | more == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -160,6 +172,7 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
 def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
     out = outputs_in(tmp_path, forget=dsl.Dataset, near_duplicates=dsl.Artifact, metrics=dsl.Metrics)
     chosen = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0, "device": "cpu", "gpus": 0}
+    chosen |= {"batch": "", "model_name": "m"}
     given = inputs_of(chain, "model", "snapshot", "split")
     assert load("select").python_func(**given, **chosen, include_near_duplicates=False, **out) == 120
     assert (out["forget"].metadata["records"], out["forget"].metadata["kind"]) == ("120", "random")
@@ -237,6 +250,42 @@ def test_check_refuses_what_has_no_meaning() -> None:
             load("check").python_func(**given | {name: value})
 
 
+def test_a_method_that_diverges_goes_through_every_component_and_is_registered_nowhere(
+    chain: Chain, tmp_path: Path
+) -> None:
+    data, where = inputs_of(chain, "snapshot", "split", "forget"), {"device": "cpu", "gpus": 0}
+    made = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
+    wild = {"method": "finetune", "overrides": "{learning_rate: 1.0e30}", "rung": "first", "seed": 0, "seed_offset": 0}
+    digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, **where, **made)
+    assert "the loss became nan" in made["candidate"].metadata["diverged"]
+    assert digest == models.digest(chain["model"])
+    shown = data | inputs_of(chain, "retrained", original="model") | {"candidate": made["candidate"]}
+    curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
+    audited = outputs_in(tmp_path, audit=dsl.Artifact, **curves) | outputs_in(tmp_path / "audited", metrics=dsl.Metrics)
+    load("audit").python_func(**shown, **inputs_of(chain, "references"), seed=0, **where, **audited)
+    evaluated = outputs_in(tmp_path, evaluation=dsl.Artifact)
+    load("evaluate").python_func(
+        **shown, **where, **evaluated, **outputs_in(tmp_path / "evaluated", metrics=dsl.Metrics)
+    )
+    found = {"audit": audited["audit"]} | evaluated
+    judged = outputs_in(tmp_path, verdict=dsl.Artifact)
+    ladder = {
+        "method": "finetune",
+        "rung": "first",
+        "stronger": 2,
+        "on_failure": "retrain",
+        "on_inconclusive": "accept",
+    }
+    action = load("decide").python_func(**found, auc_margin=0.49, utility_margin=0.9, **ladder, **judged)
+    assert (action, judged["verdict"].metadata["outcome"]) == ("retrain", "diverged")
+    noted = outputs_in(tmp_path, ladder=dsl.Artifact)
+    given = {"candidate": made["candidate"], "forget": data["forget"], **found, **judged, **noted}
+    named = {"model_name": "wild", "parent": "1", "run_name": "r", "kfp_run": "k", "batch": ""}
+    assert load("reject").python_func(**given, **named, action=action) == "none"
+    (rung,) = json.loads((tmp_path / "ladder").read_text())
+    assert (rung["verdict"]["outcome"], rung["version"], rung["action"]) == ("diverged", "none", "retrain")
+
+
 def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
     named = {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}
     given = inputs_of(chain, "model", "split", "references", evaluation="before")
@@ -263,3 +312,53 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     assert [(rung["version"], rung["action"]) for rung in rungs] == [("2", "retrain"), ("3", "promote")]
     assert "<html" in (tmp_path / "page").read_text()
     assert '"run_id": "kfp-7"' in (tmp_path / "summary").read_text()
+
+
+def test_what_was_forgotten_is_withdrawn_and_purged(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(chain["home"] / "store", tmp_path / "home/store")
+    monkeypatch.setenv("UNLEARNING_HOME", str(tmp_path / "home"))
+    named = {"model_name": "retired", "run_name": "", "kfp_run": "kfp-8"}
+    load("register").python_func(**inputs_of(chain, "model", "split", "references", evaluation="before"), **named)
+    evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation", verdict="passed")
+    out = outputs_in(tmp_path, ladder=dsl.Artifact)
+    version = load("promote").python_func(**evidence, **out, **named, batch="", parent="1", on_inconclusive="stop")
+    registry = Registry(from_environment().tracking_uri)
+    registry.set_tags(registry.resolve("retired", version), {"request.R1": "fulfilled"})
+    assert load("withdraw").python_func(**named, version=version, requests=["R1"], grace_days=0) == 1
+    out = outputs_in(tmp_path, metrics=dsl.Metrics)
+    references = LocalStore(tmp_path / "home/store").measure("references").objects
+    assert load("purge").python_func(**named, grace_days=30, **out) > references > 8 * 2
+    assert out["metrics"].metadata["versions purged"] == 1
+    # The version that serves is tagged with the data of the one that is gone, and so stands for it.
+    assert {path.name for path in (tmp_path / "home/store").iterdir()} >= {"snapshots", "splits"}
+    assert LocalStore(tmp_path / "home/store").list("references") == []
+    assert registry.resolve("retired", "1").tags["status"] == "purged"
+    assert load("purge").python_func(**named, grace_days=30, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
+
+
+def test_a_batch_with_nothing_to_do_goes_through_its_components(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = keys.new()
+    keys.write_private(key, tmp_path / "key.pem")
+    monkeypatch.setenv(keys.KEY_FILE, str(tmp_path / "key.pem"))
+    ladder: dict[str, Any] = {"auc_margin": 0.1, "utility_margin": 0.1, "stronger": 1, "on_failure": "stop"}
+    ladder |= {"on_inconclusive": "accept_retrained", "compare_with": "retrained"}
+    times: dict[str, Any] = {"lease_hours": 1.0, "due_within_days": 0.0, "grace_days": 3}
+    name = load("batch_name").python_func
+    assert name(batch="", kfp_run="run-7", **ladder, **times) == "run-7"
+    assert name(batch="monday", kfp_run="run-7", **ladder, **times) == "monday"
+    for wrong in ({"lease_hours": 0.0}, {"grace_days": -1}, {"on_failure": "pray"}):
+        with pytest.raises(UserError):
+            name(batch="", kfp_run="run-7", **ladder | times | wrong)
+    out = outputs_in(tmp_path, work=dsl.Artifact, metrics=dsl.Metrics)
+    assert load("collect").python_func(batch="run-7", model_name="", **times, **out) == []
+    assert json.loads((tmp_path / "work").read_text())["batch"]["models"] == []
+    assert out["metrics"].metadata == {"claimed": 0, "nothing_found": 0, "settled": 0, "skipped": 0}
+    out = outputs_in(tmp_path, metrics=dsl.Metrics)
+    with pytest.raises(UserError, match="nothing to do for model 'm'"):
+        load("fulfil").python_func(batch="run-7", model_name="m", grace_days=3, **out)
+    assert load("certify").python_func(grace_days=3, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
+    load("release").python_func(batch="", kfp_run="run-7", grace_days=3)

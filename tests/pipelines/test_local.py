@@ -162,6 +162,14 @@ def climbed_by_references(by_references: Finished) -> Finished:
     return finish(by_references.home)
 
 
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
+    """Overrides so wild that no number stays finite: only exact retraining is left."""
+    home = tmp_path_factory.mktemp("diverged") / "home"
+    wild = ("--method-overrides", "{optimisation: {learning_rate: 1.0e30}}")
+    return finish(home, "--recipe", str(tiny_recipe), *WIDE, *wild)
+
+
 def test_a_passed_run_ends_well_and_names_what_it_made(resumed: Finished) -> None:
     assert resumed.code == EXIT_OK, resumed.err
     assert "verdict: passed; promoted: unlearned" in resumed.out
@@ -382,6 +390,34 @@ def test_exact_retraining_as_the_last_rung_is_compared_with_references_too(climb
     page = (climbed_by_references.folder / "report.html").read_text()
     assert "× the time of exact retraining" in page
     assert '<th scope="col">retrained</th>' not in page
+
+
+@pytest.mark.slow
+def test_a_method_that_diverges_is_a_failed_rung_and_the_ladder_goes_on(diverged: Finished) -> None:
+    assert diverged.code == EXIT_OK, diverged.err
+    assert "verdict: diverged; promoted: retrained" in diverged.out
+    assert "tried:   first setting: diverged, then retrain; version none" in diverged.out
+    found = diverged.summary
+    assert [(rung.rung, rung.verdict.outcome, rung.action, rung.version) for rung in found.rungs] == [
+        ("first", "diverged", "retrain", "none"),
+        ("retrained", "passed", "promote", "2"),
+    ]
+    assert "the loss became nan" in found.verdict.reasons[0]
+    assert found.rungs[0].settings["optimisation"]["learning_rate"] == 1e30
+    page = html.unescape((diverged.folder / "report.html").read_text())
+    assert found.verdict.reasons[0] in page
+    assert "The unlearned model diverged" in page
+
+
+@pytest.mark.slow
+def test_what_diverged_is_no_version_and_nobodys_reference(diverged: Finished) -> None:
+    original, retrained = diverged.versions
+    assert (original.tags["status"], retrained.tags["status"]) == ("superseded", "serving")
+    found = diverged.summary
+    assert found.registry.versions == {"original": "1", "retrained": "2"}
+    assert found.models["unlearned"].digest == original.tags["digest"]
+    assert found.models["retrained"].digest not in (original.tags["digest"], retrained.tags["digest"])
+    assert models.digest(artifacts_of(diverged.folder).models["unlearned"]) == original.tags["digest"]
 
 
 def test_an_interrupted_run_says_how_to_go_on(home: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

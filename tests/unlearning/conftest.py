@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.unlearning.erasures import MLFLOW_PATHS, Erasure, found_in, make_erasure
 from tests.unlearning.histories import History
 from unlearning.compliance.certificates import Statement, build
 from unlearning.compliance.erasure import LedgerHead, ModelErasure, Purge, Times
@@ -18,7 +22,9 @@ from unlearning.summary import Summary
 
 Floats = npt.NDArray[np.float64]
 MODELS = ("original", "unlearned", "retrained")
-LEFT = {"passed": 0.02, "leaks": 0.3, "over_forgotten": -0.35, "utility_lost": 0.02, "inconclusive": 0.03}
+LEFT = {
+    "passed": 0.02, "leaks": 0.3, "over_forgotten": -0.35, "utility_lost": 0.02, "diverged": 1.0, "inconclusive": 0.03,
+}  # fmt: skip
 """How much of the leak is left in the unlearned model."""
 SIGNALS = {"view_similarity": 1.0, "loss": 0.8, "gradient_norm": 0.9, "encoder_similarity": 0.3}
 REASONS = {
@@ -26,6 +32,7 @@ REASONS = {
     "leaks": "view_similarity: AUC is 0.11 [0.06, 0.16] above the retrained model, margin 0.05",
     "over_forgotten": "loss: AUC is 0.12 [0.07, 0.17] below the retrained model, margin 0.05",
     "utility_lost": "knn: 8.0 points below the retrained model, margin 5",
+    "diverged": "gradient_penalty diverged and made no model (stage 1: the loss became nan in epoch 2)",
     "inconclusive": "combined_retained: the interval [-0.09, 0.10] is wider than the margin of 0.05",
 }
 
@@ -356,6 +363,9 @@ def at_history(history: History, monkeypatch: pytest.MonkeyPatch) -> History:
     return history
 
 
+BUCKET = "erasure"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The address of a fake S3."""
@@ -398,9 +408,59 @@ def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     import boto3
 
     client = boto3.session.Session().client("s3")
-    client.create_bucket(Bucket="erasure")
+    client.create_bucket(Bucket=BUCKET)
     yield client
-    pages = list(client.get_paginator("list_object_versions").paginate(Bucket="erasure"))
-    for entry in (entry for page in pages for kind in ("Versions", "DeleteMarkers") for entry in page.get(kind, ())):
-        client.delete_object(Bucket="erasure", Key=entry["Key"], VersionId=entry["VersionId"])
-    client.delete_bucket(Bucket="erasure")
+    for entry in _versions(client):
+        client.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
+    client.delete_bucket(Bucket=BUCKET)
+
+
+def _versions(client: Any) -> list[Any]:
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
+    return [each for page in pages for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
+
+
+@pytest.fixture
+def versions_in(aws: Any) -> Callable[[], list[Any]]:
+    """Everything the bucket holds, what was deleted or replaced and the markers over it too."""
+    return lambda: _versions(aws)
+
+
+@pytest.fixture(scope="session")
+def finished_erasure(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Erasure]:
+    """Made once, since MLflow takes seconds; use `erasure`."""
+    folder = tmp_path_factory.mktemp("erasure")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNING_HOME", str(folder / "home"))
+        for name in ("UNLEARNING_STORE", "UNLEARNING_CHECKPOINTS", "UNLEARNING_PIPELINE_ROOT", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        return folder / "home", make_erasure(folder / "scratch")
+
+
+@pytest.fixture
+def erasure(home: Path, finished_erasure: tuple[Path, Erasure]) -> Erasure:
+    """The history on this machine, in a home of this test alone."""
+    made_in, erasure = finished_erasure
+    shutil.copytree(made_in, home)
+    with closing(sqlite3.connect(home / "mlflow.db")) as database, database:
+        for table, column in MLFLOW_PATHS:
+            moved = (str(made_in), str(home))
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", moved)  # noqa: S608
+    for entry in home.rglob(".kfp_cache/*"):
+        entry.write_text(entry.read_text().replace(str(made_in), str(home)))
+    return erasure
+
+
+@pytest.fixture
+def more_erasures() -> Callable[[Path, str], Erasure]:
+    """The same once more, or elsewhere, for another model."""
+    return make_erasure
+
+
+@pytest.fixture
+def leaks(home: Path, erasure: Erasure) -> Callable[[], dict[str, list[str]]]:
+    """Where anything that must be gone is still to be found, in any file below the home."""
+    return lambda: found_in(
+        {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()},
+        erasure.secrets,
+    )

@@ -24,6 +24,7 @@ OUTCOMES = {
     "leaks": "still leaks",
     "over_forgotten": "forgot too much",
     "utility_lost": "lost accuracy",
+    "diverged": "diverged",
     "inconclusive": "could not be judged",
 }
 
@@ -100,6 +101,22 @@ def test_the_page_is_accessible(html: str) -> None:
     assert 'name="viewport"' in html
 
 
+def test_the_page_shows_the_curves_of_the_strongest_attacks_and_says_what_the_bands_are(
+    make_summary: Make, edited: Make
+) -> None:
+    summary = make_summary("leaks", "retrained", "passed")
+    both = Page(report.render(summary)).text
+    assert "combined_retained, the strongest attack on the original and on the unlearned model." in both
+    position = [attack.name for attack in summary.models["unlearned"].audit.attacks].index("loss")
+    other = edited(summary, 0.99, "models", "unlearned", "audit", "attacks", position, "auc", "estimate")
+    apart = Page(report.render(other)).text
+    assert "combined_retained, the strongest attack on the original." in apart
+    assert "loss, the strongest attack on the unlearned model." in apart
+    assert len(Page(report.render(other)).all("svg")) == len(Page(report.render(summary)).all("svg")) + 2
+    assert "records like the 100 forgotten and 300 holdout ones lies in the band with at least 95 %" in apart
+    assert "at half a record, 0.17 % of strangers and 0.5 % of the forgotten" in apart
+
+
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("promoted", ["unlearned", "retrained", None])
 def test_the_answer_says_what_the_verdict_says_and_no_more(
@@ -125,8 +142,8 @@ def test_what_was_compared_with_references_speaks_of_no_retrained_model(make_sum
     promoted = "unlearned" if outcome == "passed" else None
     made = make_summary(outcome, promoted, supervised=True, compared_with="references")
     answer = report.answer(made)
-    assert ("models that never saw the records" in answer) == (outcome != "utility_lost")
-    assert ("the original" in answer) == (outcome in ("passed", "utility_lost", "inconclusive"))
+    assert ("models that never saw the records" in answer) == (outcome not in ("utility_lost", "diverged"))
+    assert ("the original" in answer) == (outcome in ("passed", "utility_lost", "diverged", "inconclusive"))
     page = self_contained(report.render(made))
     text = " ".join(page.text.split())
     explained = ("Nothing was retrained to compare with", "where nothing was retrained", "A retrained model still",
@@ -186,6 +203,15 @@ def test_the_page_tells_of_near_duplicates_and_at_once_where_there_are_any(
     text = Page(report.render(edited(make_summary(), counts, "forget", "near_duplicates"))).text
     assert words in text
     assert ("Near-duplicates among kept members: " in text[: text.index("Leak")]) == first
+
+
+def test_the_page_says_that_a_method_diverged_and_what_is_shown_in_its_place(make_summary: Make) -> None:
+    made = make_summary("diverged", "retrained", "passed")
+    page = Page(report.render(made)).text
+    assert "what this page shows under unlearned is the original. A model retrained exactly" in page
+    assert "but for a method that diverged: it made no model" in page
+    assert made.verdict.reasons[0] in page
+    assert "but for a method that diverged" not in Page(report.render(make_summary())).text
 
 
 def test_the_answer_tells_what_was_tried_before(make_summary: Make) -> None:

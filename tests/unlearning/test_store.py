@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,8 @@ from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.store import Amount, LocalStore, MissingKeyError, S3Store, Store, check_key, open_store
 
-BUCKET = "erasure"  # made by the fixture `aws`
-
-
-def versions_in(client: Any) -> list[Any]:
-    """Everything the bucket holds, what was deleted or replaced and the markers over it too."""
-    pages = client.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
-    return [each for page in pages for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
-
-
-def keep_versions(client: Any) -> None:
-    client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+BUCKET = "erasure"
+VERSIONED = {"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Enabled"}}
 
 
 @pytest.fixture(params=["local", "s3", "s3 with versions"])
@@ -37,7 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(f"file://{tmp_path}/store")
     client = request.getfixturevalue("aws")
     if request.param == "s3 with versions":
-        keep_versions(client)
+        client.put_bucket_versioning(**VERSIONED)
     return open_store(f"s3://{BUCKET}/some/prefix")
 
 
@@ -199,7 +190,8 @@ def test_a_purge_that_is_cut_off_leaves_the_last_one(store: Store, monkeypatch: 
     for key in ("m/a", "m/manifest.json", "m/z", "m/deep/b"):
         store.create(key, b"x")
     place, name = (Path, "unlink") if isinstance(store, LocalStore) else (store._client, "delete_object")  # type: ignore[attr-defined]
-    real, done = getattr(place, name), []
+    real = getattr(place, name)
+    done: list[Any] = []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         if len(done) == 3:
@@ -229,8 +221,8 @@ def test_a_purged_folder_of_the_local_store_is_gone_and_links_are_not_followed(t
     assert [path.name for path in (tmp_path / "store").iterdir()] == [".staging"]
 
 
-def test_every_version_of_an_object_is_purged(aws: Any) -> None:
-    keep_versions(aws)
+def test_every_version_of_an_object_is_purged(aws: Any, versions_in: Callable[[], list[Any]]) -> None:
+    aws.put_bucket_versioning(**VERSIONED)
     store = open_store(f"s3://{BUCKET}/p")
     for content in (b"1", b"22", b"333"):
         aws.put_object(Bucket=BUCKET, Key="p/a/x", Body=content)
@@ -241,15 +233,17 @@ def test_every_version_of_an_object_is_purged(aws: Any) -> None:
     assert store.list("") == ["a/x"]
     assert store.measure("a") == Amount(4, 10)
     assert store.purge("a") == 4
-    assert {(each["Key"], "Size" in each) for each in versions_in(aws)} == {
+    assert {(each["Key"], "Size" in each) for each in versions_in()} == {
         ("a/x", True), ("p/b", True), ("p/b", False)
     }  # fmt: skip
     assert store.purge("b") == 1
-    assert [each["Key"] for each in versions_in(aws)] == ["a/x"]
+    assert [each["Key"] for each in versions_in()] == ["a/x"]
 
 
-def test_purging_goes_past_one_page(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_versions(aws)
+def test_purging_goes_past_one_page(
+    aws: Any, versions_in: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.put_bucket_versioning(**VERSIONED)
     store = S3Store(BUCKET, "")
     for number in range(5):
         for _ in range(2):
@@ -268,7 +262,7 @@ def test_purging_goes_past_one_page(aws: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(store._client, "get_paginator", lambda _: Small())
     assert store.purge("many") == 10
     assert len(sizes) > 3
-    assert [each["Key"] for each in versions_in(aws)] == ["many.complete"]
+    assert [each["Key"] for each in versions_in()] == ["many.complete"]
 
 
 def test_what_a_crash_left_unfinished_is_tidied(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> None:

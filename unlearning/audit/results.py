@@ -18,7 +18,7 @@ UTILITY_REFERENCE: dict[Reference, UtilityReference] = {"retrained": "retrained"
 """References are trained on half of the members, so that their accuracy would be too easy to reach: where nothing
 was retrained it is the original's, which learned from more records than a retrained model would."""
 
-Outcome = Literal["passed", "leaks", "over_forgotten", "utility_lost", "inconclusive"]
+Outcome = Literal["passed", "leaks", "over_forgotten", "utility_lost", "diverged", "inconclusive"]
 
 
 class Interval(Config):
@@ -144,6 +144,8 @@ class Audit(Config):
     """With the retrained model where there is one, otherwise with the references."""
     cross_check: tuple[Comparison, ...] = ()
     """With the references, where the retrained model decides."""
+    diverged: str = ""
+    """Why the candidate's method made no model, so that the original stands in its place; empty where it did."""
 
     @property
     def compared_with(self) -> Reference:

@@ -8,6 +8,8 @@
 | yes | estimate beyond the margin | `utility_lost` |
 | otherwise, or evidence missing | | `inconclusive` |
 
+A candidate whose method diverged is `diverged`, whatever is found of the model that stands in its place.
+
 "Within" is an equivalence test: the whole 90 % interval of the paired difference lies inside the
 margin, which is two one-sided tests at 5 % each (Schuirmann 1987). All attacks must pass theirs, so
 the chance to pass a model that is beyond the margin for one of them stays 5 % (Berger 1982): no
@@ -177,6 +179,8 @@ def judge_gaps(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outc
 
 
 def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
+    if audit.diverged:
+        return "diverged", [audit.diverged]
     missing = missing_evidence(audit, utility_lost, config.min_records)
     if missing:
         return "inconclusive", missing

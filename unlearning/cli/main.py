@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from unlearning.cli import compliance, keys, ledger, lineage, requests, steps
+from unlearning.cli import purge as purging
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.cli.verify import verify
 from unlearning.errors import EXIT_NOT_PROMOTED
@@ -32,6 +33,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
 app.add_typer(compliance.app, name="compliance")
 app.command()(verify)
+app.command()(purging.purge)
 
 
 def _although(summary: Summary) -> str:

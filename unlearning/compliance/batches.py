@@ -30,6 +30,10 @@ BatchId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{
 _BATCH_ID: TypeAdapter[str] = TypeAdapter(BatchId)
 
 
+class PurgedError(UserError):
+    """What a batch was to do is gone, since all of it was done and certified."""
+
+
 class ModelBatch(Config):
     """What a batch is to do for one model."""
 
@@ -149,13 +153,15 @@ def wanted(store: Store, batch: Batch, model: str) -> Wanted:
     """What a model is to forget for a batch.
 
     Raises:
-        UserError: nothing, not any more, or it is damaged.
+        PurgedError: not any more.
+        UserError: nothing, or it is damaged.
     """
     key = wanted_key(batch.id, model, batch.of(model).wanted)
     try:
         data = store.read(key)
     except MissingKeyError:
-        raise UserError(f"batch {batch.id!r} names no records of model {model!r} any more: they were purged") from None
+        text = f"batch {batch.id!r} names no records of model {model!r} any more: they were purged"
+        raise PurgedError(text) from None
     try:
         found = Wanted.model_validate_json(data)
     except ValidationError:

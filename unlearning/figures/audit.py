@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -11,9 +10,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
-from unlearning.audit.results import AttackResult, Interval, Roc, Verdict
+from unlearning.audit.results import AttackResult, Interval, SignalHistogram, Verdict
 from unlearning.errors import UserError
 from unlearning.figures.style import COLOURS, FORGET, INK, LINES, MARKERS, STYLE, svg
 from unlearning.ladder import RETRAINED, Rung, described
@@ -49,34 +47,6 @@ def attack_on(model: ModelSummary, name: str) -> AttackResult:
         if attack.name == name:
             return attack
     raise UserError(f"summary: models: attack {name!r} was run on the original but not on every model")
-
-
-def roc_curves(summary: Summary, attack: str, scale: Literal["linear", "log"] = "linear") -> str:
-    """ROC of one attack on every model; the log scale shows the few-false-alarms corner."""
-    results = {name: attack_on(model, attack) for name, model in ordered_models(summary).items()}
-    floor = _smallest_rate([result.roc for result in results.values()]) if scale == "log" else 0.0
-    with mpl.rc_context(STYLE):
-        figure = Figure((4.2, 3.9), layout="constrained")
-        axes = figure.subplots()
-        axes.plot([floor, 1], [floor, 1], color=INK, linestyle=":", linewidth=1, label="chance 0.50")
-        axes.axvline(0.01, color=INK, linewidth=0.6, alpha=0.6)
-        axes.annotate("1 % FPR", (0.01, 1), (3, -1), textcoords="offset points", va="top", fontsize=8)
-        for name, result in results.items():
-            rates = [
-                np.maximum(np.array(r), floor) for r in (result.roc.false_positive_rate, result.roc.true_positive_rate)
-            ]
-            label = f"{name} {result.auc.estimate:.2f}"
-            axes.plot(*rates, color=COLOURS[name], linestyle=LINES[name], linewidth=1.8, label=label)
-        axes.set(xscale=scale, yscale=scale, xlim=(floor, 1), ylim=(floor, 1), aspect="equal")
-        axes.set(xlabel="strangers mistaken (FPR)", ylabel="forgotten recognised (TPR)")
-        if scale == "log":
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-        figure.legend(loc="outside upper center", ncols=2, title=f"AUC, attack {attack}")
-        values = ", ".join(f"{name} {result.auc.estimate:.3f}" for name, result in results.items())
-        return svg(
-            figure, f"roc-{scale}", f"ROC curves of attack {attack}, {scale} axes. AUC: {values}; chance is 0.5."
-        )
 
 
 def leak_dots(summary: Summary, attack: str) -> str:
@@ -157,29 +127,48 @@ def comparison_forest(verdict: Verdict, rung: Rung | None = None) -> str:
 def signal_histograms(summary: Summary, signal: str) -> str:
     """One signal's distribution for forget, holdout and retained records, model by model.
 
-    Stacked on one shared axis, so that a shift is seen by looking down.
+    Stacked on one shared axis, so that a shift is seen by looking down. Where there is a retrained model, what it
+    shows of the forget set is drawn over the others too: there forgotten records should lie.
     """
-    models = ordered_models(summary)
+    shown = {name: _histogram(name, model, signal) for name, model in ordered_models(summary).items()}
+    reference = shown.get("retrained")
     with mpl.rc_context(STYLE):
-        figure = Figure((4.2, 0.8 + 1.2 * len(models)), layout="constrained")
-        panels = figure.subplots(len(models), 1, sharex=True)
-        spoken = []
-        for axes, (name, model) in zip(panels, models.items(), strict=True):
-            found = next((histogram for histogram in model.audit.signals if histogram.name == signal), None)
-            if found is None:
-                raise UserError(f"summary: models.{name}.audit.signals: {signal!r} is missing")
+        figure = Figure((4.2, 0.5 + 1.3 * len(shown)), layout="constrained")
+        panels = figure.subplots(len(shown), 1, sharex=True)
+        for axes, (name, found) in zip(panels, shown.items(), strict=True):
             edges = np.array(found.edges)
             axes.stairs(_density(found.holdout, edges), edges, fill=True, color=INK, alpha=0.25, label="holdout")
             axes.stairs(_density(found.retained, edges), edges, color=INK, linestyle="--", label="retained")
+            if reference is not None and name != "retrained":
+                _reference_outline(axes, reference)
             axes.stairs(_density(found.forget, edges), edges, color=FORGET, linewidth=1.8, label="forget")
             axes.axvline(found.mean_holdout, color=INK, linestyle=":", linewidth=1.2)
             axes.axvline(found.mean_forget, color=FORGET, linestyle=":", linewidth=1.4)
             axes.set(title=name, yticks=[])
-            spoken.append(f"{name}: forget {found.mean_forget:.3g}, holdout {found.mean_holdout:.3g}")
         panels[-1].set_xlabel(f"{signal} (larger: more like a member)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-        text = f"Distribution of signal {signal} by model. Means: {'; '.join(spoken)}."
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        means = [f"{name}: forget {h.mean_forget:.3g}, holdout {h.mean_holdout:.3g}" for name, h in shown.items()]
+        text = f"Distribution of signal {signal} by model. Means: {'; '.join(means)}."
         return svg(figure, f"signal-{signal}", text)
+
+
+def _histogram(name: str, model: ModelSummary, signal: str) -> SignalHistogram:
+    for histogram in model.audit.signals:
+        if histogram.name == signal:
+            return histogram
+    raise UserError(f"summary: models.{name}.audit.signals: {signal!r} is missing")
+
+
+def _reference_outline(axes: Axes, reference: SignalHistogram) -> None:
+    edges = np.array(reference.edges)
+    axes.stairs(
+        _density(reference.forget, edges),
+        edges,
+        color=COLOURS["retrained"],
+        linestyle=LINES["retrained"],
+        linewidth=1.4,
+        label="forget, if retrained",
+    )
 
 
 def _grouped_dots(
@@ -223,12 +212,6 @@ def _rows(axes: Axes, labels: list[str]) -> None:
 def _density(counts: Sequence[int], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Groups differ in size, so each is scaled to area 1."""
     return np.array(counts, dtype=np.float64) / max(sum(counts), 1) / np.diff(edges)
-
-
-def _smallest_rate(curves: Sequence[Roc]) -> float:
-    """The power of ten below the smallest false-positive rate that occurs, 1 % at most."""
-    positive = [rate for curve in curves for rate in curve.false_positive_rate if rate > 0]
-    return float(10.0 ** np.floor(np.log10(min([*positive, 0.0099]))))
 
 
 def _spoken(intervals: dict[str, Interval], *, signed: bool = False) -> str:

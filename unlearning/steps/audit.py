@@ -73,8 +73,9 @@ def audit(
         forget_digest=forget.digest,
         forgotten=forgotten,
     )
-    write_json(audit_path, result.model_dump(mode="json"))
-    return result
+    told = result.model_copy(update={"diverged": provenance.load(candidate_path).diverged})
+    write_json(audit_path, told.model_dump(mode="json"))
+    return told
 
 
 def _forgotten(path: Path | None, original: str, split: Split, forget: ForgetSet) -> Forgotten | None:

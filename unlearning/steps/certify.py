@@ -32,11 +32,13 @@ from unlearning.compliance.state import State
 from unlearning.errors import UserError
 from unlearning.provenance import Provenance
 from unlearning.registry import Registry, Version
-from unlearning.retention import requests_of
+from unlearning.retention import GRACE_DAYS, holders, requests_of
 from unlearning.steps.inventory import champions
 from unlearning.steps.logged import read_logged
 from unlearning.steps.stored import data_of
+from unlearning.steps.withdraw import withdraw
 from unlearning.store import Store, open_store
+from unlearning.versions import condemned
 
 BY = "certify"
 CERTIFICATES = "certificates"
@@ -66,14 +68,16 @@ def certificate_key(request: str, number: int) -> str:
     return f"{CERTIFICATES}/{request}/{number}.json"
 
 
-def certify(*, now: datetime, key: keys.PrivateKey | None = None) -> CertifyResult:
+def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: int = GRACE_DAYS) -> CertifyResult:
     """Certify every request that was fulfilled, or of which something was purged, since its last certificate.
 
+    What a batch that died in between has left in use is withdrawn first: nobody looks at a closed request again.
     Repeating it changes nothing. One request that cannot be certified does not keep the others waiting.
 
     Args:
         now: with a time zone; written into the certificates.
         key: that signs; None for the one of the environment.
+        grace_days: how long the versions are kept that are withdrawn here.
 
     Raises:
         UserError: no key, or a service cannot be used.
@@ -86,7 +90,7 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None) -> CertifyResu
     skipped: list[NotCertified] = []
     for state in [*waiting, *_purged_since(store, registry, now)]:
         try:
-            done[state.request] = _Issue(store, registry, state, now).issue(signer)
+            done[state.request] = _Issue(store, registry, state, now).issue(signer, grace_days)
         except UserError as error:
             skipped.append(NotCertified(state.request, str(error)))
     return CertifyResult(done, tuple(skipped))
@@ -118,8 +122,9 @@ class _Issue:
         history = Ledger(store).history(state.request)
         self.events = history.events if history else ()
 
-    def issue(self, signer: keys.PrivateKey) -> str:
+    def issue(self, signer: keys.PrivateKey, grace_days: int) -> str:
         """Write the certificate and say so; returns its key. One that an attempt left that died is taken as it is."""
+        self._withdraw(grace_days)
         key = certificate_key(self.state.request, len(self.state.certificates) + 1)
         data = signing.sign(certificates.to_bytes(self._statement()), [signer])
         if not self.store.create(key, data):
@@ -132,6 +137,16 @@ class _Issue:
         for version in self._fulfilling().values():
             self.registry.set_tags(version, {f"{CERTIFICATE_TAG}{self.state.request}": key})
         return key
+
+    def _withdraw(self, grace_days: int) -> None:
+        """Take out of use what holds the records, unless the batch has done that."""
+        request = self.state.request
+        for name, version in self._fulfilling().items():
+            found = holders(self.registry.versions(name), version, [request])
+            if any(not condemned(each) and request not in requests_of(each) for each in found):
+                withdraw(
+                    model_name=name, version=version.version, requests=[request], now=self.now, grace_days=grace_days
+                )
 
     def _statement(self) -> Statement:
         kept = requests.find(self.store, self.state.request)

@@ -8,7 +8,7 @@ from datetime import datetime
 from unlearning.compliance import tombstones
 from unlearning.registry import Registry, Version
 from unlearning.steps.inventory import champions
-from unlearning.steps.stored import data_of, load_split, reduce
+from unlearning.steps.stored import Data, data_of, load_split, reduce
 from unlearning.store import Store
 
 
@@ -23,10 +23,11 @@ def erase(store: Store, registry: Registry, request: str, records: Collection[st
     tombstones.add(store, records, request=request, at=now)
     changed = []
     for version in champions(registry):
-        before = data_of(version)
-        split = load_split(store, before.split)
+        # Tags are set one by one, the split last: after a crash between the two it is the one that counts.
+        split = load_split(store, data_of(version).split)
+        before = Data(snapshot=split.snapshot, split=split.digest)
         after = reduce(store, before, frozenset(records).difference(split.members))
-        if after != before:
-            registry.set_tags(version, after.model_dump())
+        if after != data_of(version):
+            registry.set_tags(version, {"snapshot": after.snapshot, "split": after.split})
             changed.append(version)
     return changed

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from unlearning import settings
 from unlearning.compliance import batches
-from unlearning.compliance.batches import Wanted
+from unlearning.compliance.batches import PurgedError, Wanted
 from unlearning.compliance.events import Audited, Details, Escalated, Fulfilled, How, Released, Unlearned
 from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.state import State
@@ -87,8 +87,7 @@ def settle(
         otherwise: what becomes of a request whose records still serve: `escalate` it to a person where the batch
             has done all it can, `release` it to the next batch where it gave up, `keep` it where it goes on.
     """
-    made = batches.find(store, batch)
-    wanted = _wanted(store, batch, model) if made else Wanted(records={})
+    wanted = _wanted(store, batch, model)
     line = _line(registry, model)
     by_version: dict[str, list[str]] = {}
     rungs = [each for each in registry.versions(model) if each.tags.get("batch") == batch]
@@ -96,7 +95,10 @@ def settle(
     for request, records in wanted.records.items():
         state = Ledger(store).state(request)
         held = state.models.get(model)
-        if held is None or held.batch != batch:
+        free = _free(store, line, records)
+        # The same batch can run twice at once: one attempt releases what the other then finishes.
+        finished = free is not None and free.tags.get("batch") == batch
+        if held is None or not (held.batch == batch or (held.status == "pending" and finished)):
             continue
         if held.status == "fulfilled":
             result.fulfilled.append(request)
@@ -105,7 +107,6 @@ def settle(
             result.escalated.append(request)
         else:
             story = _Story(store, registry, state, batch, model, now)
-            free = _free(store, line, records)
             if free is not None:
                 more = _repetitions(store, free, wanted) if request in wanted.look_alikes else frozenset[str]()
                 story.fulfil(rungs, free, line, {*records, *more})
@@ -123,10 +124,14 @@ def settle(
 
 
 def _wanted(store: Store, batch: str, model: str) -> Wanted:
-    made = batches.load(store, batch)
-    return (
-        batches.wanted(store, made, model) if any(each.model == model for each in made.models) else Wanted(records={})
-    )
+    """Nothing where the batch died before it was written, or was purged, as all its requests are certified."""
+    made = batches.find(store, batch)
+    if made is None or all(each.model != model for each in made.models):
+        return Wanted(records={})
+    try:
+        return batches.wanted(store, made, model)
+    except PurgedError:
+        return Wanted(records={})
 
 
 def _line(registry: Registry, model: str) -> list[Version]:
@@ -179,7 +184,7 @@ class _Story:
         for version in line[: line.index(free) + 1]:
             self.registry.set_tags(version, {f"{REQUEST_TAG}{self.state.request}": "fulfilled"})
         how: How = "already"
-        if free.tags.get("batch") == self.batch:
+        if free.tags.get("batch") == self.batch == self.state.models[self.model].batch:
             self._tell(rungs)
             how = "retrained" if free.tags["kind"] == "retrained" else "unlearned"
             how = "accepted" if free.tags.get("accepted") == "yes" else how

@@ -27,6 +27,14 @@ MLFLOW = "mlflow"
 UNFINISHED_SECONDS = 86_400.0
 """What was begun longer ago and is not finished never will be."""
 
+NAMES = {
+    "snapshot": "a snapshot",
+    "model": "a model",
+    "references": "a set of references",
+    "split": "a split",
+    "forget": "a forget set",
+}
+
 STAGED = re.compile(r"\..+\.[a-z0-9_]{8}")
 """Names under which `files` writes what is not finished."""
 
@@ -152,7 +160,7 @@ def _copies(places: Places, doomed: Doomed) -> Iterator[Item]:
         entries = tuple(copies.cache_entries(root, str(root.root.absolute()), gone, places.hidden))
         yield from _item("copy", address, root, "kfp.local's cache leads to a copy that is purged", *entries)
     for copy in found:
-        why = f"a run's copy of a {copy.kind.replace('forget', 'forget set')} that is purged"
+        why = f"a run's copy of {NAMES[copy.kind]} that is purged"
         yield from _item("copy", address, root, why, copy.key, last=copy.last)
 
 

@@ -23,6 +23,7 @@ from unlearning.steps.register import accuracy_metrics, check_follows, provenanc
 from unlearning.steps.stored import data_of, reduce
 from unlearning.store import open_store
 from unlearning.summary import RungSummary
+from unlearning.versions import NONE
 
 REQUEST_TAG = "request."
 """Before a request's id: the tag of every version that honours it."""
@@ -58,6 +59,8 @@ class Evidence:
             raise UserError("the audit is not of this candidate: audit it before it is promoted or rejected")
         if self.made.forget != self.forget.digest or self.audit.forget != self.forget.digest:
             raise UserError("candidate, audit and forget set do not belong together: run the audit on this forget set")
+        if self.made.diverged != self.audit.diverged:
+            raise UserError("candidate and audit disagree on whether the method diverged: audit the candidate again")
         judged = verdict_of(self.audit, self.evaluation, self.verdict.auc_margin, self.verdict.utility_margin)
         if judged != self.verdict:
             raise UserError(
@@ -189,7 +192,7 @@ def _register(
     )
 
 
-def _record(evidence: Evidence, version: Version, action: Action, ladder_path: Path | None) -> None:
+def _record(evidence: Evidence, version: str, action: Action, ladder_path: Path | None) -> None:
     """What was tried before, and this candidate after it."""
     if ladder_path is None:
         return
@@ -202,7 +205,7 @@ def _record(evidence: Evidence, version: Version, action: Action, ladder_path: P
         seconds=made.seconds,
         verdict=evidence.verdict,
         action=action,
-        version=version.version,
+        version=version,
     )
     summary.save_rungs((*evidence.earlier, rung), ladder_path)
 
@@ -245,7 +248,7 @@ def promote(
     check_follows(registry, before, made_before)
     version = _register(registry, evidence, before, run_name=run_name, batch=batch, action=action)
     served = serve(registry, version, run_name, follows=before)
-    _record(evidence, version, action, ladder_path)
+    _record(evidence, version.version, action, ladder_path)
     return served
 
 
@@ -267,16 +270,39 @@ def reject(
         ladder_path: where the rungs so far are written, this one included; None for nowhere.
 
     Raises:
-        UserError: the candidate passed, so there is nothing to reject, or the action is none that follows.
+        UserError: the candidate passed, so there is nothing to reject, its method made no model, or the action
+            is none that follows.
     """
     if evidence.verdict.outcome == "passed":
         raise UserError("verdict passed: promote the candidate instead of rejecting it")
-    follows = ladder.action_named(action)
-    if follows in SERVING:
-        raise UserError(f"action {action} lets the candidate serve: promote it instead of rejecting it")
+    if evidence.verdict.outcome == "diverged":
+        raise UserError(f"{evidence.made.diverged}: there is nothing to register")
+    follows = _follows(action)
     registry = Registry(settings.from_environment().tracking_uri)
     before = _parent(registry, evidence, model_name, parent)
     version = _register(registry, evidence, before, run_name=run_name, batch=batch, action=follows)
     story.tell(registry, version.name)
-    _record(evidence, version, follows, ladder_path)
+    _record(evidence, version.version, follows, ladder_path)
     return registry.resolve(version.name, version.version)
+
+
+def note_diverged(evidence: Evidence, *, action: str, ladder_path: Path) -> None:
+    """Keep on record that a method made no model. Nothing is registered: the candidate is a model that exists.
+
+    Args:
+        action: what follows: `retrain` or `person`.
+        ladder_path: where the rungs so far are written, this one included.
+
+    Raises:
+        UserError: the method made a model, or the action is none that follows.
+    """
+    if evidence.verdict.outcome != "diverged":
+        raise UserError(f"verdict {evidence.verdict.outcome}: the method made a model, reject or promote it")
+    _record(evidence, NONE, _follows(action), ladder_path)
+
+
+def _follows(action: str) -> Action:
+    follows = ladder.action_named(action)
+    if follows in SERVING:
+        raise UserError(f"action {action} lets the candidate serve: promote it instead of rejecting it")
+    return follows

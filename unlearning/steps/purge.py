@@ -8,10 +8,10 @@ purged. Cut off anywhere, the next purge goes on, since the plan is made from wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from unlearning import settings, story
+from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.lock import lock
 from unlearning.logged_models import LoggedModels
@@ -26,6 +26,7 @@ from unlearning.retention import (
     fates,
     iso,
     label,
+    named,
     purge_after,
     ready,
     requests_of,
@@ -36,15 +37,11 @@ from unlearning.steps.holdings import MLFLOW, UNFINISHED_SECONDS, Places, certif
 from unlearning.steps.register import LOCK_SECONDS, promotion_lock
 from unlearning.store import open_store
 
-LOCK = "locks/purge"
-PURGE_SECONDS = 3600.0
-
 Watch = Callable[[Item, int], None]
 """Told of every item when it is gone, and how many objects were removed."""
 
 
-@dataclass(frozen=True)
-class PurgedVersion:
+class PurgedVersion(Config):
     """A version whose weights and data are gone."""
 
     model: str
@@ -55,8 +52,7 @@ class PurgedVersion:
     """How many objects of it alone this purge removed."""
 
 
-@dataclass(frozen=True)
-class PurgeResult:
+class PurgeResult(Config):
     """What a purge did."""
 
     versions: tuple[PurgedVersion, ...]
@@ -99,31 +95,32 @@ def purge(
 
     Args:
         now, model_name, at_once, grace_days: as of `plan`.
-        owner: names the work in the locks.
+        owner: names the work in the lock of promotions.
 
     Raises:
-        UserError: as `plan`, or another purge or a promotion is at work.
+        UserError: as `plan`, or a promotion is at work.
     """
     registry, places = _open(now, model_name, grace_days)
-    with lock(places.store, LOCK, owner, seconds=PURGE_SECONDS) as lease:
-        for name in [model_name] if model_name else registry.names():
-            _condemn(registry, places, name, now, at_once, owner)
-        # Nothing more is condemned from here on: what somebody promotes meanwhile is not touched.
-        found = fates(_every_version(registry))
-        planned = _plan(places, found, now, at_once, grace_days)
-        removed: dict[tuple[str, str], int] = {}
-        for item in planned.items:
-            lease.check()
-            count = _remove(places, item)
-            removed[item.model, item.version] = removed.get((item.model, item.version), 0) + count
-            watch(item, count)
-        unfinished = tidy(places, now.timestamp() - UNFINISHED_SECONDS)
-        versions = tuple(
-            _mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found)
-        )
-        for name in sorted({each.model for each in versions}):
-            story.tell(registry, name)
-    return PurgeResult(versions, sum(removed.values()) + unfinished, planned.bytes, planned.waiting)
+    for name in [model_name] if model_name else registry.names():
+        _condemn(registry, places, name, now, at_once, owner)
+    # Nothing more is condemned from here on: what somebody promotes meanwhile is not touched.
+    found = fates(_every_version(registry))
+    planned = _plan(places, found, now, at_once, grace_days)
+    removed: dict[tuple[str, str], int] = {}
+    for item in planned.items:
+        count = _remove(places, item)
+        removed[item.model, item.version] = removed.get((item.model, item.version), 0) + count
+        watch(item, count)
+    unfinished = tidy(places, now.timestamp() - UNFINISHED_SECONDS)
+    versions = tuple(_mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found))
+    for name in sorted({each.model for each in versions}):
+        story.tell(registry, name)
+    return PurgeResult(
+        versions=versions,
+        objects=sum(removed.values()) + unfinished,
+        bytes=planned.bytes,
+        waiting=planned.waiting,
+    )
 
 
 def _open(now: datetime, model_name: str, grace_days: int) -> tuple[Registry, Places]:
@@ -181,5 +178,8 @@ def _remove(places: Places, item: Item) -> int:
 def _mark(registry: Registry, version: Version, now: datetime, objects: int) -> PurgedVersion:
     """Say that everything is gone; the tag that says so comes last."""
     requests = requests_of(version)
-    registry.set_tags(version, {"purged_at": iso(now), "purged_objects": str(objects), "status": "purged"})
-    return PurgedVersion(version.name, version.version, requests, objects)
+    # Where an earlier run was cut off here, what it said stays: its objects are not here to be counted any more.
+    told = {"purged_at": iso(now), "purged_objects": str(objects)}
+    registry.set_tags(version, {key: value for key, value in told.items() if named(version, key) == ""})
+    registry.set_tags(version, {"status": "purged"})
+    return PurgedVersion(model=version.name, version=version.version, requests=requests, objects=objects)

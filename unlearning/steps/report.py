@@ -32,6 +32,7 @@ from unlearning.summary import (
     SplitSummary,
     Summary,
 )
+from unlearning.versions import NONE
 
 LIBRARIES = ("torch", "kfp", "mlflow", "numpy", "scikit-learn")
 NAMES = {"original": "original", "unlearned": "candidate", "retrained": "retrained"}
@@ -101,10 +102,10 @@ def _promoted(rungs: tuple[RungSummary, ...]) -> tuple[Literal["unlearned", "ret
 
 
 def _versions_of(original: str, rungs: tuple[RungSummary, ...]) -> dict[str, str]:
-    """Registered version of every model that was looked at in full; a later rung takes the place of an earlier."""
-    return {"original": original} | {
-        "retrained" if each.rung == RETRAINED else "unlearned": each.version for each in rungs
-    }
+    """Registered version of every model that was looked at in full; a later rung takes the place of an earlier,
+    and has none itself where its method diverged."""
+    found = {"retrained" if each.rung == RETRAINED else "unlearned": each.version for each in rungs}
+    return {"original": original} | {name: version for name, version in found.items() if version != NONE}
 
 
 def _machine(made: Provenance) -> dict[str, str]:

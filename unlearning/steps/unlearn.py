@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from unlearning import forgetting, models, provenance, recipes, settings
 from unlearning.devices import choose_device, deterministic
-from unlearning.errors import UserError
+from unlearning.errors import TrainingDivergedError, UserError
 from unlearning.forgetting import ForgetSet
 from unlearning.ladder import rung_named
 from unlearning.methods import METHODS
-from unlearning.paradigms import make_paradigm
+from unlearning.models import Model
+from unlearning.paradigms import Paradigm, make_paradigm
 from unlearning.provenance import Provenance
 from unlearning.recipes.stronger import settings_at
 from unlearning.splits import Split
@@ -44,6 +49,29 @@ def check_belongs(made: Provenance, split: Split, forget: ForgetSet) -> None:
         )
 
 
+@dataclass(frozen=True)
+class UnlearnResult(TrainResult):
+    """A candidate."""
+
+    diverged: str = ""
+    """Why it is the model as it was; empty where the method made one."""
+
+
+def _forget(method: str, model: Model, paradigm: Paradigm, **given: Any) -> Model:
+    """Run the method.
+
+    Raises:
+        TrainingDivergedError: the loss, or a weight at the end, was not finite.
+    """
+    candidate = METHODS[method](model, paradigm, **given)
+    for value in candidate.state_dict().values():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise TrainingDivergedError(
+                f"{method}: a weight is not finite after the last step: lower the learning rate or set clip_norm"
+            )
+    return candidate
+
+
 def unlearn(
     *,
     model_path: Path,
@@ -56,15 +84,22 @@ def unlearn(
     seed: int,
     device: str,
     gpus: int = 0,
+    keep_diverged: bool = False,
     candidate_path: Path,
-) -> TrainResult:
+) -> UnlearnResult:
     """Run one method with the settings of the recipe the model was trained with.
 
     Args:
         method: a name of `unlearning.methods.METHODS`.
         overrides: YAML laid over the method's settings; empty for none.
         rung: a name of `unlearning.ladder.RUNGS`: how much stronger than these settings.
+        keep_diverged: where the method diverges, write the model as it was and say so in its provenance: no
+            verdict lets it serve, and the ladder goes on. Exact retraining has nothing to go on with.
         candidate_path: folder of the unlearned model.
+
+    Raises:
+        UserError: the inputs do not belong together, or a setting has no meaning.
+        TrainingDivergedError: the method diverged and that is not to be kept, or it was exact retraining.
     """
     made = provenance.load(model_path)
     recipe = recipes.override_method(made.recipe, method, overrides)
@@ -77,17 +112,15 @@ def unlearn(
     side = recipe.data.image_side
     retain = part(snapshot, split.retained(forget.ids), side, chosen)
     calibration = part(snapshot, split.calibration, side, chosen)
-    paradigm = make_paradigm(recipe.paradigm)
+    given = {"retain": retain, "forget": part(snapshot, forget.ids, side, chosen), "calibration": calibration}
+    original, paradigm, diverged = models.load(model_path, chosen), make_paradigm(recipe.paradigm), ""
     begun = time.perf_counter()
-    candidate = METHODS[method](
-        models.load(model_path, chosen),
-        paradigm,
-        retain=retain,
-        forget=part(snapshot, forget.ids, side, chosen),
-        calibration=calibration,
-        config=config,
-        seed=seed,
-    )
+    try:
+        candidate = _forget(method, original, paradigm, **given, config=config, seed=seed)
+    except TrainingDivergedError as error:
+        if method == "retrain" or not keep_diverged:
+            raise
+        candidate, diverged = original, f"{method} diverged and made no model ({error})"
     seconds = time.perf_counter() - begun
     if method == "retrain":
         # Fresh weights need their own τ; every other method keeps what its model was trained with.
@@ -105,7 +138,8 @@ def unlearn(
             "forget": forget.digest,
             "rung": rung,
             "settings": config.model_dump(mode="json"),
+            "diverged": diverged,
         }
     )
     provenance.save(written, candidate_path)
-    return TrainResult(models.digest(candidate_path), seconds, chosen.type)
+    return UnlearnResult(models.digest(candidate_path), seconds, chosen.type, diverged)

@@ -9,7 +9,7 @@ from datetime import datetime
 from unlearning import settings, story
 from unlearning.errors import UserError
 from unlearning.lock import lock
-from unlearning.registry import Registry, Version, condemned
+from unlearning.registry import Registry, Version
 from unlearning.retention import (
     GRACE_DAYS,
     NONE,
@@ -24,6 +24,7 @@ from unlearning.retention import (
 )
 from unlearning.steps.register import LOCK_SECONDS, promotion_lock
 from unlearning.store import open_store
+from unlearning.versions import condemned
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,9 @@ def test_what_is_not_an_audit_is_refused(audit: Audit, change: dict[str, Any]) -
         Audit.model_validate(document | change)
 
 
-def test_only_the_five_outcomes_exist() -> None:
-    values: dict[str, Any] = {"reasons": (), "auc_margin": 0.1, "utility_margin": 0.1}
-    for outcome in ("passed", "leaks", "over_forgotten", "utility_lost", "inconclusive"):
+def test_only_the_six_outcomes_exist() -> None:
+    values: dict[str, Any] = {"reasons": (), "auc_margin": 0.1, "utility_margin": 0.1, "compared_with": "retrained"}
+    for outcome in ("passed", "leaks", "over_forgotten", "utility_lost", "diverged", "inconclusive"):
         assert Verdict(outcome=outcome, comparisons=(), utility_lost={}, **values).outcome == outcome
     with pytest.raises(ValidationError, match="outcome"):
         Verdict.model_validate(values | {"outcome": "probably fine", "comparisons": (), "utility_lost": {}})

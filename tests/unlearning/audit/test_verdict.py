@@ -105,6 +105,14 @@ def test_the_evidence_asked_for_is_the_evidence_there_is() -> None:
 
 
 @given(gaps=GAPS, lost=LOST, models=MODEL_SETS)
+def test_what_diverged_is_judged_so_whatever_the_evidence(gaps: Gaps, lost: Gaps, models: tuple[str, ...]) -> None:
+    """The original stands in its place, which may well pass."""
+    audit = audit_of(gaps, models).model_copy(update={"diverged": "the loss became nan"})
+    found = decide(audit, dict(lost), MARGINS)
+    assert (found.outcome, found.reasons) == ("diverged", ("the loss became nan",))
+
+
+@given(gaps=GAPS, lost=LOST, models=MODEL_SETS)
 @example(gaps=gaps_with(), lost=dict.fromkeys(UTILITIES, USEFUL), models=MODELS)
 @example(gaps=gaps_with(loss=interval(-0.1, 0.1)), lost=dict.fromkeys(UTILITIES, interval(0, 0.03)), models=MODELS)
 @example(gaps={}, lost={}, models=())

@@ -7,13 +7,16 @@ import pytest
 
 from unlearning.errors import UserError
 from unlearning.figures import audit as figures
+from unlearning.figures import roc
+from unlearning.figures.style import COLOURS
 from unlearning.summary import Summary, strongest_attack
 
 Make = Callable[..., Summary]
 SVG = "{http://www.w3.org/2000/svg}"
 DRAWN: dict[str, Callable[[Summary], str]] = {
-    "roc": lambda s: figures.roc_curves(s, strongest_attack(s)),
-    "roc-log": lambda s: figures.roc_curves(s, strongest_attack(s), "log"),
+    "roc": lambda s: roc.roc_curves(s, strongest_attack(s)),
+    "roc-log": lambda s: roc.roc_curves(s, strongest_attack(s), "log"),
+    "roc-log-other": lambda s: roc.roc_curves(s, "loss", "log"),
     "leak": lambda s: figures.leak_dots(s, strongest_attack(s)),
     "forest": figures.attack_forest,
     "accuracy": figures.accuracy_dots,
@@ -76,28 +79,6 @@ def test_the_label_speaks_the_values(make_summary: Make, edited: Make) -> None:
     summary = edited(make_summary(), 0.123, "models", "unlearned", "audit", "attacks", 0, "auc", "estimate")
     assert "unlearned 0.123" in figures.attack_forest(summary)
     assert "unlearned 0.123" in figures.leak_dots(summary, "view_similarity")
-    assert "unlearned 0.123" in figures.roc_curves(summary, "view_similarity")
-
-
-def test_a_curve_moves_with_its_points(make_summary: Make, edited: Make) -> None:
-    summary = make_summary()
-    diagonal = {"false_positive_rate": [0, 1], "true_positive_rate": [0, 1]}
-    position = [attack.name for attack in summary.models["original"].audit.attacks].index("combined_retained")
-    other = edited(summary, diagonal, "models", "original", "audit", "attacks", position, "roc")
-    for scale in ("linear", "log"):
-        assert figures.roc_curves(summary, "combined_retained", scale) != figures.roc_curves(
-            other, "combined_retained", scale
-        )
-
-
-def test_log_axes_reach_below_one_percent_and_survive_curves_without_small_rates(
-    make_summary: Make, edited: Make
-) -> None:
-    summary = make_summary()
-    for model in figures.MODELS:
-        diagonal = {"false_positive_rate": [0, 1], "true_positive_rate": [0, 1]}
-        summary = edited(summary, diagonal, "models", model, "audit", "attacks", 0, "roc")
-    assert "0.1 %" in figures.roc_curves(summary, "view_similarity", "log")
 
 
 def test_measures_that_no_model_has_are_left_out(make_summary: Make) -> None:
@@ -122,10 +103,19 @@ def test_an_empty_group_draws_a_flat_line(make_summary: Make, edited: Make) -> N
     assert "nan" not in figures.signal_histograms(summary, "view_similarity").lower()
 
 
+def test_histograms_show_the_reference_beside_what_is_judged(make_summary: Make, edited: Make) -> None:
+    """The retrained model's forget set moves what is drawn for the others, and is named once in the legend."""
+    summary = make_summary()
+    text = figures.signal_histograms(summary, "loss")
+    position = [histogram.name for histogram in summary.models["retrained"].audit.signals].index("loss")
+    moved = edited(summary, [0] * 29 + [9], "models", "retrained", "audit", "signals", position, "forget")
+    assert text.count("forget, if retrained") == 1
+    assert text.count(COLOURS["retrained"].lower()) == 3  # two panels, and the legend
+    assert figures.signal_histograms(moved, "loss") != text
+
+
 def test_what_is_missing_is_named(make_summary: Make) -> None:
     summary = make_summary()
-    with pytest.raises(UserError, match="'nonsense'"):
-        figures.roc_curves(summary, "nonsense")
     with pytest.raises(UserError, match="'nonsense'"):
         figures.signal_histograms(summary, "nonsense")
     only = {key: model for key, model in summary.models.items() if key != "retrained"}

@@ -12,6 +12,7 @@ from unlearning.steps.evaluate import evaluate
 from unlearning.steps.promote import Evidence
 from unlearning.steps.register import register
 from unlearning.steps.retrain_or_none import retrain_or_none
+from unlearning.steps.unlearn import unlearn
 
 Chain = dict[str, Path]
 
@@ -63,6 +64,40 @@ def by_references(chain: Chain, finished_by_references: Chain) -> Chain:
     """What the steps made where nothing was retrained: `retrained`, `audit`, `evaluation` and `passed`."""
     assert chain, "sets the home"
     return finished_by_references
+
+
+@pytest.fixture(scope="session")
+def diverged_chain(finished_chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """What the steps leave of a method that diverges, judged by margins that any model passes."""
+    folder = tmp_path_factory.mktemp("diverged")
+    at = finished_chain | {name: folder / name for name in ("candidate", "audit", "evaluation", "diverged")}
+    data: dict[str, Any] = {f"{name}_path": at[name] for name in ("snapshot", "split", "forget")}
+    unlearn(
+        **data,
+        model_path=at["model"],
+        method="gradient_penalty",
+        overrides="{optimisation: {learning_rate: 1.0e30}}",
+        seed=0,
+        device="cpu",
+        keep_diverged=True,
+        candidate_path=at["candidate"],
+    )
+    compared = {name: at[name] for name in ("candidate", "retrained")}
+    paths: dict[str, Any] = {f"{name}_path": at[name] for name in (*compared, "references")}
+    audit(**data, **paths, original_path=at["model"], seed=0, device="cpu", audit_path=at["audit"])
+    everybody = {"original": at["model"]} | compared
+    evaluate(**data, model_paths=everybody, device="cpu", evaluation_path=at["evaluation"])
+    margins = {"auc_margin": 0.49, "utility_margin": 0.9}
+    given: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"], **margins}
+    decide(**given, method="gradient_penalty", verdict_path=at["diverged"])
+    return at
+
+
+@pytest.fixture
+def diverged(diverged_chain: Chain, evidence: dict[str, Path]) -> dict[str, Path]:
+    """What `Evidence` takes, for a candidate whose method diverged."""
+    changed = {f"{name}_path": diverged_chain[name] for name in ("candidate", "audit", "evaluation")}
+    return evidence | changed | {"verdict_path": diverged_chain["diverged"]}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unlearning.steps.generations import honoured
+from tests.unlearning.steps.generations import RANDOM, forgotten_again, honoured, resolved
 from unlearning import settings, splits
 from unlearning.compliance import attestation, batches, intake, keyring, keys, tombstones
 from unlearning.compliance.keyring import Keyring
@@ -18,11 +18,15 @@ from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.requests import Request
 from unlearning.compliance.state import State
 from unlearning.errors import UserError
+from unlearning.lock import lock
 from unlearning.registry import Registry, Version
 from unlearning.steps.certify import certificate_key, certify
 from unlearning.steps.collect import collect
+from unlearning.steps.erase import erase
 from unlearning.steps.fulfil import fulfil, release
-from unlearning.steps.register import register
+from unlearning.steps.promote import Evidence, promote
+from unlearning.steps.purge import purge
+from unlearning.steps.register import promotion_lock, register
 from unlearning.steps.select import select
 from unlearning.steps.stored import data_of, load_split
 from unlearning.store import Store, open_store
@@ -326,3 +330,66 @@ def test_who_withdrew_meanwhile_is_not_forgotten(
     given: dict[str, Any] = {"snapshot_path": chain["snapshot"], "split_path": chain["split"], "seed": 0}
     given |= {"kind": "batch", "fraction": 0.2, "class_name": "", "ids": "", "batch": "b1", "model_name": MODEL}
     assert select(**given, forget_path=tmp_path / "forget").records == 3
+
+
+def test_a_batch_that_has_purged_its_own_records_can_be_ended_and_run_again(
+    store: Store, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW)
+    honoured("b1", MODEL, tmp_path)
+    fulfil(batch="b1", model=MODEL, now=NOW, grace_days=0)
+    certify(now=NOW, key=keys.new())
+    purge(now=NOW + timedelta(hours=1), grace_days=0)
+    with pytest.raises(batches.PurgedError, match="they were purged"):
+        batches.wanted(store, batches.load(store, "b1"), MODEL)
+    (told,) = release(batch="b1", now=NOW + timedelta(hours=1), grace_days=0)
+    assert told.released == []
+    assert collect(batch="b1", now=NOW + timedelta(hours=2)).left == []
+
+
+def test_what_a_batch_that_died_has_left_in_use_is_withdrawn_before_the_certificate(
+    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW)
+    honoured("b1", MODEL, tmp_path)
+    held = lock(store, promotion_lock(MODEL), "somebody", seconds=60)
+    with held, pytest.raises(UserError, match="held by somebody"):
+        fulfil(batch="b1", model=MODEL, now=NOW)
+    assert statuses(store, "R1") == ["fulfilled"]
+    assert registry.versions(MODEL)[0].tags["status"] == "superseded"
+    collect(batch="b2", now=NOW + timedelta(days=2))
+    certify(now=NOW + timedelta(days=2), key=keys.new(), grace_days=3)
+    old = registry.versions(MODEL)[0]
+    assert (old.tags["status"], old.aliases) == ("withdrawn", ())
+    assert old.tags["purge_after"].startswith("2027-03-06")
+    assert state(store, "R1").closed
+
+
+def test_what_one_attempt_of_a_batch_released_and_another_finished_counts(
+    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW)
+    chosen = RANDOM | {"kind": "batch", "batch": "b1", "model_name": MODEL}
+    found = forgotten_again(resolved(MODEL, "champion", tmp_path), tmp_path, chosen=chosen)
+    release(batch="b1", now=NOW)
+    given: dict[str, Any] = {"model_name": MODEL, "parent": "1", "run_name": "b1", "batch": "b1"}
+    promote(Evidence(**found), **given, on_inconclusive="accept")
+    assert fulfil(batch="b1", model=MODEL, now=NOW).fulfilled == ["R1"]
+    assert state(store, "R1").models[MODEL].version == "2"
+    assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
+    assert certify(now=NOW, key=keys.new()).certificates == {"R1": certificate_key("R1", 1)}
+
+
+def test_data_of_which_only_the_snapshot_was_rewritten_is_put_right(
+    chain: Chain, store: Store, registry: Registry, served: Version
+) -> None:
+    gone = splits.load(chain["split"]).holdout[:2]
+    before = data_of(served)
+    erase(store, registry, "quiet", gone, now=NOW)
+    after = data_of(registry.resolve(MODEL))
+    registry.set_tags(served, {"split": before.split})
+    erase(store, registry, "quiet", gone, now=NOW)
+    assert data_of(registry.resolve(MODEL)) == after != before

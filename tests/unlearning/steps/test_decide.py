@@ -111,6 +111,21 @@ def test_a_verdict_with_an_unknown_outcome_is_refused(chain: Chain, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("chosen", "action"),
+    [({}, "retrain"), ({"on_failure": "stop"}, "person"), ({"stronger": 2, "on_inconclusive": "accept"}, "retrain")],
+)
+def test_what_diverged_never_passes_though_the_model_in_its_place_would(
+    diverged_chain: Chain, tmp_path: Path, chosen: dict[str, Any], action: str
+) -> None:
+    decided = decide_into(diverged_chain, tmp_path / "verdict", **chosen)
+    assert (decided.verdict.outcome, decided.action) == ("diverged", action)
+    assert "the loss became nan" in decided.verdict.reasons[0]
+    honest = read_json(diverged_chain["audit"], "audit")
+    write_json(tmp_path / "audit", honest | {"diverged": ""})
+    assert decide_into(diverged_chain, tmp_path / "verdict", audit_path=tmp_path / "audit").action == "promote"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "action"),
     [({}, "retrain"), ({"on_inconclusive": "stop"}, "person"), ({"on_inconclusive": "accept"}, "accept")],
 )
 def test_what_follows_too_few_records_is_the_policys(

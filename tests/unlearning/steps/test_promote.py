@@ -14,7 +14,7 @@ from unlearning.registry import Registry, Version
 from unlearning.steps.audit import load_audit
 from unlearning.steps.decide import verdict_of
 from unlearning.steps.evaluate import load_evaluation
-from unlearning.steps.promote import Evidence, promote, reject
+from unlearning.steps.promote import Evidence, note_diverged, promote, reject
 
 Chain = dict[str, Path]
 Paths = dict[str, Path]
@@ -85,6 +85,38 @@ def test_a_failed_candidate_cannot_be_promoted(parent: Version, failed: Evidence
     assert versions(parent.name) == [parent]
 
 
+def test_what_diverged_is_on_record_and_nowhere_else(
+    parent: Version, diverged: Paths, chain: Chain, tmp_path: Path
+) -> None:
+    given = Evidence(**diverged)
+    note_diverged(given, action="retrain", ladder_path=tmp_path / "ladder")
+    (rung,) = summary.load_rungs(tmp_path / "ladder")
+    assert (rung.rung, rung.verdict.outcome, rung.action, rung.version) == ("first", "diverged", "retrain", "none")
+    assert rung.verdict.reasons == (given.made.diverged,)
+    assert rung.digest == models.digest(chain["model"])
+    with pytest.raises(UserError, match="verdict diverged: only a passed candidate can be promoted"):
+        promote(given, model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+    with pytest.raises(UserError, match="there is nothing to register"):
+        reject(given, model_name=parent.name, parent="1", run_name="run")
+    assert versions(parent.name) == [parent]
+
+
+def test_only_what_diverged_is_noted_as_such(diverged: Paths, failed: Evidence, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the method made a model"):
+        note_diverged(failed, action="retrain", ladder_path=tmp_path / "ladder")
+    for action, problem in (("accept", "lets the candidate serve"), ("roof", "is unknown")):
+        with pytest.raises(UserError, match=problem):
+            note_diverged(Evidence(**diverged), action=action, ladder_path=tmp_path / "ladder")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_audit_that_hides_that_the_method_diverged_is_refused(diverged: Paths, chain: Chain, tmp_path: Path) -> None:
+    write_json(tmp_path / "audit", read_json(diverged["audit_path"], "audit") | {"diverged": ""})
+    write_json(tmp_path / "verdict", read_json(chain["passed"], "verdict"))
+    with pytest.raises(UserError, match="disagree on whether the method diverged"):
+        Evidence(**diverged | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
+
+
 def test_a_passed_candidate_cannot_be_rejected(parent: Version, evidence: Paths) -> None:
     with pytest.raises(UserError, match="promote the candidate instead"):
         reject(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
@@ -146,6 +178,7 @@ def test_every_version_says_what_it_was_compared_with(
     given |= {"verdict_path": by_references["passed"]}
     where: dict[str, Any] = {"model_name": parent.name, "parent": "1"}
     retrained = promote(Evidence(**evidence), **where, run_name="one")
+    Registry(settings.from_environment().tracking_uri).make_champion(parent)
     references = promote(Evidence(**evidence | given), **where, run_name="two")
     told = [version.tags["compared_with"] for version in (parent, retrained, references)]
     assert told == ["none", "retrained", "references"]

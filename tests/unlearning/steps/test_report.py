@@ -153,6 +153,26 @@ def test_a_failed_run_says_what_was_promoted_instead(
     assert list(made.rungs) == rungs
 
 
+def test_a_setting_that_diverged_is_told_and_has_no_version(
+    inputs: Callable[..., ReportInputs], diverged_chain: Chain, chain: Chain, tmp_path: Path
+) -> None:
+    """The first setting's version is not that of the model shown, which is the original."""
+    wild = load_verdict(diverged_chain["diverged"])
+    digest = models.digest(chain["model"])
+    rungs = [
+        rung(chain, "failed", action="stronger"),
+        rung(chain, "failed", "none", rung="stronger_1", digest=digest, verdict=wild, action="retrain"),
+        rung(chain, "passed", "3", rung="retrained", method="retrain", digest="e" * 64),
+    ]
+    given = inputs(diverged_chain["diverged"], *rungs)
+    changed: dict[str, Any] = {f"{name}_path": diverged_chain[name] for name in ("candidate", "audit", "evaluation")}
+    told = report(replace(given, **changed), summary_path=tmp_path / "summary.json", page_path=tmp_path / "report.html")
+    assert (told.verdict.outcome, told.promoted) == ("diverged", "retrained")
+    assert told.registry.versions == {"original": "1", "retrained": "3"}
+    assert told.models["unlearned"].digest == told.models["original"].digest
+    assert str(escape(wild.reasons[0])) in (tmp_path / "report.html").read_text()
+
+
 def test_the_unlearned_model_is_that_of_the_strongest_setting(
     inputs: Callable[..., ReportInputs], chain: Chain
 ) -> None:

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from unlearning import forgetting, models, provenance, splits
-from unlearning.errors import UserError
-from unlearning.steps.pretrain import TrainResult
-from unlearning.steps.unlearn import unlearn
+from unlearning.errors import TrainingDivergedError, UserError
+from unlearning.steps.unlearn import UnlearnResult, unlearn
 
 Chain = dict[str, Path]
+LAST_STEP = "{optimisation: {epochs: 1, batch_size: 1000, learning_rate: 1.0e39}}"
+"""One step, whose loss is still finite."""
 
 
-def unlearn_into(chain: Chain, path: Path, **changed: Any) -> TrainResult:
+def unlearn_into(chain: Chain, path: Path, **changed: Any) -> UnlearnResult:
     inputs: dict[str, Any] = {f"{name}_path": chain[name] for name in ("model", "snapshot", "split", "forget")}
     settings = {"method": "gradient_penalty", "overrides": "", "seed": 0, "device": "cpu"}
     return unlearn(**inputs | settings | changed, candidate_path=path)
@@ -64,6 +66,54 @@ def test_a_stronger_rung_says_so_and_leaves_the_recipe_as_it_was(chain: Chain, t
     assert (first.settings["weight"], first.settings["optimisation"]["epochs"]) == (0.1, 2)
     assert (made.settings["weight"], made.settings["optimisation"]["epochs"]) == (pytest.approx(0.3), 3)
     assert models.digest(tmp_path / "candidate") != models.digest(chain["candidate"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        ("{optimisation: {learning_rate: 1.0e30}}", "the loss became nan in epoch 1"),
+        (LAST_STEP, "a weight is not finite after the last step"),
+    ],
+)
+def test_a_method_that_diverges_is_an_error_or_leaves_the_model_as_it_was(
+    chain: Chain, tmp_path: Path, overrides: str, why: str
+) -> None:
+    with pytest.raises(TrainingDivergedError, match=why):
+        unlearn_into(chain, tmp_path / "candidate", overrides=overrides)
+    assert list(tmp_path.iterdir()) == []
+    kept = unlearn_into(chain, tmp_path / "candidate", overrides=overrides, keep_diverged=True, rung="first")
+    made, before = provenance.load(tmp_path / "candidate"), provenance.load(chain["model"])
+    assert kept.digest == models.digest(tmp_path / "candidate") == models.digest(chain["model"]) == made.parent
+    assert why in kept.diverged
+    assert kept.diverged.startswith("gradient_penalty diverged and made no model")
+    assert "\n" not in kept.diverged
+    assert made.diverged == kept.diverged
+    assert (made.method, made.rung, before.diverged) == ("gradient_penalty", "first", "")
+    assert made.settings["optimisation"]["learning_rate"] >= 1e30
+
+
+def test_a_method_that_does_not_diverge_is_not_marked(chain: Chain, tmp_path: Path) -> None:
+    kept = unlearn_into(chain, tmp_path / "candidate", keep_diverged=True)
+    assert (kept.diverged, kept.digest) == ("", models.digest(chain["candidate"]))
+    assert provenance.load(tmp_path / "candidate") == provenance.load(chain["candidate"]).model_copy(
+        update={"seconds": kept.seconds}
+    )
+
+
+def test_exact_retraining_that_diverges_is_always_an_error(chain: Chain, tmp_path: Path) -> None:
+    """Or the original would be its own reference."""
+    shutil.copytree(chain["model"], tmp_path / "model")
+    made = provenance.load(chain["model"])
+    wild = made.recipe.training.model_copy(update={"learning_rate": 1e30})
+    recipe = made.recipe.model_copy(update={"training": wild})
+    provenance.save(made.model_copy(update={"recipe": recipe}), tmp_path / "model")
+    for rung in ("first", "retrained"):
+        with pytest.raises(TrainingDivergedError, match="retrain: the loss became nan"):
+            unlearn_into(
+                chain, tmp_path / "candidate", model_path=tmp_path / "model", method="retrain", rung=rung,
+                keep_diverged=True,
+            )  # fmt: skip
+    assert not (tmp_path / "candidate").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""A whole compliance batch, step by step as the pipeline does it, with a clock of its own."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults_world import ACCEPTING, World
+from unlearning.errors import UserError
+from unlearning.files import new_folder, sha256_json
+from unlearning.ladder import SERVING, Rung
+from unlearning.lock import lock
+from unlearning.steps.audit import audit
+from unlearning.steps.certify import certify
+from unlearning.steps.collect import collect
+from unlearning.steps.decide import decide
+from unlearning.steps.evaluate import evaluate
+from unlearning.steps.fulfil import fulfil, release
+from unlearning.steps.promote import Evidence, promote, reject
+from unlearning.steps.purge import purge
+from unlearning.steps.resolve import resolve
+from unlearning.steps.select import select
+from unlearning.steps.unlearn import unlearn
+
+LEASE = timedelta(hours=1)
+GRACE_DAYS = 0
+"""So that the batch that fulfils a request also purges what held its records."""
+
+METHODS: dict[Rung, str] = {"first": "gradient_penalty", "retrained": "retrain"}
+"""Wide: what is tried here are the faults, not the models."""
+
+Paths = dict[str, Any]
+MARGINS: Paths = {"auc_margin": 0.49, "utility_margin": 0.9}
+
+
+class Clock:
+    """The real time, and so much later or earlier."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.seconds)
+
+    def install(self) -> None:
+        """Let locks go by this clock too, in this whole process."""
+        defaults = inspect.unwrap(lock).__kwdefaults__
+        assert "now" in defaults
+        defaults["now"] = lambda: time.time() + self.seconds
+
+
+def run(world: World, batch: str, clock: Clock, collected: Callable[[], None] = lambda: None) -> None:
+    """One batch to its end, and the release of what is left whatever happened, as the pipeline's exit handler does.
+
+    Args:
+        collected: called when the requests are claimed.
+
+    Raises:
+        UserError: a step failed.
+    """
+    clock.install()
+    (world.folder / "work").mkdir(exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=world.folder / "work") as scratch:
+            result = collect(batch=batch, now=clock(), lease_hours=LEASE / timedelta(hours=1), grace_days=GRACE_DAYS)
+            collected()
+            for model in result.left:
+                _honour(world, batch, model, Path(scratch) / model)
+                fulfil(batch=batch, model=model, now=clock(), grace_days=GRACE_DAYS)
+            _certify(world, clock)
+            purge(now=clock(), grace_days=GRACE_DAYS)
+            _certify(world, clock)
+    except UserError:
+        with suppress(UserError):
+            release(batch=batch, now=clock(), grace_days=GRACE_DAYS)
+        raise
+    release(batch=batch, now=clock(), grace_days=GRACE_DAYS)
+
+
+def _certify(world: World, clock: Clock) -> None:
+    for each in certify(now=clock(), key=world.key, grace_days=GRACE_DAYS).skipped:
+        print(f"{each.request} is not certified: {each.why}", flush=True)
+
+
+def _honour(world: World, batch: str, model: str, at: Path) -> None:
+    """Climb the ladder of candidates for one model."""
+    paths: Paths = {f"{name}_path": at / name for name in ("model", "snapshot", "split", "references")}
+    parent = resolve(model_name=model, version="champion", **paths)
+    data: Paths = {name: paths[name] for name in ("snapshot_path", "split_path")}
+    forget = at / "forget"
+    chosen: dict[str, Any] = {"kind": "batch", "fraction": 0.2, "class_name": "", "ids": "", "seed": 0}
+    names: Paths = {"batch": batch, "model_name": model}
+    found = select(**data, **chosen, **names, model_path=paths["model_path"], device="cpu", forget_path=forget)
+    given: Paths = {"model_name": model, "parent": parent.version, "run_name": batch, "batch": batch}
+    for rung in METHODS:
+        (at / rung).mkdir()
+        identity = sha256_json([parent.digest, found.digest, rung])
+        made = _evidence(world.made, identity, paths | {"forget_path": forget}, rung)
+        ladder: Paths = {"on_failure": "retrain", "on_inconclusive": ACCEPTING[model], "stronger": 0}
+        verdict = at / rung / "verdict"
+        measured: dict[str, Any] = {f"{name}_path": made / name for name in ("audit", "evaluation")}
+        action = decide(
+            **measured, **MARGINS, **ladder, method=METHODS["first"], rung=rung, verdict_path=verdict
+        ).action
+        evidence = Evidence(**measured, candidate_path=made / "candidate", forget_path=forget, verdict_path=verdict)
+        if action in SERVING:
+            promote(evidence, **given, on_inconclusive=ladder["on_inconclusive"])
+            return
+        reject(evidence, **given, action=action)
+
+
+def _evidence(kept: Path, identity: str, paths: Paths, rung: Rung) -> Path:
+    """A rung's candidate, audit and evaluation, made once: they follow from the model and the forget set."""
+    if (kept / identity).exists():
+        return kept / identity
+    with tempfile.TemporaryDirectory() as scratch:
+        at, data = Path(scratch), {name: paths[name] for name in ("snapshot_path", "split_path", "forget_path")}
+        candidates = {"candidate": (METHODS[rung], 0), "retrained": ("retrain", 1)}
+        for name, (method, seed) in candidates.items():
+            made: dict[str, Any] = {"method": method, "overrides": "", "seed": seed, "device": "cpu"}
+            made["rung"] = rung if name == "candidate" else "first"
+            unlearn(**data, **made, model_path=paths["model_path"], candidate_path=at / name)
+        models = {"original": paths["model_path"], "candidate": at / "candidate", "retrained": at / "retrained"}
+        named: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
+        named |= {"references_path": paths["references_path"], "seed": 0, "device": "cpu"}
+        audit(**data, **named, audit_path=at / "audit")
+        evaluate(**data, model_paths=models, device="cpu", evaluation_path=at / "evaluation")
+        with new_folder(kept / identity) as staging:
+            shutil.copytree(at, staging, dirs_exist_ok=True)
+    return kept / identity

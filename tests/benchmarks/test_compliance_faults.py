@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from benchmarks import compliance_faults
+from benchmarks.compliance_faults import TRIALS, summary, trials
+from benchmarks.faults_injection import Flaky
+from benchmarks.faults_trials import Extent, Outcome
+from unlearning.errors import UserError
+
+SIZE = Extent(writes=7, calls=20, seconds=1.0)
+
+
+def test_kills_come_before_and_after_every_write_and_faults_by_turns() -> None:
+    found = trials({"writes": 0, "times": 2}, SIZE)
+    assert sorted(number for name, number in found if name == "writes") == list(range(14))
+    assert [name for name, _ in found[:5]] == ["writes", "times", "writes", "times", "writes"]
+    assert len(trials({"writes": 5}, SIZE)) == 5
+
+
+def test_what_did_not_survive_is_told() -> None:
+    given = {"fault": "f", "what": "", "struck": True, "tries": 1}
+    outcomes = [Outcome.model_validate({**given, "number": n, "problems": p}) for n, p in enumerate([[], ["lost"]])]
+    (row,) = summary(outcomes)
+    assert (row["runs"], row["survived"], row["problems"]) == (2, 1, ["lost"])
+
+
+def test_a_lost_answer_comes_after_the_effect_and_other_errors_before() -> None:
+    fault, done = Flaky(1.0, 0), list[int]()
+    for _ in range(50):
+        before = len(done)
+        with pytest.raises(UserError) as raised:
+            fault("create", lambda: done.append(1), writes=True)
+        assert (len(done) > before) == ("was lost" in str(raised.value))
+    assert 0 < len(done) < 50
+
+
+@pytest.mark.slow
+def test_a_few_of_each_fault_are_survived(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(compliance_faults.main)
+    output = tmp_path / "faults.json"
+    result = CliRunner().invoke(app, ["--quick", "--folder", str(tmp_path), "--output", str(output)])
+    assert result.exit_code == 0, result.output
+    found = json.loads(output.read_text())
+    assert {row["survived"] == row["runs"] for row in found["summary"]} == {True}
+    assert len(found["summary"]) == len(TRIALS) + 1, "two batches at once, and one that runs twice"
+    assert "| killed at a write |" in output.with_suffix(".md").read_text()
+    assert list(tmp_path.glob("faults-*")) == [], "worlds are deleted"
