@@ -153,7 +153,10 @@ class _Issue:
         earlier = self._earlier()
         basis = kept.request.legal_basis if kept else earlier.predicate.legal_basis if earlier else ""
         forbidden = {*kept.request.records, kept.request.subject or ""} - {""} if kept else set[str]()
-        times = Times(received=self.state.received, due=self.state.due, fulfilled=self._fulfilled_at(), issued=self.now)
+        # Another machine's clock, which said when it was done, may be ahead of this one's.
+        done = max(self._fulfilled_at(), self.state.received)
+        last = max((each.at for each in self.events), default=done)
+        times = Times(received=self.state.received, due=self.state.due, fulfilled=done, issued=max(self.now, last))
         return certificates.build(
             request=self.state.request,
             legal_basis=basis,
