@@ -85,10 +85,12 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: in
     signer = key or keys.signing_key()
     where = settings.from_environment()
     store, registry = open_store(where.store), Registry(where.tracking_uri)
+    # First, since it writes to the ledger, also of requests that have no certificate yet.
+    purged = list(_purged_since(store, registry, now))
     waiting = [each for each in collecting.collect(store, mend=True).states if each.status == "fulfilled"]
     done: dict[str, str] = {}
     skipped: list[NotCertified] = []
-    for state in [*waiting, *_purged_since(store, registry, now)]:
+    for state in [*waiting, *purged]:
         try:
             done[state.request] = _Issue(store, registry, state, now).issue(signer, grace_days)
         except UserError as error:
