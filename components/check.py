@@ -5,9 +5,15 @@ from components.base import component
 
 @component
 def check(
-    auc_margin: float, utility_margin: float, stronger: int, on_failure: str, on_inconclusive: str, compare_with: str
+    auc_margin: float,
+    utility_margin: float,
+    stronger: int,
+    on_failure: str,
+    on_inconclusive: str,
+    compare_with: str,
+    forget_kind: str,
 ) -> None:
-    """Refuse margins and a ladder that have no meaning, before anything is trained."""
+    """Refuse margins, a ladder and a comparison that have no meaning, before anything is trained."""
     from unlearning.steps.check import check as step
 
     step(
@@ -17,4 +23,5 @@ def check(
         on_failure=on_failure,
         on_inconclusive=on_inconclusive,
         compare_with=compare_with,
+        forget_kind=forget_kind,
     )

@@ -143,6 +143,7 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
         on_failure=run.on_failure,
         on_inconclusive=run.on_inconclusive,
         compare_with=run.compare_with,
+        forget_kind=run.forget_kind,
     )
     check_count(run.references)
     if run.compare_with == "references" and not run.references:

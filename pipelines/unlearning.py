@@ -213,7 +213,7 @@ def unlearning(
             with a statement that it did not pass), or accept_retrained (retrain, and accept that).
         compare_with: What a candidate is compared with: retrained (a model trained again without the forgotten
             records, which costs as much as not unlearning) or references (those trained with the original; nothing
-            is retrained; refused where the version has none).
+            is retrained; refused where the version has none, and for forget_kind class and cluster).
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         batch: Compliance batch that asks for it, for forget_kind batch. Empty for none.
         device: auto, cpu or cuda.
@@ -221,7 +221,8 @@ def unlearning(
     """
     margins: dict[str, Any] = {"auc_margin": auc_margin, "utility_margin": utility_margin}
     policy = {"stronger": stronger, "on_failure": on_failure, "on_inconclusive": on_inconclusive}
-    checked = effectful(check(**margins, **policy, compare_with=compare_with), "Check parameters")
+    comparison = {"compare_with": compare_with, "forget_kind": forget_kind}
+    checked = effectful(check(**margins, **policy, **comparison), "Check parameters")
     found = resolve(model_name=model_name, version=model_version, compare_with=compare_with).after(checked)
     resolved = effectful(found, "Resolve model version")
     data = {"snapshot": resolved.outputs["snapshot"], "split": resolved.outputs["split"]}

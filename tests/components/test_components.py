@@ -243,10 +243,10 @@ def test_decide_writes_the_outcome_and_returns_what_follows(
 
 def test_check_refuses_what_has_no_meaning() -> None:
     given = {"auc_margin": 0.1, "utility_margin": 0.1, "stronger": 1, "on_failure": "stop", "on_inconclusive": "accept"}
-    given |= {"compare_with": "references"}
+    given |= {"compare_with": "references", "forget_kind": "random"}
     load("check").python_func(**given)
-    for name, value in (("stronger", 7), ("compare_with", "nothing")):
-        with pytest.raises(UserError, match=name):
+    for name, value in (("stronger", 7), ("compare_with", "nothing"), ("forget_kind", "class")):
+        with pytest.raises(UserError, match=name.replace("_", "[_ ]")):
             load("check").python_func(**given | {name: value})
 
 

@@ -146,7 +146,7 @@ def test_what_was_compared_with_references_speaks_of_no_retrained_model(make_sum
     assert ("the original" in answer) == (outcome in ("passed", "utility_lost", "diverged", "inconclusive"))
     page = self_contained(report.render(made))
     text = " ".join(page.text.split())
-    explained = ("Nothing was retrained to compare with", "where nothing was retrained", "A retrained model still",
+    explained = ("Nothing was retrained to compare with", "without a retrained model", "A retrained model still",
                  "that was retrained on all retained members", "as a retrained model would")  # fmt: skip
     left = text.replace(made.verdict.reasons[0], "")
     for words in explained:

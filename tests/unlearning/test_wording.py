@@ -48,4 +48,4 @@ def test_where_nothing_was_retrained_no_words_are_of_a_retrained_model() -> None
     words = WORDS["references"]
     told = [getattr(words, field.name) for field in fields(Words) if field.name != "ideals"]
     told += [getattr(words.ideals, field.name) for field in fields(Ideals)]
-    assert not [each for each in told if "retrained" in each.replace("where nothing was retrained", "")]
+    assert not [each for each in told if "retrained" in each.replace("without a retrained model", "")]

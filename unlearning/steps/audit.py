@@ -17,7 +17,7 @@ from unlearning.forgetting import ForgetSet
 from unlearning.paradigms import make_paradigm
 from unlearning.splits import Split
 from unlearning.steps.data import load_split, part
-from unlearning.steps.references import load_for
+from unlearning.steps.references import check_comparable, load_for
 from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.steps.unlearn import check_belongs
 
@@ -47,7 +47,7 @@ def audit(
 
     Raises:
         UserError: the models, the data and the forget set do not belong together, or there is nothing to
-            compare the candidate with.
+            compare the candidate with, or nothing that can answer for this kind of forget set.
     """
     made, retrained = provenance.load(original_path), retrained_at(retrained_path)
     snapshot, split = load_split(snapshot_path, split_path)
@@ -57,6 +57,8 @@ def audit(
     forgotten = _forgotten(references_path, models.digest(original_path), split, forget)
     if retrained is None and forgotten is None:
         raise UserError("nothing to compare the candidate with: give a retrained model, or the original's references")
+    if retrained is None:
+        check_comparable(forget.kind)
     chosen = choose_device(device, gpus)
     deterministic()
     side = made.recipe.data.image_side

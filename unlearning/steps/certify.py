@@ -85,10 +85,12 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: in
     signer = key or keys.signing_key()
     where = settings.from_environment()
     store, registry = open_store(where.store), Registry(where.tracking_uri)
+    # First, since it writes to the ledger, also of requests that have no certificate yet.
+    purged = list(_purged_since(store, registry, now))
     waiting = [each for each in collecting.collect(store, mend=True).states if each.status == "fulfilled"]
     done: dict[str, str] = {}
     skipped: list[NotCertified] = []
-    for state in [*waiting, *_purged_since(store, registry, now)]:
+    for state in [*waiting, *purged]:
         try:
             done[state.request] = _Issue(store, registry, state, now).issue(signer, grace_days)
         except UserError as error:
@@ -153,7 +155,10 @@ class _Issue:
         earlier = self._earlier()
         basis = kept.request.legal_basis if kept else earlier.predicate.legal_basis if earlier else ""
         forbidden = {*kept.request.records, kept.request.subject or ""} - {""} if kept else set[str]()
-        times = Times(received=self.state.received, due=self.state.due, fulfilled=self._fulfilled_at(), issued=self.now)
+        # Another machine's clock, which said when it was done, may be ahead of this one's.
+        done = max(self._fulfilled_at(), self.state.received)
+        last = max((each.at for each in self.events), default=done)
+        times = Times(received=self.state.received, due=self.state.due, fulfilled=done, issued=max(self.now, last))
         return certificates.build(
             request=self.state.request,
             legal_basis=basis,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from unlearning import ladder
 from unlearning.errors import UserError
 from unlearning.steps.decide import margins
+from unlearning.steps.references import check_comparable
 
 MOST_HOURS = 24.0 * 60
 """Of a batch's claims: longer ones would keep a request from every other batch until it is overdue."""
@@ -18,15 +19,17 @@ def check(
     on_failure: str,
     on_inconclusive: str,
     compare_with: str = "retrained",
+    forget_kind: str = "random",
 ) -> None:
-    """Look at the parameters that decide what follows the audit.
+    """Look at the parameters that decide what the audit compares with and what follows it.
 
     Raises:
-        UserError: one has no meaning.
+        UserError: one has no meaning, or references cannot answer for this kind of forget set.
     """
     margins(auc_margin, utility_margin)
     ladder.policy(stronger, on_failure, on_inconclusive)
-    ladder.compare_with_named(compare_with)
+    if ladder.compare_with_named(compare_with) == "references":
+        check_comparable(forget_kind)
 
 
 def check_batch(*, lease_hours: float, due_within_days: float, grace_days: int) -> None:

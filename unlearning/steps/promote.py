@@ -160,6 +160,7 @@ def _register(
     made, model_name = evidence.made, parent_version.name
     rung = made.rung or "none"
     audited = evidence.audit.records
+    judged = f"{evidence.verdict.outcome}:{evidence.verdict.compared_with}"
     statement, description = _texts(evidence, parent_version.version, action)
     tags = _links(evidence, parent_version, serves=action in SERVING, batch=batch) | {
         "parent": parent_version.version,
@@ -171,7 +172,7 @@ def _register(
     return registry.register(
         NewVersion(
             name=model_name,
-            operation=f"{action}:{evidence.verdict.outcome}:{rung}:{run_name}:{evidence.digest}",
+            operation=f"{action}:{judged}:{rung}:{run_name}:{evidence.digest}",
             kind="retrained" if made.method == "retrain" else "unlearned",
             folder=evidence.candidate_path,
             digest=evidence.digest,

@@ -27,6 +27,25 @@ from unlearning.steps.data import load_split, part, refuse_erased_in
 from unlearning.steps.unlearn import check_split
 from unlearning.store import Store, open_store
 
+GROUPS = ("class", "cluster")
+"""Kinds of forget sets that go together: every reference has seen others of the group."""
+
+
+def check_comparable(kind: str) -> None:
+    """Refuse to judge by references what a model shows of a whole group that it never saw.
+
+    References never saw half of the records, but others like them: beside references a model that knows
+    nothing of the group looks over-forgotten, and one that still knows it could pass.
+
+    Raises:
+        UserError: the kind of forget set is one of `GROUPS`.
+    """
+    if kind in GROUPS:
+        raise UserError(
+            f"forget kind {kind} cannot be compared with references, each of which has seen others of the {kind}: "
+            "give compare_with retrained"
+        )
+
 
 def training_of(
     recipe: Recipe, snapshot: Snapshot, split: Split, *, count: int, seed: int, device: torch.device

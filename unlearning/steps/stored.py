@@ -28,7 +28,17 @@ class Data(Config):
 
 
 def data_of(version: Version) -> Data:
-    """What a version was trained on and has not forgotten."""
+    """What a version was trained on and has not forgotten.
+
+    Raises:
+        UserError: it does not say so.
+    """
+    missing = [name for name in ("snapshot", "split") if name not in version.tags]
+    if missing:
+        raise UserError(
+            f"model {version.name} version {version.version} has no tag {missing[0]}: somebody is writing it, so try "
+            "again, or it was registered by something else"
+        )
     return Data(snapshot=version.tags["snapshot"], split=version.tags["split"])
 
 

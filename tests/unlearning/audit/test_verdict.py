@@ -11,7 +11,17 @@ from pydantic import ValidationError
 
 from unlearning.audit import verdict
 from unlearning.audit.attacks import expected_attacks
-from unlearning.audit.results import AttackResult, Audit, Comparison, Interval, ModelAudit, Outcome, Roc, Verdict
+from unlearning.audit.results import (
+    AttackResult,
+    Audit,
+    Comparison,
+    Interval,
+    ModelAudit,
+    Outcome,
+    Reference,
+    Roc,
+    Verdict,
+)
 from unlearning.audit.verdict import FITTED_ON_FORGET, REQUIRED_MODELS, REQUIRED_UTILITY, VerdictConfig, decide
 
 MODELS = ("original", "candidate", "retrained")
@@ -361,6 +371,29 @@ def test_references_stand_in_for_the_retrained_model() -> None:
     leaking = decide(by_references({"lira_online": interval(0.2, 0.3)}), lost, MARGINS)
     assert leaking.outcome == "leaks"
     assert "lira_online: AUC +0.250 from that of models that never saw the records" in leaking.reasons[0]
+
+
+def test_utility_is_compared_with_the_original_where_references_decide() -> None:
+    lost = {"knn": interval(0.04, 0.06), "linear_probe": USEFUL}
+    told = {audit.compared_with: decide(audit, lost, MARGINS) for audit in (audit_of(gaps_with()), by_references({}))}
+    assert {name: verdict.compared_with for name, verdict in told.items()} == {each: each for each in told}
+    assert told["retrained"].reasons == ("knn: +0.050 of accuracy lost against the retrained model, margin 0.03",)
+    assert told["references"].reasons == ("knn: +0.050 of accuracy lost against the original, margin 0.03",)
+    unsure = decide(by_references({}), dict.fromkeys(UTILITIES, interval(-0.03, 0.031)), MARGINS)
+    assert "may be lost against the original, margin 0.03: too few test records" in unsure.reasons[0]
+    passed = decide(by_references({}), dict.fromkeys(UTILITIES, USEFUL), MARGINS)
+    assert passed.reasons[-1] == "every accuracy is within 0.03 of the original's (90 % intervals)"
+
+
+@pytest.mark.parametrize("decides", ["retrained", "references"])
+def test_a_comparison_with_another_than_what_decides_is_none(decides: Reference) -> None:
+    audit = audit_of(gaps_with()) if decides == "retrained" else by_references({})
+    other: Reference = "references" if decides == "retrained" else "retrained"
+    first, *rest = audit.comparisons
+    mixed = audit.model_copy(update={"comparisons": (first.model_copy(update={"reference": other}), *rest)})
+    found = decide(mixed, dict.fromkeys(UTILITIES, USEFUL), MARGINS)
+    assert (found.outcome, found.compared_with) == ("inconclusive", decides)
+    assert found.reasons == (f"attack {first.attack} was not compared",)
 
 
 @pytest.mark.parametrize("name", REFERENCE_NAMES)

@@ -12,6 +12,7 @@ from unlearning.audit.results import Audit
 from unlearning.errors import UserError
 from unlearning.steps.audit import audit, load_audit
 from unlearning.steps.references import make
+from unlearning.steps.select import select
 from unlearning.steps.unlearn import unlearn
 
 Chain = dict[str, Path]
@@ -122,6 +123,18 @@ def test_an_exactly_retrained_candidate_is_audited_beside_references(chain: Chai
     found = audit_into(chain, tmp_path / "audit", candidate_path=chain["retrained"], retrained_path=None)
     assert found.compared_with == "references"
     assert found.models["candidate"].model == models.digest(chain["retrained"])
+
+
+def test_references_do_not_judge_what_a_model_shows_of_a_whole_class(chain: Chain, tmp_path: Path) -> None:
+    """Each has seen others of it: a candidate that still knows the class could pass beside them."""
+    data: dict[str, Any] = {f"{name}_path": chain[name] for name in ("snapshot", "split")}
+    forget, candidate = tmp_path / "forget", tmp_path / "candidate"
+    select(**data, kind="class", fraction=0.2, class_name="3", ids="", seed=0, forget_path=forget)
+    given: dict[str, Any] = data | {"model_path": chain["model"], "forget_path": forget}
+    unlearn(**given, method="finetune", overrides="", seed=0, device="cpu", candidate_path=candidate)
+    with pytest.raises(UserError, match="forget kind class cannot be compared with references"):
+        audit_into(chain, tmp_path / "audit", candidate_path=candidate, forget_path=forget, retrained_path=None)
+    assert not (tmp_path / "audit").exists()
 
 
 def test_an_empty_set_of_references_is_none(chain: Chain, tmp_path: Path) -> None:

@@ -20,6 +20,18 @@ def test_parameters_with_a_meaning_are_let_through() -> None:
     check(**FINE)
 
 
+@pytest.mark.parametrize("kind", ["class", "cluster"])
+def test_references_do_not_answer_for_a_group(kind: str) -> None:
+    with pytest.raises(UserError, match=f"forget kind {kind} cannot be compared with references"):
+        check(**FINE, compare_with="references", forget_kind=kind)
+    check(**FINE, compare_with="retrained", forget_kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["random", "records"])
+def test_references_answer_for_records(kind: str) -> None:
+    check(**FINE, compare_with="references", forget_kind=kind)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

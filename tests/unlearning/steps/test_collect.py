@@ -393,3 +393,29 @@ def test_data_of_which_only_the_snapshot_was_rewritten_is_put_right(
     registry.set_tags(served, {"split": before.split})
     erase(store, registry, "quiet", gone, now=NOW)
     assert data_of(registry.resolve(MODEL)) == after != before
+
+
+def test_a_clock_that_is_behind_keeps_nobody_from_a_certificate(
+    store: Store, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW)
+    honoured("b1", MODEL, tmp_path)
+    fulfil(batch="b1", model=MODEL, now=NOW)
+    result = certify(now=NOW - timedelta(minutes=4), key=keys.new())
+    assert (list(result.certificates), result.skipped) == (["R1"], ())
+
+
+def test_what_was_purged_before_the_certificate_stands_in_the_first_one(
+    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+) -> None:
+    """As when a batch died between the purge and the certificate, or between two certificates."""
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW)
+    honoured("b1", MODEL, tmp_path)
+    fulfil(batch="b1", model=MODEL, now=NOW, grace_days=0)
+    registry.set_tags(registry.versions(MODEL)[0], {"status": "purged", "purged_objects": "7"})
+    result = certify(now=NOW, key=keys.new())
+    assert (list(result.certificates), result.skipped) == (["R1"], ())
+    assert state(store, "R1").head.kind == "certified"
+    assert [each.objects for each in state(store, "R1").purged] == [7]

@@ -176,10 +176,10 @@ def test_every_version_says_what_it_was_compared_with(
 ) -> None:
     given: Paths = {f"{name}_path": by_references[name] for name in ("audit", "evaluation")}
     given |= {"verdict_path": by_references["passed"]}
-    where: dict[str, Any] = {"model_name": parent.name, "parent": "1"}
-    retrained = promote(Evidence(**evidence), **where, run_name="one")
+    where: dict[str, Any] = {"model_name": parent.name, "parent": "1", "run_name": "run"}
+    retrained = promote(Evidence(**evidence), **where)
     Registry(settings.from_environment().tracking_uri).make_champion(parent)
-    references = promote(Evidence(**evidence | given), **where, run_name="two")
+    references = promote(Evidence(**evidence | given), **where)
     told = [version.tags["compared_with"] for version in (parent, retrained, references)]
     assert told == ["none", "retrained", "references"]
     assert "within 0.9 of the original's" in references.description

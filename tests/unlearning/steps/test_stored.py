@@ -6,8 +6,19 @@ import pytest
 
 from unlearning import snapshots, splits
 from unlearning.errors import UserError
-from unlearning.steps.stored import Data, complete_key, fetch, keep_snapshot, keep_split, load, reduce, split_key
+from unlearning.steps.stored import (
+    Data,
+    complete_key,
+    data_of,
+    fetch,
+    keep_snapshot,
+    keep_split,
+    load,
+    reduce,
+    split_key,
+)
 from unlearning.store import LocalStore
+from unlearning.versions import Version
 
 Chain = dict[str, Path]
 
@@ -76,3 +87,11 @@ def test_reducing_step_by_step_leads_to_the_same_data(store: LocalStore, data: D
     first, second = splits.load(chain["split"]).members[:3], splits.load(chain["split"]).members[3:7]
     at_once = reduce(store, data, first + second)
     assert reduce(store, reduce(store, data, second), first) == at_once
+
+
+def test_a_version_that_does_not_say_what_it_stands_for_is_refused_in_one_line() -> None:
+    version = Version(name="m", version="3", aliases=(), tags={"split": "b"}, description="")
+    with pytest.raises(UserError, match="model m version 3 has no tag snapshot"):
+        data_of(version)
+    told = version.model_copy(update={"tags": {"snapshot": "a", "split": "b"}})
+    assert data_of(told) == Data(snapshot="a", split="b")
