@@ -35,7 +35,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 
 from unlearning.errors import UserError
-from unlearning.versions import CHAMPION, NONE, SUPERSEDED, DatasetLink, NewVersion, Version, condemned
+from unlearning.versions import CHAMPION, NONE, SUPERSEDED, DatasetLink, NewVersion, Version, champion, condemned
 
 __all__ = ["CHAMPION", "EXPERIMENT", "SUPERSEDED", "DatasetLink", "NewVersion", "Registry", "Version"]
 
@@ -294,7 +294,7 @@ class Registry:
             raise UserError(
                 f"model {version.name} version {version.version} was purged and cannot serve: choose another version"
             )
-        previous = next((each for each in versions.values() if CHAMPION in each.aliases), None)
+        previous = champion(versions.values())
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with _reachable(self.uri):
             if previous is not None and previous.version != version.version:

@@ -21,12 +21,11 @@ from pydantic import computed_field
 
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.versions import CHAMPION, Version, condemned
+from unlearning.lineage.chains import REQUEST, by_number, chain
+from unlearning.versions import CHAMPION, NONE, Version, condemned
 
 GRACE_DAYS = 30
 """How long a withdrawn version is kept, unless the caller says otherwise."""
-
-NONE = "none"
 
 Kind = Literal[
     "weights", "leftover", "references", "snapshot", "split", "copy", "checkpoint", "request", "batch", "unfinished"
@@ -106,7 +105,7 @@ def label(version: Version) -> str:
 
 def named(version: Version, tag: str) -> str:
     """A tag's value, empty where the version has none."""
-    value = version.tags.get(tag, NONE)
+    value = version.tag(tag)
     return "" if value == NONE else value
 
 
@@ -128,18 +127,16 @@ def serves(version: Version) -> bool:
 
 def forgot(version: Version, request: str) -> bool:
     """Whether a version fulfilled a request, or was made from one that did."""
-    return named(version, f"request.{request}") != ""
+    return named(version, f"{REQUEST}{request}") != ""
 
 
 def ancestry(version: Version, versions: Sequence[Version]) -> list[str]:
     """The numbers of the versions it was made from, the nearest first."""
-    parents = {each.version: named(each, "parent") for each in versions}
-    found: list[str] = []
-    above = parents.get(version.version, "")
-    while above and above not in found:
-        found.append(above)
-        above = parents.get(above, "")
-    return found
+    line = chain(version, by_number(versions))
+    found = [each.version for each in line]
+    # A parent that is not there any more is one all the same.
+    last = named(line[-1], "parent")
+    return found[1:] + ([last] if last and last not in found else [])
 
 
 def holders(versions: Sequence[Version], fulfilling: Version, requests: Sequence[str]) -> list[Version]:

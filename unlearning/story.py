@@ -14,7 +14,7 @@ from urllib.parse import quote
 from unlearning.ladder import RUNGS, described
 from unlearning.lineage.chains import FULFILLED, REQUEST, by_number, honoured
 from unlearning.registry import DESCRIPTION, Registry
-from unlearning.versions import CHAMPION, NONE, Version
+from unlearning.versions import NONE, Version, champion
 
 RULE = "\n\n---\n\n### Lineage\n\n"
 LISTED = 20
@@ -60,7 +60,7 @@ def model_story(versions: Sequence[Version]) -> str:
     Args:
         versions: all of it, oldest first; at least one.
     """
-    serves = next((each for each in versions if CHAMPION in each.aliases), None)
+    serves = champion(versions)
     return " ".join([*_serving(serves, versions), *_past(versions)])[:DESCRIPTION]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,11 @@ class Version(Config):
     def tag(self, key: str) -> str:
         """A tag's value; `none` where it has none, or the version is older than the tag."""
         return self.tags.get(key, NONE)
+
+
+def champion(versions: Iterable[Version]) -> Version | None:
+    """The one of a model's versions that serves; None where none does."""
+    return next((each for each in versions if CHAMPION in each.aliases), None)
 
 
 def condemned(version: Version) -> bool:

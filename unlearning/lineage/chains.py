@@ -7,11 +7,13 @@ from typing import Literal
 
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.versions import CHAMPION, NONE, Version
+from unlearning.versions import NONE, Version, champion
 
 REQUEST = "request."
 """What a tag's key begins with that says that the version honours the request named after it."""
 FULFILLED = "fulfilled"
+CERTIFICATE = "certificate."
+"""The same of the tag that names the newest certificate for the request."""
 ORIGINAL = "original"
 
 Weights = Literal["stored", "purged"]
@@ -165,7 +167,7 @@ def serving(model: str, versions: Sequence[Version]) -> Serving:
     Raises:
         UserError: none does.
     """
-    version = next((each for each in versions if CHAMPION in each.aliases), None)
+    version = champion(versions)
     if version is None:
         raise UserError(f"no version of model {model!r} serves: promote one")
     before = [each for each in versions if each.tag("superseded_by") == version.version]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from unlearning.config import Config
 from unlearning.lineage.chains import (
+    CERTIFICATE,
     ORIGINAL,
     Entry,
     by_number,
@@ -19,7 +20,7 @@ from unlearning.lineage.chains import (
     refused,
     tagged,
 )
-from unlearning.versions import CHAMPION, NONE, Version
+from unlearning.versions import NONE, Version, champion
 
 Relation = Literal["trained", "reduced_to", "descended"]
 Forgot = Literal["nothing", "part", "tried"]
@@ -143,8 +144,8 @@ def _firsts(request: str, versions: Iterable[Version]) -> Iterator[First]:
         first = next((each for each in group if request in tagged(each)), None)
         if first is None:
             continue
-        serves = next((each for each in group if CHAMPION in each.aliases), None)
-        certificate = first.tag(f"certificate.{request}")
+        serves = champion(group)
+        certificate = first.tag(f"{CERTIFICATE}{request}")
         yield First(
             **entry(first),
             since=first.tag("served_at"),

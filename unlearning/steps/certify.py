@@ -30,6 +30,7 @@ from unlearning.compliance.events import Certified, Fulfilled, Purged, digest_of
 from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.state import State
 from unlearning.errors import UserError
+from unlearning.lineage.chains import CERTIFICATE
 from unlearning.provenance import Provenance
 from unlearning.registry import Registry, Version
 from unlearning.retention import GRACE_DAYS, holders, requests_of
@@ -42,8 +43,6 @@ from unlearning.versions import condemned
 
 BY = "certify"
 CERTIFICATES = "certificates"
-CERTIFICATE_TAG = "certificate."
-"""Before a request's id: the tag that names its newest certificate."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class _Issue:
             self.store.create(f"{key.removesuffix('.json')}.html", written.read_bytes())
         Ledger(self.store).append(self.state, Certified(certificate=digest_of(data)), by=BY, now=self.now)
         for version in self._fulfilling().values():
-            self.registry.set_tags(version, {f"{CERTIFICATE_TAG}{self.state.request}": key})
+            self.registry.set_tags(version, {f"{CERTIFICATE}{self.state.request}": key})
         return key
 
     def _withdraw(self, grace_days: int) -> None:

@@ -19,13 +19,14 @@ from unlearning.compliance.events import Audited, Details, Escalated, Fulfilled,
 from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.state import State
 from unlearning.ladder import action_named
-from unlearning.registry import CHAMPION, Registry, Version
+from unlearning.lineage.chains import FULFILLED, REQUEST, by_number, chain
+from unlearning.registry import Registry, Version
 from unlearning.retention import GRACE_DAYS
 from unlearning.steps.erase import erase
-from unlearning.steps.promote import REQUEST_TAG
 from unlearning.steps.stored import data_of, load_split
 from unlearning.steps.withdraw import withdraw
 from unlearning.store import MissingKeyError, Store, open_store
+from unlearning.versions import champion
 
 BY = "fulfil"
 
@@ -134,15 +135,11 @@ def _wanted(store: Store, batch: str, model: str) -> Wanted:
         return Wanted(records={})
 
 
-def _line(registry: Registry, model: str) -> list[Version]:
+def _line(registry: Registry, model: str) -> tuple[Version, ...]:
     """What serves and what it was made from, the newest first; nothing where nothing serves."""
-    found = {each.version: each for each in registry.versions(model)}
-    at = next((each for each in found.values() if CHAMPION in each.aliases), None)
-    line: list[Version] = []
-    while at is not None and at not in line:
-        line.append(at)
-        at = found.get(at.tags.get("parent", "none"))
-    return line
+    versions = registry.versions(model)
+    serves = champion(versions)
+    return () if serves is None else chain(serves, by_number(versions))
 
 
 def _free(store: Store, line: Sequence[Version], records: Sequence[str]) -> Version | None:
@@ -182,7 +179,7 @@ class _Story:
         """Tombstones first: from then on nothing new is made of the records, whatever happens next."""
         erase(self.store, self.registry, self.state.request, records, now=self.now)
         for version in line[: line.index(free) + 1]:
-            self.registry.set_tags(version, {f"{REQUEST_TAG}{self.state.request}": "fulfilled"})
+            self.registry.set_tags(version, {f"{REQUEST}{self.state.request}": FULFILLED})
         how: How = "already"
         if free.tags.get("batch") == self.batch == self.state.models[self.model].batch:
             self._tell(rungs)

@@ -14,6 +14,7 @@ from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
 from unlearning.forgetting import ForgetSet
 from unlearning.ladder import SERVING, Action
+from unlearning.lineage.chains import REQUEST
 from unlearning.provenance import Provenance
 from unlearning.registry import DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.audit import load_audit
@@ -24,9 +25,6 @@ from unlearning.steps.stored import data_of, reduce
 from unlearning.store import open_store
 from unlearning.summary import RungSummary
 from unlearning.versions import NONE
-
-REQUEST_TAG = "request."
-"""Before a request's id: the tag of every version that honours it."""
 
 
 class Evidence:
@@ -144,7 +142,7 @@ def _links(evidence: Evidence, parent: Version, *, serves: bool, batch: str) -> 
     before = data_of(parent)
     store = open_store(settings.from_environment().store)
     left = reduce(store, before, evidence.forget.ids) if serves else before
-    honoured = {name: value for name, value in parent.tags.items() if name.startswith(REQUEST_TAG)} if serves else {}
+    honoured = {name: value for name, value in parent.tags.items() if name.startswith(REQUEST)} if serves else {}
     return honoured | {
         "snapshot": left.snapshot,
         "split": left.split,

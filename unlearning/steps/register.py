@@ -6,15 +6,17 @@ from pathlib import Path
 
 from unlearning import models, provenance, settings, splits, story
 from unlearning.errors import UserError
+from unlearning.lineage.chains import by_number, chain
 from unlearning.lock import lock
 from unlearning.provenance import Provenance
-from unlearning.registry import CHAMPION, DatasetLink, NewVersion, Registry, Version
+from unlearning.registry import DatasetLink, NewVersion, Registry, Version
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 from unlearning.steps.references import load_for
 from unlearning.steps.stored import split_key
 from unlearning.steps.tombstones import refuse_erased
 from unlearning.steps.unlearn import check_split
 from unlearning.store import open_store
+from unlearning.versions import champion
 
 LOCK_SECONDS = 300.0
 
@@ -89,19 +91,15 @@ def check_follows(registry: Registry, parent: Version, version: Version | None =
     Raises:
         UserError: a version serves that comes neither from `version` nor is its parent.
     """
-    found = {each.version: each for each in registry.versions(parent.name)}
-    champion = next((each for each in found.values() if CHAMPION in each.aliases), None)
-    if champion is None or champion.version == parent.version:
+    found = by_number(registry.versions(parent.name))
+    serves = champion(found.values())
+    if serves is None or serves.version == parent.version:
         return False
-    line, below = champion, {champion.version}
-    while line.tags.get("parent", "none") in found and line.tags["parent"] not in below:
-        line = found[line.tags["parent"]]
-        below.add(line.version)
-    if version is not None and version.version in below:
+    if version is not None and version.version in {each.version for each in chain(serves, found)}:
         return True
     raise UserError(
-        f"model {parent.name} version {champion.version} serves by now, which was not made from what was made from "
-        f"version {parent.version}: unlearn version {champion.version} instead"
+        f"model {parent.name} version {serves.version} serves by now, which was not made from what was made from "
+        f"version {parent.version}: unlearn version {serves.version} instead"
     )
 
 

@@ -12,7 +12,6 @@ from unlearning.lock import lock
 from unlearning.registry import Registry, Version
 from unlearning.retention import (
     GRACE_DAYS,
-    NONE,
     forgot,
     holders,
     iso,
@@ -24,7 +23,7 @@ from unlearning.retention import (
 )
 from unlearning.steps.register import LOCK_SECONDS, promotion_lock
 from unlearning.store import open_store
-from unlearning.versions import condemned
+from unlearning.versions import NONE, condemned
 
 
 @dataclass(frozen=True)
