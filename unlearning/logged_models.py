@@ -16,7 +16,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from unlearning.registry import Registry
-from unlearning.store import Amount, S3Store, Store, open_store
+from unlearning.store import Amount, S3Store, Store
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class LoggedModels:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self.buckets: dict[str, Store] = {}
 
     def measure(self, logged_model: str) -> Amount:
         """How much is kept of it; nothing when MLflow does not know it any more."""
@@ -41,7 +42,7 @@ class LoggedModels:
             if location is None:
                 return Amount(0, 0)
             if location.startswith("s3://"):
-                return _bucket(location).measure(_key(location))
+                return self._bucket(location).measure(_key(location))
             sizes = [size for _, size in _files(get_artifact_repository(location))]
         return Amount(len(sizes), sum(sizes))
 
@@ -56,7 +57,7 @@ class LoggedModels:
             if location is None:
                 return 0
             if location.startswith("s3://"):
-                return _bucket(location).purge(_key(location))
+                return self._bucket(location).purge(_key(location))
             repository = get_artifact_repository(location)
             count = len(list(_files(repository)))
             for each in repository.list_artifacts():
@@ -98,6 +99,13 @@ class LoggedModels:
                 return None
             raise
 
+    def _bucket(self, location: str) -> Store:
+        """The bucket of an artifact location, at the endpoint where MLflow looks for it."""
+        name = location.removeprefix("s3://").partition("/")[0]
+        if name not in self.buckets:
+            self.buckets[name] = S3Store(name, "", os.environ.get("MLFLOW_S3_ENDPOINT_URL"))
+        return self.buckets[name]
+
 
 def _files(repository: ArtifactRepository, folder: str | None = None) -> Iterator[tuple[str, int]]:
     for each in repository.list_artifacts(folder):
@@ -105,13 +113,6 @@ def _files(repository: ArtifactRepository, folder: str | None = None) -> Iterato
             yield from _files(repository, each.path)
         else:
             yield each.path, each.file_size or 0
-
-
-def _bucket(location: str) -> Store:
-    """The bucket of an artifact location, at the endpoint where MLflow looks for it."""
-    bucket = location.removeprefix("s3://").partition("/")[0]
-    endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
-    return S3Store(bucket, "", endpoint) if endpoint else open_store(f"s3://{bucket}")
 
 
 def _key(location: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from functools import cached_property
 from typing import cast
 
 from unlearning import settings
@@ -122,6 +121,8 @@ class _Issue:
         self.store, self.registry, self.state, self.now = store, registry, state, now
         history = Ledger(store).history(state.request)
         self.events = history.events if history else ()
+        kept = requests.find(store, state.request)
+        self.asked = kept.request if kept else None
 
     def issue(self, signer: keys.PrivateKey, grace_days: int) -> str:
         """Write the certificate and say so; returns its key. One that an attempt left that died is taken as it is."""
@@ -130,19 +131,17 @@ class _Issue:
         data = signing.sign(certificates.to_bytes(self._statement()), [signer])
         if not self.store.create(key, data):
             data = self.store.read(key)
-        with tempfile.TemporaryDirectory() as scratch:
-            written = Path(scratch) / "page.html"
-            page.write(data, written)
-            self.store.create(f"{key.removesuffix('.json')}.html", written.read_bytes())
+        told = page.render(data, key.rpartition("/")[2])
+        self.store.create(f"{key.removesuffix('.json')}.html", told.encode())
         Ledger(self.store).append(self.state, Certified(certificate=digest_of(data)), by=BY, now=self.now)
-        for version in self._fulfilling().values():
+        for version in self._fulfilling.values():
             self.registry.set_tags(version, {f"{CERTIFICATE}{self.state.request}": key})
         return key
 
     def _withdraw(self, grace_days: int) -> None:
         """Take out of use what holds the records, unless the batch has done that."""
         request = self.state.request
-        for name, version in self._fulfilling().items():
+        for name, version in self._fulfilling.items():
             found = holders(self.registry.versions(name), version, [request])
             if any(not condemned(each) and request not in requests_of(each) for each in found):
                 withdraw(
@@ -150,10 +149,9 @@ class _Issue:
                 )
 
     def _statement(self) -> Statement:
-        kept = requests.find(self.store, self.state.request)
-        earlier = self._earlier()
-        basis = kept.request.legal_basis if kept else earlier.predicate.legal_basis if earlier else ""
-        forbidden = {*kept.request.records, kept.request.subject or ""} - {""} if kept else set[str]()
+        asked, earlier = self.asked, self._earlier()
+        basis = asked.legal_basis if asked else earlier.predicate.legal_basis if earlier else ""
+        forbidden = {*asked.records, asked.subject or ""} - {""} if asked else set[str]()
         # Another machine's clock, which said when it was done, may be ahead of this one's.
         done = max(self._fulfilled_at(), self.state.received)
         last = max((each.at for each in self.events), default=done)
@@ -179,16 +177,16 @@ class _Issue:
     def _fulfilled_at(self) -> datetime:
         return max(each.at for each in self.events if isinstance(each.details, Fulfilled))
 
+    @cached_property
     def _fulfilling(self) -> dict[str, Version]:
         """The version that fulfilled the request, by model."""
         found = {name: model.version for name, model in self.state.models.items() if name and model.version}
         return {name: self.registry.resolve(name, version) for name, version in found.items()}
 
     def _models(self) -> Iterator[ModelErasure]:
-        fulfilling = self._fulfilling()
-        for version in fulfilling.values():
+        for version in self._fulfilling.values():
             yield self._made_to_forget(version)
-        if not fulfilling:
+        if not self._fulfilling:
             free = [each for each in champions(self.registry) if self._concerns(each)]
             if not free:
                 raise UserError("no model serves that could be certified not to know the records: register one")
@@ -196,8 +194,7 @@ class _Issue:
                 yield self._never_trained(version)
 
     def _concerns(self, version: Version) -> bool:
-        kept = requests.find(self.store, self.state.request)
-        return kept is None or kept.request.model in ("", version.name)
+        return self.asked is None or self.asked.model in ("", version.name)
 
     def _made_to_forget(self, version: Version) -> ModelErasure:
         tags = version.tags

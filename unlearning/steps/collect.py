@@ -104,8 +104,9 @@ def collect(
     if made is not None:
         work.go_on(made, grace_days)
         return work.result
-    work.recover(grace_days)
     found = collecting.collect(store, mend=True)
+    if work.recover(found.states, grace_days):
+        found = collecting.collect(store, mend=True)
     work.result.skipped += [Skipped(each.request, each.why) for each in found.unusable]
     latest = now + timedelta(days=due_within_days)
     work.look_up([state for state in found.states if not due_within_days or state.due <= latest])
@@ -137,11 +138,15 @@ class _Collection:
     def batch(self) -> str:
         return self.result.batch.id
 
-    def recover(self, grace_days: int) -> None:
-        """What batches left behind whose claims have ended: what they had finished counts, the rest is released."""
+    def recover(self, states: Sequence[State], grace_days: int) -> bool:
+        """What batches left behind whose claims have ended: what they had finished counts, the rest is released.
+
+        Returns:
+            Whether there was anything, so that the states are not what they were.
+        """
         left = {
             (model.batch, name)
-            for state in collecting.collect(self.store, mend=True).states
+            for state in states
             for name, model in state.models.items()
             if model.batch and not model.live(self.now) and model.status not in ("fulfilled", "escalated")
         }
@@ -155,6 +160,7 @@ class _Collection:
                 grace_days=grace_days,
                 otherwise="release",
             )
+        return bool(left)
 
     def go_on(self, made: Batch, grace_days: int) -> None:
         """What is left of a batch, claimed again where it was released."""

@@ -7,9 +7,10 @@ records, and there is the version that was audited without them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 from unlearning import settings
@@ -90,13 +91,14 @@ def settle(
     """
     wanted = _wanted(store, batch, model)
     line = _line(registry, model)
+    members = cache(lambda place: _members(store, line[place]))  # the same for every request
     by_version: dict[str, list[str]] = {}
     rungs = [each for each in registry.versions(model) if each.tags.get("batch") == batch]
     result = FulfilResult(line[0].version if line else "", [], [], [])
     for request, records in wanted.records.items():
         state = Ledger(store).state(request)
         held = state.models.get(model)
-        free = _free(store, line, records)
+        free = _free(line, members, records)
         # The same batch can run twice at once: one attempt releases what the other then finishes.
         finished = free is not None and free.tags.get("batch") == batch
         if held is None or not (held.batch == batch or (held.status == "pending" and finished)):
@@ -142,16 +144,27 @@ def _line(registry: Registry, model: str) -> tuple[Version, ...]:
     return () if serves is None else chain(serves, by_number(versions))
 
 
-def _free(store: Store, line: Sequence[Version], records: Sequence[str]) -> Version | None:
-    """The version of the line that first stood for data without the records; None where what serves has them."""
+def _members(store: Store, version: Version) -> frozenset[str] | None:
+    """What a version was trained on and has not forgotten; None where that was purged."""
+    try:
+        return frozenset(load_split(store, data_of(version).split).members)
+    except MissingKeyError:
+        return None
+
+
+def _free(
+    line: Sequence[Version], members: Callable[[int], frozenset[str] | None], records: Sequence[str]
+) -> Version | None:
+    """The version of the line that first stood for data without the records; None where what serves has them.
+
+    Args:
+        members: of the line's versions, by their place in it.
+    """
     first = None
-    for version in line:
-        try:
-            split = load_split(store, data_of(version).split)
-        except MissingKeyError:
-            break  # purged: that one had them
-        if not set(records).isdisjoint(split.members):
-            break
+    for place, version in enumerate(line):
+        held = members(place)
+        if held is None or not held.isdisjoint(records):
+            break  # what was purged had them
         first = version
     return first
 

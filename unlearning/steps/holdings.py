@@ -12,15 +12,17 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from unlearning import copies
-from unlearning.compliance import batches
+from unlearning.compliance import batches, tombstones
+from unlearning.compliance.places import SEALS
 from unlearning.compliance.requests import private_keys
 from unlearning.copies import Copy
 from unlearning.logged_models import LoggedModels
+from unlearning.registry import Registry
 from unlearning.retention import Doomed, Fates, Item, Kind, listed, named, requests_of
 from unlearning.settings import Settings
 from unlearning.snapshots import MANIFEST_FILE
 from unlearning.steps.references import references_key
-from unlearning.steps.stored import complete_key, snapshot_key, split_key
+from unlearning.steps.stored import SNAPSHOTS, SPLITS, complete_key, snapshot_key, split_key
 from unlearning.store import Amount, LocalStore, Store, open_store
 
 MLFLOW = "mlflow"
@@ -45,12 +47,19 @@ class Places:
 
     where: Settings
     store: Store
+    root: Store
+    """The pipeline root."""
     logged: LoggedModels
 
-    @property
-    def root(self) -> Store:
-        """The pipeline root."""
-        return open_store(self.where.pipeline_root)
+    @classmethod
+    def of(cls, where: Settings, registry: Registry) -> Places:
+        """Those that the settings name."""
+        return cls(where, open_store(where.store), open_store(where.pipeline_root), LoggedModels(registry))
+
+    def at(self, address: str) -> Store:
+        """The store of an item; one that is open is not opened again, since each in S3 has a client of its own."""
+        opened = {self.where.store: self.store, self.where.pipeline_root: self.root}
+        return opened[address] if address in opened else open_store(address)
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -67,7 +76,7 @@ class Places:
 def certified(store: Store) -> frozenset[str]:
     """Requests that have a certificate, by the seals of their events: those names say it all."""
     found = set()
-    for key in store.list("seals"):
+    for key in store.iterate(SEALS):
         _, request, seal = key.split("/", 2)
         if seal.split(".")[1:2] == ["certified"]:
             found.add(request)
@@ -82,13 +91,13 @@ def erased_snapshots(store: Store, known: Iterable[str], done: frozenset[str], b
         done: the requests that count.
     """
     stones: dict[str, list[str]] = {}
-    for key in store.list("tombstones"):
+    for key in store.list(tombstones.PREFIX):
         _, record, request = key.split("/", 2)
         if request in done:
             stones.setdefault(record, []).append(key)
     if not stones:
         return frozenset()
-    manifests = [key for key in store.list("snapshots") if key.endswith(f"/{MANIFEST_FILE}")]
+    manifests = [key for key in store.list(SNAPSHOTS) if key.endswith(f"/{MANIFEST_FILE}")]
     found = set()
     for key in manifests:
         digest = key.split("/")[1]
@@ -128,7 +137,7 @@ def tidy(places: Places, before: float) -> int:
         How many unfinished objects there were.
     """
     removed = places.store.tidy(before)
-    if places.root != places.store:
+    if places.where.pipeline_root != places.where.store:
         removed += places.root.tidy(before)
     if isinstance(places.root, LocalStore):
         top = places.root.root
@@ -209,9 +218,9 @@ def _in_store(places: Places, fates: Fates, doomed: Doomed) -> Iterator[Item]:
             yield item.model_copy(update={"model": owner.name, "version": owner.version})
     why = "no version stands for it any more, and it holds erased records"
     # Snapshots come last: one that no version ever stood for is known by its manifest alone.
-    for key in store.list("splits") if doomed.anything else ():
+    for key in store.list(SPLITS) if doomed.anything else ():
         content = json.loads(store.read(key))
-        digest = key.removeprefix("splits/").removesuffix(".json")
+        digest = key.removeprefix(f"{SPLITS}/").removesuffix(".json")
         if key == split_key(digest) and doomed.split(digest, content["snapshot"]):
             yield from _item("split", address, store, why, key)
     for digest in sorted(doomed.snapshots):

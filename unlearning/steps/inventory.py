@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
 from unlearning.compliance.resolution import Holding, Serving
-from unlearning.errors import UserError
 from unlearning.registry import CHAMPION, Registry, Version
-from unlearning.snapshots import MANIFEST_FILE, Manifest
-from unlearning.steps.stored import SNAPSHOTS, data_of, load_split, snapshot_key
+from unlearning.steps.stored import SNAPSHOTS, data_of, load_manifest, load_split
 from unlearning.store import MissingKeyError, Store
 
 
@@ -28,11 +24,9 @@ def holdings(store: Store) -> Iterator[Holding]:
     digests = sorted({key.split("/")[1] for key in store.list(SNAPSHOTS) if key.count("/") > 1})
     for digest in digests:
         try:
-            manifest = Manifest.model_validate_json(store.read(f"{snapshot_key(digest)}/{MANIFEST_FILE}"))
+            manifest = load_manifest(store, digest)
         except MissingKeyError:
             continue  # being deleted, or still arriving
-        except ValidationError:
-            raise UserError(f"snapshot {digest[:12]} in the store is damaged: ingest it again, or purge it") from None
         yield Holding(digest, frozenset(manifest.record_ids), manifest.subjects)
 
 

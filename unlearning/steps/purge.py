@@ -14,7 +14,6 @@ from unlearning import settings, story
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.lock import lock
-from unlearning.logged_models import LoggedModels
 from unlearning.registry import Registry, Version
 from unlearning.retention import (
     GRACE_DAYS,
@@ -35,7 +34,6 @@ from unlearning.retention import (
 )
 from unlearning.steps.holdings import MLFLOW, UNFINISHED_SECONDS, Places, certified, erased_snapshots, items, tidy
 from unlearning.steps.register import LOCK_SECONDS, promotion_lock
-from unlearning.store import open_store
 
 Watch = Callable[[Item, int], None]
 """Told of every item when it is gone, and how many objects were removed."""
@@ -129,7 +127,7 @@ def _open(now: datetime, model_name: str, grace_days: int) -> tuple[Registry, Pl
     registry = Registry(where.tracking_uri)
     if model_name and not registry.versions(model_name):
         raise UserError(f"model {model_name!r} is not in the registry at {registry.shown_uri}: check its name")
-    return registry, Places(where, open_store(where.store), LoggedModels(registry))
+    return registry, Places.of(where, registry)
 
 
 def _every_version(registry: Registry) -> list[Version]:
@@ -171,7 +169,7 @@ def _condemn(registry: Registry, places: Places, name: str, now: datetime, at_on
 def _remove(places: Places, item: Item) -> int:
     if item.store == MLFLOW:
         return sum(places.logged.purge(key) for key in item.keys)
-    store = open_store(item.store)
+    store = places.at(item.store)
     return sum(store.purge(key, item.last) for key in item.keys)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +105,8 @@ def select(
     if kind == BATCH:
         wanted = _of_batch(batch, model_name)
         repeated = frozenset(each for request in wanted.look_alikes for each in wanted.records[request])
-        kind, chosen = "records", tuple(each for each in split.members if each in wanted.ids)
+        ids_wanted = frozenset(wanted.ids)
+        kind, chosen = "records", tuple(each for each in split.members if each in ids_wanted)
         if not chosen:
             raise UserError(f"batch {batch!r} has nothing left to do for model {model_name!r}: collect again")
     forget = forgetting.select(
@@ -114,7 +114,8 @@ def select(
     )
     if model_path is not None:
         found = _repetitions(snapshot, split, forget, model_path, device, gpus)
-        forget = _with_repetitions(forget, found, split, forget.ids if include_near_duplicates else repeated)
+        of = frozenset(forget.ids) if include_near_duplicates else repeated
+        forget = _with_repetitions(forget, found, split, of)
         if near_duplicates_path is not None:
             near_duplicates.save(found, near_duplicates_path)
     forgetting.save(forget, forget_path)
@@ -139,9 +140,9 @@ def _repetitions(
     )
 
 
-def _with_repetitions(forget: ForgetSet, found: NearDuplicates, split: Split, repeated: Collection[str]) -> ForgetSet:
+def _with_repetitions(forget: ForgetSet, found: NearDuplicates, split: Split, repeated: frozenset[str]) -> ForgetSet:
     """The forget set and what nearly repeats those of its records."""
-    more = tuple(dict.fromkeys(pair.kept for pair in found.found if pair.forgotten in set(repeated)))
+    more = tuple(dict.fromkeys(pair.kept for pair in found.found if pair.forgotten in repeated))
     ids = forget.ids + more
     split.retained(ids)  # refuses to forget everybody
     counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=bool(repeated))

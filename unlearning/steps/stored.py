@@ -13,7 +13,7 @@ from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import canonical_json
 from unlearning.registry import Version
-from unlearning.snapshots import Snapshot
+from unlearning.snapshots import Manifest, Snapshot
 from unlearning.splits import Split
 from unlearning.store import Store
 
@@ -76,13 +76,31 @@ def fetch(store: Store, data: Data, folder: Path) -> tuple[Path, Path]:
         UserError: missing, or not what their digests say.
     """
     snapshot, split = folder / "snapshot", folder / "split.json"
+    _fetch(store, data, snapshot, split)
+    return snapshot, split
+
+
+def _fetch(store: Store, data: Data, snapshot: Path, split: Path) -> tuple[Snapshot, Split]:
     store.get_folder(snapshot_key(data.snapshot), snapshot)
     split.write_bytes(store.read(split_key(data.split)))
-    found = snapshots.load(snapshot)
+    found, divided = snapshots.load(snapshot), splits.load(split)
     snapshots.verify(found)
-    if found.manifest.digest != data.snapshot or splits.load(split).digest != data.split:
+    if found.manifest.digest != data.snapshot or divided.digest != data.split:
         raise UserError(f"snapshot {data.snapshot[:12]} or split {data.split[:12]} was changed in the store")
-    return snapshot, split
+    return found, divided
+
+
+def load_manifest(store: Store, digest: str) -> Manifest:
+    """What a snapshot in the store holds, without its pixels.
+
+    Raises:
+        MissingKeyError: there is none, or not in full.
+        UserError: it is damaged: a person could be in it.
+    """
+    try:
+        return Manifest.model_validate_json(store.read(f"{snapshot_key(digest)}/{snapshots.MANIFEST_FILE}"))
+    except ValidationError:
+        raise UserError(f"snapshot {digest[:12]} in the store is damaged: ingest it again, or purge it") from None
 
 
 def load_split(store: Store, digest: str) -> Split:
@@ -107,8 +125,7 @@ def load(store: Store, data: Data) -> tuple[Snapshot, Split]:
         UserError: missing, or not what their digests say.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        snapshot, split = fetch(store, data, Path(scratch))
-        return snapshots.load(snapshot), splits.load(split)
+        return _fetch(store, data, Path(scratch) / "snapshot", Path(scratch) / "split.json")
 
 
 def reduce(store: Store, data: Data, ids: Collection[str]) -> Data:
@@ -119,9 +136,9 @@ def reduce(store: Store, data: Data, ids: Collection[str]) -> Data:
     Returns:
         What the version stands for from now on.
     """
+    if frozenset(ids).isdisjoint(load_manifest(store, data.snapshot).record_ids):
+        return data  # mostly so: pixels are fetched only where some of them have to go
     snapshot, split = load(store, data)
-    if frozenset(ids).isdisjoint(snapshot.manifest.record_ids):
-        return data
     left = snapshots.without(snapshot, ids)
     divided = splits.without(split, ids, left.manifest.digest)
     with tempfile.TemporaryDirectory() as scratch:

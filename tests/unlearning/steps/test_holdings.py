@@ -13,7 +13,6 @@ from unlearning import settings, snapshots
 from unlearning.copies import scan
 from unlearning.errors import UserError
 from unlearning.files import write_json
-from unlearning.logged_models import LoggedModels
 from unlearning.registry import Registry
 from unlearning.retention import Item
 from unlearning.steps.holdings import Places, certified, erased_snapshots, tidy
@@ -23,7 +22,7 @@ from unlearning.steps.purge import plan, purge
 from unlearning.steps.split import split
 from unlearning.steps.stored import complete_key, snapshot_key
 from unlearning.steps.withdraw import withdraw
-from unlearning.store import LocalStore, open_store
+from unlearning.store import LocalStore
 
 Chain = dict[str, Path]
 Leaks = Callable[[], dict[str, list[str]]]
@@ -35,7 +34,7 @@ LATER = NOW + timedelta(days=31)
 def places(home: Path) -> Places:
     home.mkdir(exist_ok=True)
     where = settings.from_environment()
-    return Places(where, open_store(where.store), LoggedModels(Registry(where.tracking_uri)))
+    return Places.of(where, Registry(where.tracking_uri))
 
 
 def of_kind(kind: str, **given: Any) -> list[Item]:
