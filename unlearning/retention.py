@@ -85,6 +85,16 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
+def check_grace(grace_days: int) -> None:
+    """Look at a grace period.
+
+    Raises:
+        UserError: it is negative.
+    """
+    if grace_days < 0:
+        raise UserError(f"a grace period of {grace_days} days is not possible: give 0 or more")
+
+
 def purge_after(now: datetime, grace_days: int) -> datetime:
     """When what is withdrawn at `now` may be purged.
 
@@ -93,8 +103,7 @@ def purge_after(now: datetime, grace_days: int) -> datetime:
     """
     if now.tzinfo is None:
         raise UserError("the time has no time zone: give one such as 2026-01-31T12:00:00+00:00")
-    if grace_days < 0:
-        raise UserError(f"a grace period of {grace_days} days is not possible: give 0 or more")
+    check_grace(grace_days)
     return now + timedelta(days=grace_days)
 
 

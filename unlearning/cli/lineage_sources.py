@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from unlearning import settings
 from unlearning.audit.results import Audit, Verdict
-from unlearning.config import Config
+from unlearning.compliance.fields import is_digest, is_request_id
 from unlearning.errors import UserError
 from unlearning.lineage import artefacts, audits, chains
 from unlearning.lineage.artefacts import Artefact, Artefacts, Place
@@ -21,10 +21,6 @@ from unlearning.versions import NONE, Version
 if TYPE_CHECKING:
     # MLflow takes a second, which commands that need no registry shall not wait for.
     from unlearning.registry import Registry
-
-REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-DIGEST = re.compile(r"[0-9a-f]{64}")
-Document = TypeVar("Document", bound=Config)
 
 
 def registry() -> Registry:
@@ -80,7 +76,7 @@ def models_honouring(known: Registry, request: str) -> list[str]:
 
 
 def _request_id(request: str) -> str:
-    if not REQUEST_ID.fullmatch(request):
+    if not is_request_id(request):
         raise UserError(f"request {request!r} is no id of a request: letters, digits, '.', '_' and '-', at most 64")
     return request
 
@@ -104,7 +100,7 @@ def snapshot_digest(known: Registry, text: str) -> str:
     Raises:
         UserError: it is no digest, or several snapshots begin with it.
     """
-    if DIGEST.fullmatch(text):
+    if is_digest(text):
         return text
     if not re.fullmatch(r"[0-9a-f]{8,63}", text):
         raise UserError(f"snapshot {text!r} is no digest: give 8 to 64 hexadecimal digits")

@@ -19,7 +19,6 @@ from unlearning.compliance import disclosure
 from unlearning.compliance.erasure import (
     Attack,
     AuditResult,
-    Digest,
     Erasure,
     LedgerHead,
     ModelErasure,
@@ -27,6 +26,7 @@ from unlearning.compliance.erasure import (
     Text,
     Times,
 )
+from unlearning.compliance.fields import Digest
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import canonical_json

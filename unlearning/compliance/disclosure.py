@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from unlearning.compliance.fields import is_digest
 from unlearning.privacy import PRIVATE_KEYS, SHA256
 
 Place = tuple[str, ...]
@@ -76,7 +77,7 @@ def problems(document: Mapping[str, Any]) -> list[str]:
 
 
 def _not_a_digest(value: Any) -> Iterator[str]:
-    if value is not None and not (isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)):
+    if value is not None and not (isinstance(value, str) and is_digest(value)):
         yield "is not a SHA-256 in lower-case hexadecimal"
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, StringConstraints, model_validator
 
 from unlearning.audit.results import Interval, Outcome, Reference
+from unlearning.compliance.fields import Digest, RequestId
 from unlearning.config import Config
 from unlearning.ladder import Rung
 
@@ -24,14 +25,11 @@ def _printable(text: str) -> str:
     return text
 
 
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-"""A SHA-256 in lower-case hexadecimal."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_printable)]
 Name = Annotated[str, StringConstraints(max_length=250, pattern=r"^[^/:']*$"), AfterValidator(_printable)]
 """Of a registered model; empty for none."""
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
-RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Instant = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 """With a time zone, kept in UTC."""
 Count = Annotated[int, Field(ge=0)]

@@ -49,7 +49,9 @@ _REQUEST_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 RequestId = Annotated[str, StringConstraints(pattern=f"^{_REQUEST_ID}$")]
 """The company's own case number; it is part of keys and kept for ever."""
 
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_DIGEST = r"[0-9a-f]{64}"
+
+Digest = Annotated[str, StringConstraints(pattern=f"^{_DIGEST}$")]
 """SHA-256 in hexadecimal."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
@@ -72,6 +74,11 @@ Moment = Annotated[datetime, BeforeValidator(_utc)]
 def is_request_id(text: str) -> bool:
     """Whether a request can have this id."""
     return re.fullmatch(_REQUEST_ID, text) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is a SHA-256 as they are spelled here, which a record id is too."""
+    return re.fullmatch(_DIGEST, text) is not None
 
 
 def name(text: str, what: str) -> str:

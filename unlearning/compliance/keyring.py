@@ -14,7 +14,8 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from unlearning.compliance.erasure import Digest, Instant
+from unlearning.compliance.erasure import Instant
+from unlearning.compliance.fields import Digest
 from unlearning.compliance.keys import RAW_BYTES, keyid
 from unlearning.config import Config
 from unlearning.errors import UserError

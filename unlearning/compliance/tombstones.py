@@ -8,20 +8,18 @@ A record id is a digest of pixels, which does not give the picture back.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, ValidationError
 
+from unlearning.compliance.fields import Digest, RequestId, is_digest, is_request_id
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import canonical_json, sha256_json
 from unlearning.store import Store
 
 PREFIX = "tombstones"
-RECORD_ID = r"^[0-9a-f]{64}$"
-REQUEST_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SHOWN = 3
 """Requests that an error names."""
 
@@ -32,8 +30,8 @@ Erased = Mapping[str, tuple[str, ...]]
 class Tombstone(Config):
     """The content of one object."""
 
-    record: str = Field(pattern=RECORD_ID)
-    request: str = Field(pattern=REQUEST_ID)
+    record: Digest
+    request: RequestId
     at: AwareDatetime
     """When it was set, in UTC."""
 
@@ -78,7 +76,7 @@ def load(store: Store) -> Erased:
     for key in store.list(PREFIX):
         _, _, name = key.partition("/")
         record, _, request = name.partition("/")
-        if not (re.fullmatch(RECORD_ID, record) and re.fullmatch(REQUEST_ID, request)):
+        if not (is_digest(record) and is_request_id(request)):
             raise UserError(f"{key!r} in the store is no tombstone: remove it, or put it right")
         found[record] = (*found.get(record, ()), request)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unlearning import ladder
 from unlearning.errors import UserError
+from unlearning.retention import check_grace
 from unlearning.steps.decide import margins
 from unlearning.steps.references import check_comparable
 
@@ -42,5 +43,4 @@ def check_batch(*, lease_hours: float, due_within_days: float, grace_days: int) 
         raise UserError(f"a lease of {lease_hours:g} hours is not possible: give more than 0, at most {MOST_HOURS:g}")
     if not due_within_days >= 0:
         raise UserError(f"due within {due_within_days:g} days is not possible: give 0 for all, or more")
-    if grace_days < 0:
-        raise UserError(f"a grace period of {grace_days} days is not possible: give 0 or more")
+    check_grace(grace_days)
