@@ -14,6 +14,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from unlearning import models, provenance, recipes
 from unlearning.audit.results import Audit, Verdict
+from unlearning.compliance.batches import wanted_key
 from unlearning.encoders import MLPConfig
 from unlearning.files import write_json
 from unlearning.paradigms.supervised import Supervised, SupervisedConfig
@@ -183,7 +184,7 @@ class History:
         for batch, names in {"batch-1": (MODEL, OTHER), "batch-2": (MODEL,)}.items():
             self.store.create(f"batches/{batch}.json", b"{}")
             for name in names:
-                self.store.create(f"batches/{batch}/{name}.json", b"[]")
+                self.store.create(wanted_key(batch, name, digest("wanted", batch, name)), b"[]")
         self.store.create(f"references/{digest('model', MODEL, 1)}/manifest.json", b"{}")
 
     def _purge(self) -> None:
@@ -191,7 +192,7 @@ class History:
         location = self.client.get_logged_model(first.tags["logged_model"]).artifact_location
         get_artifact_repository(location).delete_artifacts()  # type: ignore[no-untyped-call]
         self.store.delete(f"references/{first.tags['digest']}/manifest.json")
-        self.store.delete(f"batches/batch-1/{MODEL}.json")
+        self.store.delete(wanted_key("batch-1", MODEL, digest("wanted", "batch-1", MODEL)))
         gone = {"withdrawn_at": TIMES["batch-1"], "withdrawn_for": "R1,R2", "purged_at": TIMES["batch-2"]}
         self.registry.set_tags(first, {"status": "purged"} | gone)
         for version, requests, when in ((second, "R1,R2", "batch-1"), (third, "R3", "batch-2")):

@@ -87,9 +87,14 @@ def batch_key(batch: str) -> str:
     return f"{BATCHES}/{batch}.json"
 
 
+def wanted_folder(batch: str, model: str) -> str:
+    """What all keys begin with under which records lie that a model is to forget."""
+    return f"{BATCHES}/{batch}/{model}"
+
+
 def wanted_key(batch: str, model: str, digest: str) -> str:
     """Where the records lie that a model is to forget."""
-    return f"{BATCHES}/{batch}/{model}/{digest}.json"
+    return f"{wanted_folder(batch, model)}/{digest}.json"
 
 
 def check_id(batch: str) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from unlearning.compliance.batches import batch_key, wanted_folder
 from unlearning.config import Config
 from unlearning.lineage.chains import tagged
 from unlearning.versions import NONE, Version
@@ -69,8 +70,8 @@ def batch(version: Version) -> tuple[Place, ...]:
     if name == NONE:
         return ()
     return (
-        Place(kind="batch", key=f"batches/{name}.json"),
-        Place(kind="forget_set", key=f"batches/{name}/{version.name}.json"),
+        Place(kind="batch", key=batch_key(name)),
+        Place(kind="forget_set", key=wanted_folder(name, version.name), folder=True),
     )
 
 

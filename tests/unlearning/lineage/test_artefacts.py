@@ -53,5 +53,5 @@ def test_a_version_is_not_shared_with_itself(version: Make) -> None:
 def test_where_certificates_and_batches_are_looked_for(version: Make) -> None:
     made = version(3, 1, request_R2="fulfilled", request_R1="fulfilled", request_R3="asked", batch="b1")
     assert [place.key for place in artefacts.certificates(made)] == ["certificates/R1", "certificates/R2"]
-    assert [place.key for place in artefacts.batch(made)] == ["batches/b1.json", "batches/b1/m.json"]
+    assert [place.key for place in artefacts.batch(made)] == ["batches/b1.json", "batches/b1/m"]
     assert artefacts.certificates(version(1)) == artefacts.batch(version(1)) == ()
