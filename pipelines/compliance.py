@@ -18,7 +18,7 @@ from components.collect import collect
 from components.fulfil import fulfil
 from components.purge import purge
 from components.release import release
-from pipelines.tasks import effectful, pipeline
+from pipelines.tasks import effectful, pipeline, signing
 from pipelines.unlearning import unlearning
 
 
@@ -134,8 +134,8 @@ def compliance(
             device=device,
             gpus=gpus,
         ).set_display_name("Honour requests")
-        certified = effectful(certify(grace_days=grace_days).after(honoured), "Certify")
+        certified = signing(effectful(certify(grace_days=grace_days).after(honoured), "Certify"))
         purged = effectful(
             purge(model_name="", grace_days=grace_days, run_name=batch, kfp_run=run).after(certified), "Purge"
         )
-        effectful(certify(grace_days=grace_days).after(purged), "Certify what was purged")
+        signing(effectful(certify(grace_days=grace_days).after(purged), "Certify what was purged"))

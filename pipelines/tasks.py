@@ -1,11 +1,30 @@
-"""Settings every task gets: names people read, accelerators, and what may come from the cache."""
+"""Settings every task gets: names people read, accelerators, what may come from the cache, and its place on a cluster.
+
+Kubernetes settings and retries are ignored on one machine.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
-from kfp import dsl
+from kfp import dsl, kubernetes
+
+from unlearning import cluster_names
 
 GPU = "nvidia.com/gpu"
+HOUR = 3_600
+TIMEOUT = 6 * HOUR
+"""Seconds after which a task without training is stopped: it waits for something that does not come."""
+
+TRAINING_TIMEOUT = 7 * 24 * HOUR
+SHARED_MEMORY = "2Gi"
+"""NCCL needs more than the 64 MiB that a container has; it counts as memory of the task."""
+
+RETRIES = 2
+ENDPOINTS = ("AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
+"""Not set where the object store is Amazon's."""
+
+USER = 10001
+"""Of the image: a number, so that Kubernetes can see that it is not root."""
 
 
 def pipeline(name: str, description: str) -> Callable[[Callable[..., Any]], Any]:
@@ -18,13 +37,14 @@ def pipeline(name: str, description: str) -> Callable[[Callable[..., Any]], Any]
 
 
 def pure(task: Any, name: str) -> Any:
-    """A task whose outputs depend on its inputs alone, so that KFP may take them from its cache."""
-    return task.set_display_name(name).set_caching_options(True)
+    """A task whose outputs depend on its inputs alone: KFP may take them from its cache, and may try it again."""
+    task.set_retry(RETRIES, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="10m")
+    return _placed(task).set_display_name(name).set_caching_options(True)
 
 
 def effectful(task: Any, name: str) -> Any:
-    """A task that reads or changes the world, or judges: it always runs."""
-    return task.set_display_name(name).set_caching_options(False)
+    """A task that reads or changes the world, or judges: it always runs, and once."""
+    return _placed(task).set_display_name(name).set_caching_options(False)
 
 
 def on_gpu(task: Any, gpus: Any) -> Any:
@@ -33,4 +53,30 @@ def on_gpu(task: Any, gpus: Any) -> Any:
     The component must take `gpus` as an argument too: the compiler hands a parameter that only
     the accelerator limit names to no conditional branch.
     """
+    kubernetes.set_timeout(task, TRAINING_TIMEOUT)
+    kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
+    kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=SHARED_MEMORY)  # noqa: S108
     return task.set_accelerator_type(GPU).set_accelerator_limit(gpus)
+
+
+def signing(task: Any) -> Any:
+    """A task that signs certificates: it alone gets to see the key."""
+    variable = "UNLEARNING_SIGNING_KEY_FILE"
+    kubernetes.use_secret_as_volume(task, cluster_names.SIGNING_KEY, cluster_names.SIGNING_PATH)
+    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {variable: variable})
+    return task
+
+
+def _placed(task: Any) -> Any:
+    """Where the store and MLflow are, who may read them, the shared cache, and no root."""
+    required = [key for key in cluster_names.SETTINGS_KEYS if key not in ENDPOINTS]
+    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in required})
+    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in ENDPOINTS}, optional=True)
+    kubernetes.use_secret_as_env(
+        task, cluster_names.OBJECT_STORE, {key: key for key in cluster_names.OBJECT_STORE_KEYS}
+    )
+    kubernetes.mount_pvc(task, cluster_names.CACHE, cluster_names.CACHE_PATH)
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "unlearning")
+    kubernetes.set_timeout(task, TIMEOUT)
+    return task

@@ -8,14 +8,20 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.base import IMAGE
 from pipelines.compile import PIPELINES, compile_all
+from unlearning import cluster_names
 from unlearning.ladder import ACTIONS
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"
+PLATFORMS = "platforms"
+"""Where the second document is kept: what is Kubernetes' own."""
+
+SIGNING_VARIABLE = "UNLEARNING_SIGNING_KEY_FILE"
 ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "audit", "evaluate"}
 CACHED = {
     "pretraining": {
@@ -65,9 +71,20 @@ def documents(compiled: dict[str, Path]) -> dict[str, Document]:
 
 
 def parsed(path: Path) -> Document:
-    (content,) = yaml.load_all(path.read_text(), yaml.CSafeLoader)
+    content, platforms = yaml.load_all(path.read_text(), yaml.CSafeLoader)
     assert isinstance(content, dict)
-    return content
+    return content | {PLATFORMS: platforms["platforms"]}
+
+
+def specification(document: Document) -> Document:
+    return {key: value for key, value in document.items() if key != PLATFORMS}
+
+
+def kubernetes_settings(document: Document) -> Iterator[tuple[str, Document]]:
+    """The component's name, and what Kubernetes is told of it."""
+    settings = document[PLATFORMS]["kubernetes"]["deploymentSpec"]["executors"]
+    for label, executor in document["deploymentSpec"]["executors"].items():
+        yield function_of(executor), settings[label]
 
 
 @pytest.fixture
@@ -109,9 +126,9 @@ def test_the_same_sources_give_the_same_bytes(compiled: dict[str, Path], name: s
 
 
 def test_kubeflow_accepts_the_document(document: Document) -> None:
-    specification = json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
-    assert specification.pipeline_info.name in PIPELINES
-    assert specification.pipeline_info.description
+    read = json_format.ParseDict(specification(document), pipeline_spec_pb2.PipelineSpec())
+    assert read.pipeline_info.name in PIPELINES
+    assert read.pipeline_info.description
 
 
 def test_every_parameter_is_described_and_has_a_default(document: Document) -> None:
@@ -288,3 +305,60 @@ def test_audit_evaluation_and_verdict_are_of_one_rung_wherever_they_are_looked_a
             assert len(numbers) == 1, given
             looked += 1
     assert looked > 30
+
+
+def test_kubeflow_accepts_the_kubernetes_settings(document: Document) -> None:
+    for _, settings in kubernetes_settings(document):
+        json_format.ParseDict(settings, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+
+
+def test_every_task_gets_the_settings_and_the_object_store(document: Document) -> None:
+    for function, settings in kubernetes_settings(document):
+        given = {
+            pair["envVar"]: source["optional"] for source in settings["configMapAsEnv"] for pair in source["keyToEnv"]
+        }
+        assert set(given) - {SIGNING_VARIABLE} == set(cluster_names.SETTINGS_KEYS), function
+        assert {name for name, optional in given.items() if optional} == {"AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"}
+        assert {source["configMapName"] for source in settings["configMapAsEnv"]} == {cluster_names.SETTINGS}
+        (secret,) = settings["secretAsEnv"]
+        assert secret["secretName"] == cluster_names.OBJECT_STORE
+        assert not secret["optional"]
+        assert [pair["envVar"] for pair in secret["keyToEnv"]] == list(cluster_names.OBJECT_STORE_KEYS)
+        assert [mount["mountPath"] for mount in settings["pvcMount"]] == [cluster_names.CACHE_PATH]
+
+
+def test_only_the_tasks_that_certify_see_the_key(documents: dict[str, Document]) -> None:
+    seeing = []
+    for document in documents.values():
+        for function, settings in kubernetes_settings(document):
+            volumes = {volume["secretName"]: volume["mountPath"] for volume in settings.get("secretAsVolume", [])}
+            told = SIGNING_VARIABLE in str(settings)
+            assert (
+                (function == "certify") == told == (volumes == {cluster_names.SIGNING_KEY: cluster_names.SIGNING_PATH})
+            )
+            seeing += [function] if volumes else []
+    assert seeing == ["certify", "certify"]
+
+
+def test_no_task_runs_as_root(document: Document) -> None:
+    for _, settings in kubernetes_settings(document):
+        context = settings["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert int(context["runAsUser"]) == int(context["runAsGroup"]) > 0
+
+
+def test_tasks_that_may_have_a_gpu_are_let_onto_its_nodes_and_have_time_and_shared_memory(document: Document) -> None:
+    for function, settings in kubernetes_settings(document):
+        tolerated = [each["key"] for each in settings.get("tolerations", [])]
+        assert tolerated == (["nvidia.com/gpu"] if function in ON_GPU else [])
+        seconds = int(settings["activeDeadlineSeconds"])
+        assert seconds == (7 * 24 * 3600 if function in ON_GPU else 6 * 3600)
+        mounts = [(each["mountPath"], each["medium"]) for each in settings.get("emptyDirMounts", [])]
+        assert mounts == ([("/dev/shm", "Memory")] if function in ON_GPU else [])  # noqa: S108
+
+
+def test_only_what_may_come_from_the_cache_is_tried_again(document: Document, name: str) -> None:
+    for function, task, _ in tasks(document):
+        again = task.get("retryPolicy")
+        assert (again is not None) == CACHED[name][function], function
+        assert again is None or (again["maxRetryCount"], again["backoffFactor"]) == (2, 2.0)

@@ -1,0 +1,37 @@
+"""Names that tasks, manifests and checks of a cluster share; they stand here and in the manifests alone."""
+
+from __future__ import annotations
+
+NAMESPACE = "unlearning"
+SERVICE_ACCOUNT = "unlearning-runner"
+
+SETTINGS = "unlearning-settings"
+"""ConfigMap of settings that every task gets as environment: see `unlearning.settings`."""
+
+SETTINGS_KEYS = (
+    "UNLEARNING_STORE",
+    "UNLEARNING_PIPELINE_ROOT",
+    "UNLEARNING_HOME",
+    "UNLEARNING_DATA",
+    "UNLEARNING_CHECKPOINTS",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_S3_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+)
+
+OBJECT_STORE = "unlearning-object-store"
+"""Secret that every task gets as environment."""
+
+OBJECT_STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+SIGNING_KEY = "unlearning-signing-key"
+"""Secret with the key of certificates; only the tasks that certify get it, as a file."""
+
+SIGNING_PATH = "/signing"
+SIGNING_FILE = f"{SIGNING_PATH}/signing.pem"
+
+CACHE = "unlearning-cache"
+"""Volume for downloads and checkpoints, shared by all tasks."""
+
+CACHE_PATH = "/cache"
