@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines mlflow clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines manifests mlflow clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: $(VENV)/dev.stamp  ## Put style right where that can be done by machine.
 
 pipelines: $(VENV)/run.stamp  ## Compile the pipelines to build/pipelines/*.yaml, to upload in the Kubeflow Pipelines UI; UNLEARNING_IMAGE names the image.
 	$(BIN)/python -W ignore -m pipelines.compile build/pipelines
+
+manifests: $(VENV)/dev.stamp  ## Render the manifests to build/manifests/*.yaml and check them; needs kubectl.
+	$(BIN)/python -m manifests.check build/manifests
 
 mlflow: $(VENV)/run.stamp  ## Browse the lineage of local runs at http://127.0.0.1:5000.
 	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CURDIR)/runs/mlflow.db

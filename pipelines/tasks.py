@@ -20,9 +20,6 @@ SHARED_MEMORY = "2Gi"
 """NCCL needs more than the 64 MiB that a container has; it counts as memory of the task."""
 
 RETRIES = 2
-ENDPOINTS = ("AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
-"""Not set where the object store is Amazon's."""
-
 USER = 10001
 """Of the image: a number, so that Kubernetes can see that it is not root."""
 
@@ -69,14 +66,16 @@ def signing(task: Any) -> Any:
 
 def _placed(task: Any) -> Any:
     """Where the store and MLflow are, who may read them, the shared cache, and no root."""
-    required = [key for key in cluster_names.SETTINGS_KEYS if key not in ENDPOINTS]
+    endpoints = cluster_names.ENDPOINTS
+    required = [key for key in cluster_names.SETTINGS_KEYS if key not in endpoints]
     kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in required})
-    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in ENDPOINTS}, optional=True)
+    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in endpoints}, optional=True)
     kubernetes.use_secret_as_env(
         task, cluster_names.OBJECT_STORE, {key: key for key in cluster_names.OBJECT_STORE_KEYS}
     )
     kubernetes.mount_pvc(task, cluster_names.CACHE, cluster_names.CACHE_PATH)
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "unlearning")
+    kubernetes.add_pod_label(task, "app.kubernetes.io/component", "task")
     kubernetes.set_timeout(task, TIMEOUT)
     return task

@@ -20,6 +20,9 @@ SETTINGS_KEYS = (
     "AWS_ENDPOINT_URL",
 )
 
+ENDPOINTS = ("AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
+"""Of these keys, those that are not set where the object store is Amazon's."""
+
 OBJECT_STORE = "unlearning-object-store"
 """Secret that every task gets as environment."""
 

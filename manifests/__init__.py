@@ -1,0 +1,1 @@
+"""Kubernetes objects that the pipelines need around them, and their checks."""

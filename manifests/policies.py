@@ -1,0 +1,220 @@
+"""What Kubernetes' schemas do not ask, and we do: each policy goes from an overlay's objects to what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from unlearning import cluster_names
+
+Object = dict[str, Any]
+Policy = Callable[[Sequence[Object]], Iterator[str]]
+
+OUTSIDE = {
+    ("Secret", cluster_names.OBJECT_STORE),
+    ("Secret", "unlearning-postgres"),
+}
+"""What is referred to and made by hand, since it is secret: docs/deploying.md."""
+
+
+def name_of(item: Object) -> str:
+    """Kind and name, as kubectl writes them."""
+    return f"{item['kind']}/{item['metadata']['name']}"
+
+
+def pods(items: Sequence[Object]) -> Iterator[tuple[str, Object]]:
+    """Every pod template with the name of what it stands in."""
+    for item in items:
+        if "template" in item.get("spec", {}):
+            yield name_of(item), item["spec"]["template"]
+
+
+def containers(items: Sequence[Object]) -> Iterator[tuple[str, Object, Object]]:
+    """Every container, the pod's specification beside it."""
+    for name, pod in pods(items):
+        for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
+            yield f"{name}, container {container['name']}", container, pod["spec"]
+
+
+def images_are_immutable(items: Sequence[Object]) -> Iterator[str]:
+    """Every image has a tag, and one that does not move."""
+    for name, container, _ in containers(items):
+        image = container["image"].rsplit("/", 1)[-1]
+        if "@sha256:" not in image and (":" not in image or image.endswith(":latest")):
+            yield f"{name}: image {container['image']} has no fixed tag"
+
+
+def nobody_is_root(items: Sequence[Object]) -> Iterator[str]:
+    """Every container runs as a user whose number is given and is not 0."""
+    for name, container, pod in containers(items):
+        context = pod.get("securityContext", {}) | container.get("securityContext", {})
+        if not (context.get("runAsNonRoot") is True and context.get("runAsUser", 0) > 0):
+            yield f"{name}: may run as root"
+
+
+def no_privileges(items: Sequence[Object]) -> Iterator[str]:
+    """No escalation, no capability, the runtime's system calls only."""
+    for name, container, pod in containers(items):
+        own = container.get("securityContext", {})
+        if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
+            yield f"{name}: may gain privileges"
+        if own.get("capabilities") != {"drop": ["ALL"]}:
+            yield f"{name}: keeps capabilities"
+        profile = (pod.get("securityContext", {}) | own).get("seccompProfile", {}).get("type")
+        if profile != "RuntimeDefault":
+            yield f"{name}: has no seccomp profile"
+
+
+def roots_are_read_only(items: Sequence[Object]) -> Iterator[str]:
+    """Containers write to volumes alone."""
+    for name, container, _ in containers(items):
+        if container.get("securityContext", {}).get("readOnlyRootFilesystem") is not True:
+            yield f"{name}: may write to its root"
+
+
+def resources_are_limited(items: Sequence[Object]) -> Iterator[str]:
+    """CPU and memory are asked for and limited."""
+    for name, container, _ in containers(items):
+        for kind in ("requests", "limits"):
+            if missing := {"cpu", "memory"} - set(container.get("resources", {}).get(kind, {})):
+                yield f"{name}: no {kind} of {', '.join(sorted(missing))}"
+
+
+def servers_are_probed(items: Sequence[Object]) -> Iterator[str]:
+    """What listens says when it is ready, and when it hangs."""
+    for name, container, _ in containers(items):
+        if container.get("ports") and not {"readinessProbe", "livenessProbe"} <= set(container):
+            yield f"{name}: listens and is not probed"
+
+
+def hosts_are_left_alone(items: Sequence[Object]) -> Iterator[str]:
+    """No path, network or process of the node."""
+    for name, pod in pods(items):
+        if any(pod["spec"].get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
+            yield f"{name}: shares the node's network or processes"
+        if any("hostPath" in volume for volume in pod["spec"].get("volumes", [])):
+            yield f"{name}: mounts a path of the node"
+
+
+def tokens_are_not_given(items: Sequence[Object]) -> Iterator[str]:
+    """Servers do not use the Kubernetes API, so they get no token for it."""
+    for name, pod in pods(items):
+        if pod["spec"].get("automountServiceAccountToken") is not False:
+            yield f"{name}: gets a token of the Kubernetes API"
+
+
+def roles_are_spelled_out(items: Sequence[Object]) -> Iterator[str]:
+    """No wildcard, and secrets only by name."""
+    for item in items:
+        for rule in item.get("rules", []) if item["kind"] in ("Role", "ClusterRole") else []:
+            if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]:
+                yield f"{name_of(item)}: a wildcard"
+            if "secrets" in rule["resources"] and not rule.get("resourceNames"):
+                yield f"{name_of(item)}: all secrets"
+
+
+def secrets_are_not_committed(items: Sequence[Object]) -> Iterator[str]:
+    """Secrets are made where they are used, and settings hold none."""
+    for item in items:
+        if item["kind"] == "Secret":
+            yield f"{name_of(item)}: a secret with its value"
+        if item["kind"] == "ConfigMap":
+            for key in item.get("data", {}):
+                if any(word in key.upper() for word in ("SECRET", "PASSWORD", "TOKEN", "ACCESS_KEY")):
+                    yield f"{name_of(item)}: {key} belongs in a secret"
+
+
+def _referred(value: Any) -> Iterator[tuple[str, str]]:
+    kinds = {
+        "configMapKeyRef": "ConfigMap",
+        "configMapRef": "ConfigMap",
+        "secretKeyRef": "Secret",
+        "secretRef": "Secret",
+    }
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in kinds:
+                yield kinds[key], inner["name"]
+            elif key == "persistentVolumeClaim":
+                yield "PersistentVolumeClaim", inner["claimName"]
+            elif key == "secret" and "secretName" in inner:
+                yield "Secret", inner["secretName"]
+            elif key == "serviceAccountName":
+                yield "ServiceAccount", inner
+            else:
+                yield from _referred(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _referred(inner)
+
+
+def names_exist(items: Sequence[Object]) -> Iterator[str]:
+    """What pods refer to is in the overlay, or made by hand as the documentation says."""
+    there = {(item["kind"], item["metadata"]["name"]) for item in items} | OUTSIDE
+    for name, pod in pods(items):
+        for kind, referred in sorted(set(_referred(pod["spec"])) - there):
+            yield f"{name}: {kind} {referred} does not exist"
+
+
+def tasks_find_theirs(items: Sequence[Object]) -> Iterator[str]:
+    """What every task of the compiled pipelines refers to is there, and the settings have every key it reads."""
+    there = {(item["kind"], item["metadata"]["name"]): item for item in items}
+    for kind, name in (
+        ("PersistentVolumeClaim", cluster_names.CACHE),
+        ("ServiceAccount", cluster_names.SERVICE_ACCOUNT),
+    ):
+        if (kind, name) not in there:
+            yield f"tasks: {kind} {name} does not exist"
+    data = there.get(("ConfigMap", cluster_names.SETTINGS), {}).get("data", {})
+    needed = {*cluster_names.SETTINGS_KEYS, "UNLEARNING_SIGNING_KEY_FILE"} - set(cluster_names.ENDPOINTS)
+    for key in sorted(needed - set(data)):
+        yield f"tasks: {key} is not in ConfigMap {cluster_names.SETTINGS}"
+    for key in sorted(set(data) - needed - set(cluster_names.ENDPOINTS)):
+        yield f"ConfigMap {cluster_names.SETTINGS}: nothing reads {key}"
+
+
+def selectors_match(items: Sequence[Object]) -> Iterator[str]:
+    """Workloads select their own pods, and each service selects some."""
+    labels = [pod["metadata"]["labels"] for _, pod in pods(items)]
+    for item in items:
+        selector = item["spec"].get("selector") if item["kind"] in ("Service", "Deployment", "StatefulSet") else None
+        wanted = (selector or {}).get("matchLabels", selector)
+        if wanted and not any(wanted.items() <= each.items() for each in labels):
+            yield f"{name_of(item)}: selects no pod"
+
+
+def nothing_talks_by_default(items: Sequence[Object]) -> Iterator[str]:
+    """One policy denies what no other allows."""
+    policies = [item["spec"] for item in items if item["kind"] == "NetworkPolicy"]
+    if {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} not in policies:
+        yield "NetworkPolicy: nothing is denied by default"
+
+
+def namespaces_are_restricted(items: Sequence[Object]) -> Iterator[str]:
+    """The namespace enforces the standard `restricted`, and everything is in it."""
+    for item in items:
+        metadata = item["metadata"]
+        if item["kind"] == "Namespace":
+            if metadata.get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+                yield f"{name_of(item)}: does not enforce the pod security standard restricted"
+        elif not metadata.get("namespace"):
+            yield f"{name_of(item)}: is in no namespace"
+
+
+POLICIES: tuple[Policy, ...] = (
+    images_are_immutable,
+    nobody_is_root,
+    no_privileges,
+    roots_are_read_only,
+    resources_are_limited,
+    servers_are_probed,
+    hosts_are_left_alone,
+    tokens_are_not_given,
+    roles_are_spelled_out,
+    secrets_are_not_committed,
+    names_exist,
+    tasks_find_theirs,
+    selectors_match,
+    nothing_talks_by_default,
+    namespaces_are_restricted,
+)
