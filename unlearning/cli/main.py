@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from unlearning.cli import compliance, keys, ledger, lineage, requests, steps
+from unlearning.cli import cluster, compliance, keys, ledger, lineage, requests, steps
 from unlearning.cli import purge as purging
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.cli.verify import verify
@@ -34,6 +34,9 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(compliance.app, name="compliance")
 app.command()(verify)
 app.command()(purging.purge)
+app.command()(cluster.submit)
+app.command()(cluster.schedule)
+app.command()(cluster.status)
 
 
 def _although(summary: Summary) -> str:

@@ -1,0 +1,200 @@
+"""`unlearn submit`, `schedule` and `status`: runs on a cluster with Kubeflow Pipelines."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from unlearning import cluster_names
+from unlearning.cli.output import Json, show
+from unlearning.errors import EXIT_NOT_PROMOTED, UserError
+
+if TYPE_CHECKING:
+    from pipelines.client import Pipelines
+    from pipelines.status import RunStatus
+    from pipelines.submission import Request
+
+Url = Annotated[
+    str, typer.Option("--endpoint", envvar="UNLEARNING_KFP_ENDPOINT", help="URL of Kubeflow Pipelines' API.")
+]
+Namespace = Annotated[str, typer.Option(help="Namespace, where Kubeflow serves several users.")]
+TokenFile = Annotated[Path | None, typer.Option(help="File with a bearer token; else UNLEARNING_KFP_TOKEN[_FILE].")]
+CaFile = Annotated[Path | None, typer.Option(help="Certificates (PEM) by which to know the endpoint.")]
+Parameters = Annotated[list[str] | None, typer.Option("--param", help="name=value; may be repeated.")]
+ParametersFile = Annotated[Path | None, typer.Option(help="YAML with parameters; --param is laid over it.")]
+PackageFile = Annotated[Path | None, typer.Option("--package", help="Compiled pipeline, instead of a name.")]
+Experiment = Annotated[str, typer.Option(help="Created if it is missing.")]
+Root = Annotated[str, typer.Option(help="Where artifacts go; the cluster's default if left out.")]
+Account = Annotated[str, typer.Option(help="Service account that the tasks run as.")]
+Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Take over results of equal steps.")]
+Name = Annotated[str, typer.Option(help="By this name it is found again, and not made twice.")]
+Pipeline = Annotated[str, typer.Argument(help="pretraining, unlearning or compliance.")]
+
+
+def _server_at(url: str, namespace: str, token_file: Path | None, ca_file: Path | None) -> Pipelines:
+    # Imported here: Kubeflow is needed for talking to a cluster only.
+    from pipelines.client import Endpoint, Pipelines
+
+    return Pipelines(Endpoint(url, namespace, token_file, ca_file))
+
+
+def _values(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} must map names of parameters to values")
+    return found
+
+
+def _texts(given: list[str] | None) -> dict[str, str]:
+    texts = {}
+    for each in given or []:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise UserError(f"--param {each!r} is not name=value")
+        texts[name] = value
+    return texts
+
+
+def _request(
+    pipeline: str, package: Path | None, texts: list[str] | None, values: Path | None, cache: bool, **more: str
+) -> Request:
+    from pipelines import packages
+    from pipelines.submission import Request
+
+    if bool(pipeline) == bool(package):
+        raise UserError("give the name of a pipeline, or --package FILE")
+    found = packages.read(package) if package else packages.compiled(pipeline)
+    parameters = packages.checked(found, _texts(texts), _values(values))
+    return Request(found if cache else found.uncached(), parameters, **more)
+
+
+def submit(
+    pipeline: Pipeline = "",
+    param: Parameters = None,
+    params_file: ParametersFile = None,
+    package: PackageFile = None,
+    endpoint: Url = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    experiment: Experiment = "unlearning",
+    name: Name = "",
+    pipeline_root: Root = "",
+    service_account: Account = cluster_names.SERVICE_ACCOUNT,
+    cache: Cache = True,
+    again: Annotated[bool, typer.Option("--again", help="Even if a run of this name stands.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a pipeline on a cluster, once per name. docs/submitting.md has the whole path."""
+    from pipelines.submission import submit as submitted
+
+    request = _request(
+        pipeline, package, param, params_file, cache,
+        name=name, experiment=experiment, pipeline_root=pipeline_root, service_account=service_account,
+    )  # fmt: skip
+    server = _server_at(endpoint, namespace, token_file, ca_file)
+    done = submitted(server, request, again)
+    if wait:
+        _report(_followed(server, done.run_id, quiet=json), json)
+        return
+    made = "created" if done.created else "stands already (--again makes another)"
+    show(done, json, lambda: f"run {done.run_id} {done.name}: {made}, {done.state}")
+
+
+def schedule(
+    pipeline: Annotated[str, typer.Argument(help="pretraining, unlearning, compliance, or `list`.")] = "",
+    cron: Annotated[str, typer.Option(help="Five fields, or six with seconds first; UTC on most clusters.")] = "",
+    param: Parameters = None,
+    params_file: ParametersFile = None,
+    package: PackageFile = None,
+    endpoint: Url = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    experiment: Experiment = "unlearning",
+    name: Name = "",
+    pipeline_root: Root = "",
+    service_account: Account = cluster_names.SERVICE_ACCOUNT,
+    cache: Cache = True,
+    max_concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs of it at the same time.")] = 1,
+    no_catchup: Annotated[bool, typer.Option("--no-catchup", help="Do not make up for times missed.")] = False,
+    disable: Annotated[bool, typer.Option("--disable", help="Keep it, switched off.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it.")] = False,
+    json: Json = False,
+) -> None:
+    """Let a pipeline recur, once per name; `unlearn schedule list` tells what recurs."""
+    from pipelines import submission
+
+    if pipeline == "list" or delete:
+        server = _server_at(endpoint, namespace, token_file, ca_file)
+        if delete:
+            if not (name or pipeline):
+                raise UserError("--delete needs the name of the schedule")
+            count = submission.unschedule(server, name or pipeline, experiment)
+            show({"name": name or pipeline, "deleted": count}, json)
+            return
+        found = [submission.as_scheduled(each) for each in server.schedules()]
+        lines = [f"{each.schedule_id} {each.name}: {each.cron}, {_switch(each.enabled)}" for each in found]
+        show({"schedules": [each.model_dump() for each in found]}, json, lambda: "\n".join(lines) or "none")
+        return
+    if not cron:
+        raise UserError("give --cron, for example --cron '0 3 * * *'")
+    request = _request(
+        pipeline, package, param, params_file, cache,
+        name=name, experiment=experiment, pipeline_root=pipeline_root, service_account=service_account,
+    )  # fmt: skip
+    server = _server_at(endpoint, namespace, token_file, ca_file)
+    done = submission.schedule(server, request, cron, max_concurrency, no_catchup, enabled=not disable)
+    show(done, json, lambda: f"schedule {done.schedule_id} {done.name}: {done.done}, {_switch(done.enabled)}")
+
+
+def _switch(enabled: bool) -> str:
+    return "enabled" if enabled else "disabled"
+
+
+def status(
+    run: Annotated[str, typer.Argument(help="Id of a run.")],
+    endpoint: Url = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Until the run is over.")] = False,
+    json: Json = False,
+) -> None:
+    """How a run and its tasks stand; exit code 3 when it failed or was cancelled."""
+    from pipelines.status import status_of
+
+    server = _server_at(endpoint, namespace, token_file, ca_file)
+    _report(_followed(server, run, quiet=json) if follow else status_of(server.run(run)), json)
+
+
+def _followed(server: Pipelines, run: str, quiet: bool, every: float = 5.0) -> RunStatus:
+    """Ask until the run is over; prints each change of a task once."""
+    from pipelines.status import status_of
+
+    told: dict[str, str] = {}
+    while True:
+        now = status_of(server.run(run))
+        for task in now.tasks:
+            if not quiet and told.get(task.id) != task.state:
+                print(f"{task.name}: {task.state}", flush=True)
+            told[task.id] = task.state
+        if now.finished:
+            return now
+        time.sleep(every)
+
+
+def _report(found: RunStatus, json: bool) -> None:
+    show(found, json, found.text)
+    if found.failed:
+        raise typer.Exit(EXIT_NOT_PROMOTED)
