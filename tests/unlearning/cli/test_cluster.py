@@ -53,7 +53,7 @@ def test_a_schedule_is_made_listed_switched_off_and_deleted(cli: Cli, kubeflow: 
     assert cli(*arguments).out.endswith(" compliance: created, enabled\n")
     assert cli(*arguments).out.endswith(" compliance: unchanged, enabled\n")
     assert cli("schedule", "list").out.endswith(" compliance: 0 0 3 * * *, enabled\n")
-    assert cli(*arguments, "--disable").out.endswith(" compliance: replaced, disabled\n")
+    assert cli(*arguments, "--disable").out.endswith(" compliance: switched, disabled\n")
     (standing,) = kubeflow.schedules.values()
     assert (standing.status, standing.max_concurrency, standing.no_catchup) == ("DISABLED", "1", True)
     assert cli("schedule", "compliance", "--delete").out == "name: compliance\ndeleted: 1\n"
