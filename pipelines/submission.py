@@ -13,6 +13,7 @@ from pipelines.cron import six_fields
 from pipelines.packages import Package
 from unlearning import cluster_names
 
+Done = Literal["created", "replaced", "switched", "unchanged", "found"]
 DIGEST = "content sha256:"
 """Stands in a schedule's description before the digest that tells whether it has changed."""
 
@@ -59,7 +60,7 @@ class Scheduled(BaseModel):
     name: str
     cron: str
     enabled: bool
-    done: Literal["created", "replaced", "unchanged", "found"]
+    done: Done
 
 
 def submit(server: Pipelines, request: Request, again: bool = False) -> Submitted:
@@ -84,9 +85,7 @@ def submit(server: Pipelines, request: Request, again: bool = False) -> Submitte
     return Submitted(run_id=run.run_id, name=request.shown_name, experiment_id=experiment, state=state, created=created)
 
 
-def as_scheduled(
-    found: api.V2beta1RecurringRun, done: Literal["created", "replaced", "unchanged", "found"] = "found"
-) -> Scheduled:
+def as_scheduled(found: api.V2beta1RecurringRun, done: Done = "found") -> Scheduled:
     """A recurring run as people see it."""
     cron = found.trigger.cron_schedule.cron if found.trigger and found.trigger.cron_schedule else ""
     return Scheduled(
@@ -137,9 +136,7 @@ def schedule(
         server.enable_schedule(made.recurring_run_id, enabled)
     for other in others:
         server.delete_schedule(other.recurring_run_id)
-    done: Literal["created", "replaced", "unchanged"] = (
-        "replaced" if others or switched else "created" if mine is None else "unchanged"
-    )
+    done: Done = "replaced" if others else "created" if mine is None else "switched" if switched else "unchanged"
     return Scheduled(schedule_id=made.recurring_run_id, name=name, cron=cron, enabled=enabled, done=done)
 
 

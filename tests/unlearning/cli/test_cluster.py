@@ -1,0 +1,83 @@
+"""`unlearn submit`, `schedule` and `status` against Kubeflow's API on localhost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipelines.kfp_server import Kubeflow, serving
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def kubeflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
+    with serving() as running:
+        monkeypatch.setenv("UNLEARNING_KFP_ENDPOINT", running.url)
+        monkeypatch.setenv("UNLEARNING_KFP_TOKEN", "right")
+        monkeypatch.delenv("UNLEARNING_KFP_TOKEN_FILE", raising=False)
+        yield running
+
+
+def test_a_pipeline_is_submitted_once_and_its_status_told(cli: Cli, kubeflow: Kubeflow, tmp_path: Path) -> None:
+    values = tmp_path / "parameters.yaml"
+    values.write_text("seed: 1\n")
+    arguments = ("submit", "pretraining", "--params-file", values, "--param", "seed=2", "--name", "first", "--json")
+    made = json.loads(cli(*arguments).out)
+    assert (made["created"], made["state"]) == (True, "PENDING")
+    assert kubeflow.runs[made["run_id"]].runtime_config.parameters == {"seed": 2}
+    assert json.loads(cli(*arguments).out)["created"] is False
+    told = cli("status", made["run_id"])
+    assert (told.code, told.out) == (0, f"run {made['run_id']} first: PENDING\n")
+
+
+@pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 3), ("CANCELED", 3)])
+def test_the_end_of_a_run_is_the_exit_code(cli: Cli, kubeflow: Kubeflow, state: str, code: int) -> None:
+    identity = json.loads(cli("submit", "pretraining", "--json").out)["run_id"]
+    kubeflow.runs[identity].state = state
+    assert cli("status", identity, "--follow").code == code
+
+
+def test_an_unknown_run_is_bad_input(cli: Cli, kubeflow: Kubeflow) -> None:
+    answer = cli("status", "nothing")
+    assert (answer.code, answer.out) == (2, "")
+    assert "404 nothing not found" in answer.error
+
+
+def test_a_schedule_is_made_listed_switched_off_and_deleted(cli: Cli, kubeflow: Kubeflow) -> None:
+    arguments = ("schedule", "compliance", "--cron", "0 3 * * *", "--no-catchup")
+    assert cli(*arguments).out.endswith(" compliance: created, enabled\n")
+    assert cli(*arguments).out.endswith(" compliance: unchanged, enabled\n")
+    assert cli("schedule", "list").out.endswith(" compliance: 0 0 3 * * *, enabled\n")
+    assert cli(*arguments, "--disable").out.endswith(" compliance: switched, disabled\n")
+    (standing,) = kubeflow.schedules.values()
+    assert (standing.status, standing.max_concurrency, standing.no_catchup) == ("DISABLED", "1", True)
+    assert cli("schedule", "compliance", "--delete").out == "name: compliance\ndeleted: 1\n"
+    assert cli("schedule", "list").out == "none\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (("submit",), "give the name of a pipeline"),
+        (("submit", "pretraining", "--param", "seed"), "is not name=value"),
+        (("submit", "pretraining", "--param", "sed=1"), "no parameter 'sed'"),
+        (("submit", "pretraining", "--endpoint", "somewhere"), "no endpoint"),
+        (("submit", "pretraining", "--params-file", "nowhere.yaml"), "cannot read nowhere.yaml"),
+        (("submit", "pretraining", "--token-file", "nowhere"), "cannot read the token file nowhere"),
+        (("schedule", "compliance"), "give --cron"),
+        (("schedule", "compliance", "--cron", "0 25 * * *"), "hour '25'"),
+        (("schedule", "--delete"), "needs the name"),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_nothing_is_made(
+    cli: Cli, kubeflow: Kubeflow, arguments: tuple[str, ...], wrong: str
+) -> None:
+    answer = cli(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert wrong in answer.error
+    assert (kubeflow.runs, kubeflow.schedules, kubeflow.experiments) == ({}, {}, {})
