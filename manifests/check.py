@@ -12,7 +12,8 @@ import kubernetes_validate
 import typer
 import yaml
 
-from manifests.policies import POLICIES, Object, name_of
+from manifests.objects import Object, name_of
+from manifests.policies import POLICIES
 
 OVERLAYS = Path(__file__).parent / "overlays"
 KUBERNETES = "1.32"

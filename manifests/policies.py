@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
+from manifests.objects import Object, containers, labels_of, name_of, pod_of, pods, references, volumes_of
 from unlearning import cluster_names
 
-Object = dict[str, Any]
 Policy = Callable[[Sequence[Object]], Iterator[str]]
 
 OUTSIDE = {
@@ -16,24 +15,10 @@ OUTSIDE = {
 }
 """What is referred to and made by hand, since it is secret: docs/deploying.md."""
 
+TASK = {"app.kubernetes.io/part-of": "unlearning", "app.kubernetes.io/component": "task"}
+"""Labels of every task's pod, which KFP makes: pipelines/tasks.py."""
 
-def name_of(item: Object) -> str:
-    """Kind and name, as kubectl writes them."""
-    return f"{item['kind']}/{item['metadata']['name']}"
-
-
-def pods(items: Sequence[Object]) -> Iterator[tuple[str, Object]]:
-    """Every pod template with the name of what it stands in."""
-    for item in items:
-        if "template" in item.get("spec", {}):
-            yield name_of(item), item["spec"]["template"]
-
-
-def containers(items: Sequence[Object]) -> Iterator[tuple[str, Object, Object]]:
-    """Every container, the pod's specification beside it."""
-    for name, pod in pods(items):
-        for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
-            yield f"{name}, container {container['name']}", container, pod["spec"]
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "ACCESS_KEY")
 
 
 def images_are_immutable(items: Sequence[Object]) -> Iterator[str]:
@@ -88,12 +73,15 @@ def servers_are_probed(items: Sequence[Object]) -> Iterator[str]:
 
 
 def hosts_are_left_alone(items: Sequence[Object]) -> Iterator[str]:
-    """No path, network or process of the node."""
+    """No path, network, port or process of the node."""
     for name, pod in pods(items):
         if any(pod["spec"].get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
             yield f"{name}: shares the node's network or processes"
         if any("hostPath" in volume for volume in pod["spec"].get("volumes", [])):
             yield f"{name}: mounts a path of the node"
+    for name, container, _ in containers(items):
+        if any(port.get("hostPort") for port in container.get("ports", [])):
+            yield f"{name}: takes a port of the node"
 
 
 def tokens_are_not_given(items: Sequence[Object]) -> Iterator[str]:
@@ -120,40 +108,29 @@ def secrets_are_not_committed(items: Sequence[Object]) -> Iterator[str]:
             yield f"{name_of(item)}: a secret with its value"
         if item["kind"] == "ConfigMap":
             for key in item.get("data", {}):
-                if any(word in key.upper() for word in ("SECRET", "PASSWORD", "TOKEN", "ACCESS_KEY")):
+                if any(word in key.upper() for word in SECRET_WORDS):
                     yield f"{name_of(item)}: {key} belongs in a secret"
-
-
-def _referred(value: Any) -> Iterator[tuple[str, str]]:
-    kinds = {
-        "configMapKeyRef": "ConfigMap",
-        "configMapRef": "ConfigMap",
-        "secretKeyRef": "Secret",
-        "secretRef": "Secret",
-    }
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in kinds:
-                yield kinds[key], inner["name"]
-            elif key == "persistentVolumeClaim":
-                yield "PersistentVolumeClaim", inner["claimName"]
-            elif key == "secret" and "secretName" in inner:
-                yield "Secret", inner["secretName"]
-            elif key == "serviceAccountName":
-                yield "ServiceAccount", inner
-            else:
-                yield from _referred(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _referred(inner)
+    for name, container, _ in containers(items):
+        for variable in container.get("env", []):
+            if "value" in variable and any(word in variable["name"].upper() for word in SECRET_WORDS):
+                yield f"{name}: {variable['name']} belongs in a secret"
 
 
 def names_exist(items: Sequence[Object]) -> Iterator[str]:
     """What pods refer to is in the overlay, or made by hand as the documentation says."""
     there = {(item["kind"], item["metadata"]["name"]) for item in items} | OUTSIDE
     for name, pod in pods(items):
-        for kind, referred in sorted(set(_referred(pod["spec"])) - there):
+        for kind, referred in sorted(set(references(pod["spec"])) - there):
             yield f"{name}: {kind} {referred} does not exist"
+    settings = {item["metadata"]["name"]: item.get("data", {}) for item in items if item["kind"] == "ConfigMap"}
+    for name, container, pod in containers(items):
+        for variable in container.get("env", []):
+            wanted = variable.get("valueFrom", {}).get("configMapKeyRef", {"optional": True})
+            if not wanted.get("optional") and wanted["key"] not in settings.get(wanted["name"], {}):
+                yield f"{name}: ConfigMap {wanted['name']} has no {wanted['key']}"
+        mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
+        for volume in sorted(mounted - {volume["name"] for volume in volumes_of(items, name, pod)}):
+            yield f"{name}: no volume {volume} to mount"
 
 
 def tasks_find_theirs(items: Sequence[Object]) -> Iterator[str]:
@@ -174,13 +151,30 @@ def tasks_find_theirs(items: Sequence[Object]) -> Iterator[str]:
 
 
 def selectors_match(items: Sequence[Object]) -> Iterator[str]:
-    """Workloads select their own pods, and each service selects some."""
-    labels = [pod["metadata"]["labels"] for _, pod in pods(items)]
+    """Workloads select their own pods; services, budgets and network rules some pod, or the tasks that KFP makes."""
+    labels = [labels_of(pod) for _, pod in pods(items)]
     for item in items:
-        selector = item["spec"].get("selector") if item["kind"] in ("Service", "Deployment", "StatefulSet") else None
-        wanted = (selector or {}).get("matchLabels", selector)
-        if wanted and not any(wanted.items() <= each.items() for each in labels):
-            yield f"{name_of(item)}: selects no pod"
+        spec = item.get("spec", {})
+        own = spec["selector"]["matchLabels"] if item["kind"] in ("Deployment", "StatefulSet") else {}
+        if not own.items() <= labels_of(pod_of(item) or {}).items():
+            yield f"{name_of(item)}: does not select its own pods"
+        for wanted in _wanted(item["kind"], spec):
+            if not any(wanted.items() <= each.items() for each in [*labels, TASK]):
+                yield f"{name_of(item)}: selects no pod"
+
+
+def _wanted(kind: str, spec: Object) -> Iterator[dict[str, str]]:
+    if kind == "Service":
+        yield spec.get("selector", {})
+    if kind == "PodDisruptionBudget":
+        yield spec["selector"]["matchLabels"]
+    if kind == "NetworkPolicy":
+        yield spec["podSelector"].get("matchLabels", {})
+        sides = [side for rule in spec.get("ingress", []) for side in rule.get("from", [])]
+        sides += [side for rule in spec.get("egress", []) for side in rule.get("to", [])]
+        for side in sides:
+            if "namespaceSelector" not in side:
+                yield side.get("podSelector", {}).get("matchLabels", {})
 
 
 def nothing_talks_by_default(items: Sequence[Object]) -> Iterator[str]:
@@ -195,8 +189,12 @@ def namespaces_are_restricted(items: Sequence[Object]) -> Iterator[str]:
     for item in items:
         metadata = item["metadata"]
         if item["kind"] == "Namespace":
-            if metadata.get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
-                yield f"{name_of(item)}: does not enforce the pod security standard restricted"
+            labels = metadata.get("labels", {})
+            for mode in ("enforce", "audit", "warn"):
+                if labels.get(f"pod-security.kubernetes.io/{mode}") != "restricted":
+                    yield f"{name_of(item)}: does not {mode} the pod security standard restricted"
+                if not labels.get(f"pod-security.kubernetes.io/{mode}-version", "latest").startswith("v"):
+                    yield f"{name_of(item)}: {mode} follows whatever version the cluster has"
         elif not metadata.get("namespace"):
             yield f"{name_of(item)}: is in no namespace"
 

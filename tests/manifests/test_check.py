@@ -11,7 +11,7 @@ import pytest
 
 from manifests import policies
 from manifests.check import against_policies, against_schemas, overlays, parse, render
-from manifests.policies import Object
+from manifests.objects import Object
 from unlearning import cluster_names
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which renders, is not installed")
@@ -52,6 +52,20 @@ def container(items: list[Object]) -> Any:
     return pod(items)["containers"][0]
 
 
+def cron_job(items: list[Object]) -> None:
+    """A pod one level deeper than in a Deployment, as root."""
+    job = {"spec": {"template": {"spec": {"containers": [{"name": "x", "image": "x"}]}}}}
+    items.append({"kind": "CronJob", "metadata": {"name": "x", "namespace": "x"}, "spec": {"jobTemplate": job}})
+
+
+def mount(items: list[Object], volume: Object) -> None:
+    pod(items)["volumes"].append({"name": "more", **volume})
+
+
+def reaching(items: list[Object], name: str) -> Any:
+    return find(items, "NetworkPolicy", name)["spec"]
+
+
 def without(kind: str, name: str = "") -> Change:
     return lambda items: items.remove(find(items, kind, name))
 
@@ -67,6 +81,8 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
     (policies.nobody_is_root, lambda items: pod(items)["securityContext"].update(runAsUser=0)),
     (policies.nobody_is_root, lambda items: pod(items)["securityContext"].pop("runAsNonRoot")),
     (policies.nobody_is_root, lambda items: container(items)["securityContext"].update(runAsUser=0)),
+    (policies.nobody_is_root, cron_job),
+    (policies.resources_are_limited, cron_job),
     (policies.no_privileges, lambda items: container(items)["securityContext"].pop("allowPrivilegeEscalation")),
     (policies.no_privileges, lambda items: container(items)["securityContext"].update(privileged=True)),
     (policies.no_privileges, lambda items: container(items)["securityContext"]["capabilities"].update(add=["NET_RAW"])),
@@ -77,11 +93,17 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
     (policies.servers_are_probed, lambda items: container(items).pop("livenessProbe")),
     (policies.hosts_are_left_alone, lambda items: pod(items).update(hostNetwork=True)),
     (policies.hosts_are_left_alone, lambda items: pod(items)["volumes"].append({"hostPath": {"path": "/"}})),
+    (policies.hosts_are_left_alone, lambda items: container(items)["ports"][0].update(hostPort=5000)),
     (policies.tokens_are_not_given, lambda items: pod(items).pop("automountServiceAccountToken")),
     (policies.roles_are_spelled_out, lambda items: find(items, "Role")["rules"][0].update(verbs=["*"])),
     (policies.roles_are_spelled_out, lambda items: find(items, "Role")["rules"][1].pop("resourceNames")),
     (policies.secrets_are_not_committed, lambda items: items.append({"kind": "Secret", "metadata": {"name": "x"}})),
     (policies.secrets_are_not_committed, lambda items: settings(items).update({"AWS_SECRET_ACCESS_KEY": "x"})),
+    (policies.secrets_are_not_committed, lambda items: container(items)["env"].append({"name": "TOKEN", "value": "x"})),
+    (policies.names_exist, lambda items: mount(items, {"configMap": {"name": "gone"}})),
+    (policies.names_exist, lambda items: mount(items, {"projected": {"sources": [{"secret": {"name": "gone"}}]}})),
+    (policies.names_exist, lambda items: settings(items).pop("AWS_DEFAULT_REGION")),
+    (policies.names_exist, lambda items: pod(items).pop("volumes")),
     (policies.names_exist, lambda items: container(items)["envFrom"].append({"configMapRef": {"name": "gone"}})),
     (policies.names_exist, without("ConfigMap")),
     (policies.tasks_find_theirs, without("PersistentVolumeClaim")),
@@ -89,8 +111,21 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
     (policies.tasks_find_theirs, lambda items: settings(items).pop("UNLEARNING_STORE")),
     (policies.tasks_find_theirs, lambda items: settings(items).update(UNLEARNING_STOER="s3://typo")),
     (policies.selectors_match, lambda items: find(items, "Service", "mlflow")["spec"].update(selector={"app": "x"})),
+    (
+        policies.selectors_match,
+        lambda items: find(items, "Deployment")["spec"]["selector"].update(matchLabels={"x": "y"}),
+    ),
+    (policies.selectors_match, lambda items: reaching(items, "tasks-to")["podSelector"].update(matchLabels={"x": "y"})),
+    (
+        policies.selectors_match,
+        lambda items: reaching(items, "tasks-to")["egress"][0]["to"][0]["podSelector"].update(matchLabels={"x": "y"}),
+    ),
     (policies.nothing_talks_by_default, without("NetworkPolicy", "nothing-by-default")),
     (policies.namespaces_are_restricted, lambda items: find(items, "Namespace")["metadata"].pop("labels")),
+    (
+        policies.namespaces_are_restricted,
+        lambda items: find(items, "Namespace")["metadata"]["labels"].pop("pod-security.kubernetes.io/warn-version"),
+    ),
     (policies.namespaces_are_restricted, lambda items: find(items, "Deployment")["metadata"].pop("namespace")),
 ]
 
