@@ -138,6 +138,7 @@ def test_images_and_weights_are_channels_last_while_it_lasts(
     assert torch.equal(weights_of(model), before)
 
 
+@NO_CHANNELS_LAST
 @pytest.mark.parametrize("name", PARADIGMS)
 def test_training_with_everything_learns_and_leaves_an_ordinary_model(
     name: str, every_paradigm: dict[str, Paradigm], noise: MakeRecords
@@ -157,6 +158,7 @@ class Interrupted(Exception):  # noqa: N818
     """The machine is taken away."""
 
 
+@NO_CHANNELS_LAST
 @pytest.mark.parametrize(
     ("name", "optimiser", "settings"),
     [
