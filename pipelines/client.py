@@ -97,6 +97,7 @@ class Pipelines:
             configuration.api_key_prefix["authorization"] = "Bearer"
             configuration.refresh_api_key_hook = self._refresh
         client = api.ApiClient(configuration)
+        self._health = api.HealthzServiceApi(client)
         self._experiments = api.ExperimentServiceApi(client)
         self._runs = api.RunServiceApi(client)
         self._recurring = api.RecurringRunServiceApi(client)
@@ -127,6 +128,10 @@ class Pipelines:
             token = page.next_page_token
             if not token:
                 return
+
+    def several_users(self) -> bool:
+        """Whether this Kubeflow keeps its users apart by namespaces."""
+        return bool(self._call("ask for its health", self._health.healthz_service_get_healthz).multi_user)
 
     def experiment(self, name: str) -> str | None:
         """Id of an experiment; None if there is none."""

@@ -64,7 +64,7 @@ def _reachable(uri: str) -> Iterator[None]:
         text = str(error).replace(credentials, "") if credentials else str(error)
         reason = (text.splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
-            f"MLflow at {_without_password(uri)}: {reason}; check MLFLOW_TRACKING_URI and the server"
+            f"MLflow at {without_password(uri)}: {reason}; check MLFLOW_TRACKING_URI and the server"
         ) from error
 
 
@@ -75,7 +75,8 @@ def _credentials(uri: str) -> str:
     return f"{user}{at}" if separator else ""
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
+    """A tracking URI that may be shown."""
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}://{rest.removeprefix(_credentials(uri))}" if separator else uri
 
@@ -94,7 +95,7 @@ class Registry:
     @property
     def shown_uri(self) -> str:
         """The tracking URI without credentials, for people and logs."""
-        return _without_password(self.uri)
+        return without_password(self.uri)
 
     def _prepare(self) -> None:
         if self.uri.startswith("sqlite:///"):
@@ -186,9 +187,7 @@ class Registry:
         """
         versions = self.versions(name)
         if not versions:
-            raise UserError(
-                f"model {name!r} is not in the registry at {_without_password(self.uri)}: pretrain it first"
-            )
+            raise UserError(f"model {name!r} is not in the registry at {without_password(self.uri)}: pretrain it first")
         for version in versions:
             if wanted in (version.version, *version.aliases):
                 return version

@@ -67,6 +67,7 @@ class Kubeflow:
     def __init__(self) -> None:
         self.accepts = "right"
         self.page_size = 2
+        self.several_users = False
         self.experiments: dict[str, Any] = {}
         self.runs: dict[str, Any] = {}
         self.schedules: dict[str, Any] = {}
@@ -87,6 +88,9 @@ class Kubeflow:
         start = int(query.get("page_token") or 0)
         end = start + min(self.page_size, int(query["page_size"]))
         return items[start:end], str(end) if end < len(items) else ""
+
+    def health(self, query: dict[str, str], body: bytes) -> Any:
+        return api.V2beta1GetHealthzResponse(multi_user=self.several_users)
 
     def list_experiments(self, query: dict[str, str], body: bytes) -> Any:
         found, token = self.page(list(self.experiments.values()), query)
@@ -151,6 +155,7 @@ class Kubeflow:
 
 
 ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("GET", "/healthz", Kubeflow.health),
     ("GET", "/experiments", Kubeflow.list_experiments),
     ("POST", "/experiments", Kubeflow.create_experiment),
     ("GET", "/runs", Kubeflow.list_runs),

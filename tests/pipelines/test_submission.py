@@ -25,6 +25,7 @@ REQUEST = Request(SMALL, name="nightly")
 
 
 def test_every_call_of_the_server_is_covered(server: Pipelines, kubeflow: Kubeflow) -> None:
+    assert not server.several_users()
     run = submit(server, REQUEST)
     submit(server, REQUEST)
     server.run(run.run_id)

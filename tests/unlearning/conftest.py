@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests import services
 from tests.unlearning.erasures import MLFLOW_PATHS, Erasure, found_in, make_erasure
 from tests.unlearning.histories import History
 from unlearning.compliance.certificates import Statement, build
@@ -369,41 +369,16 @@ BUCKET = "erasure"
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The address of a fake S3."""
-    # Imported here: most tests can do without its second.
-    from moto.s3.responses import S3Response
-    from moto.server import ThreadedMotoServer
-
-    put, one_by_one = S3Response.put_object, threading.Lock()
-
-    def put_in_one_step(response: Any) -> Any:
-        """S3 looks for the object and writes it at once; moto does one after the other, so that two may win."""
-        with one_by_one:
-            return put(response)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(S3Response, "put_object", put_in_one_step)
-        started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        started.start()
-        host, port = started.get_host_and_port()
-        yield f"http://{host}:{port}"
-        started.stop()
+    with services.object_store() as address:
+        yield address
 
 
 @pytest.fixture
 def aws(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A client of the fake S3 with one empty bucket, `erasure`; nothing of the developer's own AWS set-up is seen."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy"):
+    for name in services.FOREIGN:
         monkeypatch.delenv(name, raising=False)
-    settings = {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
-    }
-    for name, value in settings.items():
+    for name, value in services.reaching(server, tmp_path).items():
         monkeypatch.setenv(name, value)
     import boto3
 

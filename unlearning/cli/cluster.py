@@ -42,7 +42,12 @@ def _server_at(url: str, namespace: str, token_file: Path | None, ca_file: Path 
     return Pipelines(Endpoint(url, namespace, token_file, ca_file))
 
 
-def _values(path: Path | None) -> dict[str, Any]:
+def values_of(path: Path | None) -> dict[str, Any]:
+    """Parameters from a YAML file.
+
+    Raises:
+        UserError: it cannot be read, or is no mapping.
+    """
     if path is None:
         return {}
     try:
@@ -54,7 +59,12 @@ def _values(path: Path | None) -> dict[str, Any]:
     return found
 
 
-def _texts(given: list[str] | None) -> dict[str, str]:
+def texts_of(given: list[str] | None) -> dict[str, str]:
+    """Parameters as `name=value`.
+
+    Raises:
+        UserError: one of them is not.
+    """
     texts = {}
     for each in given or []:
         name, equals, value = each.partition("=")
@@ -73,7 +83,7 @@ def _request(
     if bool(pipeline) == bool(package):
         raise UserError("give the name of a pipeline, or --package FILE")
     found = packages.read(package) if package else packages.compiled(pipeline)
-    parameters = packages.checked(found, _texts(texts), _values(values))
+    parameters = packages.checked(found, texts_of(texts), values_of(values))
     return Request(found if cache else found.uncached(), parameters, **more)
 
 

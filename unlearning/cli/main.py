@@ -11,6 +11,7 @@ from rich.console import Console
 
 from unlearning.cli import cluster, compliance, keys, ledger, lineage, requests, steps
 from unlearning.cli import purge as purging
+from unlearning.cli.doctor import doctor
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.cli.verify import verify
 from unlearning.errors import EXIT_NOT_PROMOTED
@@ -21,8 +22,8 @@ app = typer.Typer(
     help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
     "Start with `unlearn run`, then open the report it names.\n\n"
     "Exit codes: 0 done, 1 programming error, 2 bad input or missing service, "
-    "3 finished but nothing was promoted, `ledger verify` found problems, or a certificate is not verified. A model "
-    "that is accepted without having passed is promoted, and said to be.",
+    "3 finished but nothing was promoted, `ledger verify` or `doctor` found problems, or a certificate is not "
+    "verified. A model that is accepted without having passed is promoted, and said to be.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -34,6 +35,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(compliance.app, name="compliance")
 app.command()(verify)
 app.command()(purging.purge)
+app.command()(doctor)
 app.command()(cluster.submit)
 app.command()(cluster.schedule)
 app.command()(cluster.status)

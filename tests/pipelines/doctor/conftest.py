@@ -1,0 +1,42 @@
+"""A cluster as the manifests leave it, on localhost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from tests.pipelines.kubernetes_server import SPACE, Kubernetes, serving, write_kubeconfig
+from unlearning import cluster_names as names
+from unlearning.cluster import Cluster
+
+
+@pytest.fixture
+def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubernetes]:
+    with serving() as running:
+        running.objects = {
+            SPACE: client.V1Namespace(metadata=client.V1ObjectMeta(name=names.NAMESPACE)),
+            f"{SPACE}/configmaps/{names.SETTINGS}": client.V1ConfigMap(data=dict.fromkeys(names.SETTINGS_KEYS, "x")),
+            f"{SPACE}/secrets/{names.OBJECT_STORE}": client.V1Secret(
+                data=dict.fromkeys(names.OBJECT_STORE_KEYS, "c2VjcmV0")
+            ),
+            f"{SPACE}/secrets/{names.SIGNING_KEY}": client.V1Secret(data={"signing.pem": "c2VjcmV0"}),
+            f"{SPACE}/persistentvolumeclaims/{names.CACHE}": client.V1PersistentVolumeClaim(
+                spec=client.V1PersistentVolumeClaimSpec(),
+                status=client.V1PersistentVolumeClaimStatus(phase="Pending"),
+            ),
+            f"{SPACE}/serviceaccounts/{names.SERVICE_ACCOUNT}": client.V1ServiceAccount(
+                metadata=client.V1ObjectMeta(name=names.SERVICE_ACCOUNT)
+            ),
+            f"{SPACE}/resourcequotas": client.V1ResourceQuotaList(items=[]),
+        }
+        write_kubeconfig(tmp_path / "kubeconfig", running.url)
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+        yield running
+
+
+@pytest.fixture
+def cluster(kubernetes: Kubernetes) -> Cluster:
+    return Cluster()

@@ -1,0 +1,122 @@
+"""A Kubernetes API on localhost: answers what the official client's models are, and nothing it was not told to hold."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+from kubernetes import client
+
+from unlearning import cluster_names
+
+SPACE = f"/api/v1/namespaces/{cluster_names.NAMESPACE}"
+"""Path of our namespace."""
+TOKEN = "a-token"  # noqa: S105 - of this server
+FORMATS = client.ApiClient(client.Configuration())
+
+
+class Kubernetes:
+    """What the cluster holds, by path; what was asked; and what is forbidden."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+        self.nodes: list[client.V1Node] = []
+        self.page_size = 2
+        self.forbidden: set[str] = set()
+        """Beginnings of paths."""
+        self.broken = False
+        self.asked: list[tuple[str, str]] = []
+        self.url = ""
+
+    def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
+        """Status and object."""
+        if self.broken:
+            return 500, status(500, "etcd is away")
+        if any(path.startswith(each) for each in self.forbidden):
+            return 403, status(403, f"{path} is forbidden")
+        if path == "/api/v1/nodes":
+            return 200, self._page(query)
+        found = self.objects.get(path)
+        return (200, found) if found is not None else (404, status(404, f"{path} not found"))
+
+    def _page(self, query: dict[str, str]) -> client.V1NodeList:
+        start = int(query.get("continue", "0"))
+        end = start + min(self.page_size, int(query["limit"]))
+        more = str(end) if end < len(self.nodes) else None
+        return client.V1NodeList(items=self.nodes[start:end], metadata=client.V1ListMeta(_continue=more))
+
+
+def status(code: int, message: str) -> client.V1Status:
+    return client.V1Status(code=code, message=message, status="Failure")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HTTP around a `Kubernetes`."""
+
+    kubernetes: Kubernetes
+
+    def log_message(self, template: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        self.kubernetes.asked.append((self.command, parts.path))
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            code, answer = 401, status(401, "Unauthorized")
+        else:
+            code, answer = self.kubernetes.answer(parts.path, query)
+        text = json.dumps(FORMATS.sanitize_for_serialization(answer)).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+@contextmanager
+def serving() -> Iterator[Kubernetes]:
+    """A server on a free port of localhost, as long as the block lasts."""
+    kubernetes = Kubernetes()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"kubernetes": kubernetes}))
+    kubernetes.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield kubernetes
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def write_kubeconfig(path: Path, url: str, token: str = TOKEN) -> None:
+    """One context, `test`."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "here", "user": "me"}}],
+        "clusters": [{"name": "here", "cluster": {"server": url}}],
+        "users": [{"name": "me", "user": {"token": token}}],
+    }
+    path.write_text(yaml.safe_dump(config))
+
+
+def node(name: str, gpus: int = 0, *, ready: bool = True, product: str = "", taints: tuple[str, ...] = ()) -> Any:
+    """A node with GPUs, as its kubelet and NVIDIA's plugin describe it."""
+    condition = client.V1NodeCondition(type="Ready", status="True" if ready else "False")
+    return client.V1Node(
+        metadata=client.V1ObjectMeta(name=name, labels={"nvidia.com/gpu.product": product} if product else {}),
+        spec=client.V1NodeSpec(taints=[client.V1Taint(key=key, effect="NoSchedule") for key in taints]),
+        status=client.V1NodeStatus(
+            allocatable={"cpu": "8", **({"nvidia.com/gpu": str(gpus)} if gpus else {})}, conditions=[condition]
+        ),
+    )

@@ -1,0 +1,79 @@
+"""`unlearn doctor` as people and scripts call it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipelines.kfp_server import serving
+from tests.pipelines.kubernetes_server import node, write_kubeconfig
+from tests.pipelines.kubernetes_server import serving as kubernetes_serving
+
+Cli = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("KUBERNETES_SERVICE_HOST", "UNLEARNING_KFP_ENDPOINT", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("UNLEARNING_SIGNING_KEY", "UNLEARNING_SIGNING_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+
+
+def states(answer: Any) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for each in json.loads(answer.out)["findings"]:
+        found.setdefault(each["check"], set()).add(each["state"])
+    return found
+
+
+def test_on_one_machine_nothing_fails_and_nothing_is_left_behind(cli: Cli, home: Path) -> None:
+    answer = cli("doctor", "--json")
+    assert answer.code == 0
+    assert states(answer) == {
+        "folders": {"ok"}, "signing key": {"unknown"}, "store": {"ok"}, "mlflow": {"ok"}, "kubeflow": {"unknown"},
+        "clock": {"unknown"}, "kubernetes": {"unknown"},
+    }  # fmt: skip
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_people_read_a_line_for_each(cli: Cli) -> None:
+    lines = cli("doctor", "--no-kubernetes").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "ok", "unknown", "ok", "ok", "unknown", "unknown"]
+
+
+def test_what_fails_is_the_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    answer = cli("doctor", "--json", "--no-kubernetes")
+    assert (answer.code, states(answer)["mlflow"]) == (3, {"failed"})
+
+
+def test_a_pipelines_parameters_are_looked_at(cli: Cli) -> None:
+    answer = cli("doctor", "pretraining", "--param", "sed=1", "--no-kubernetes", "--json")
+    assert (answer.code, states(answer)["parameters"]) == (3, {"failed"})
+    answer = cli("doctor", "pretraining", "--param", "seed=1", "--no-kubernetes", "--json")
+    assert (answer.code, states(answer)["parameters"]) == (0, {"ok"})
+
+
+def test_a_whole_cluster(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNLEARNING_KFP_TOKEN", "right")
+    with serving() as kubeflow, kubernetes_serving() as kubernetes:
+        write_kubeconfig(tmp_path / "kubeconfig", kubernetes.url)
+        kubernetes.nodes = [node("a", 4)]
+        answer = cli("doctor", "--endpoint", kubeflow.url, "--gpus", 8, "--json")
+    found = states(answer)
+    assert answer.code == 3
+    assert (found["kubeflow"], found["clock"]) == ({"ok"}, {"ok"})
+    assert (found["namespace"], found["gpus"]) == ({"failed"}, {"failed"})
+
+
+def test_bad_input_is_told_in_one_line(cli: Cli) -> None:
+    answer = cli("doctor", "nothing")
+    assert (answer.code, answer.out) == (2, "")
+    assert "no pipeline is called 'nothing'" in answer.error

@@ -1,0 +1,121 @@
+"""`unlearn doctor`: what would fail a run, before it is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlearning import cluster_names
+from unlearning.cli.cluster import CaFile, PackageFile, Parameters, ParametersFile, TokenFile, Url, texts_of, values_of
+from unlearning.cli.output import Json, show
+from unlearning.errors import EXIT_PROBLEMS, UserError
+
+if TYPE_CHECKING:
+    from pipelines.client import Endpoint
+    from pipelines.doctor.findings import Check, Finding
+    from unlearning.settings import Settings
+
+
+def doctor(
+    pipeline: Annotated[
+        str, typer.Argument(help="pretraining, unlearning or compliance: looks at its parameters and image too.")
+    ] = "",
+    param: Parameters = None,
+    params_file: ParametersFile = None,
+    package: PackageFile = None,
+    endpoint: Url = "",
+    namespace: Annotated[str, typer.Option(help="Where the tasks run.")] = cluster_names.NAMESPACE,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that one task is to get.")] = 0,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig; the current one if left out.")] = "",
+    kubernetes: Annotated[bool, typer.Option("--kubernetes/--no-kubernetes", help="Look at the cluster.")] = True,
+    keyring: Annotated[Path | None, typer.Option(help="Keyring that readers of certificates have.")] = None,
+    json: Json = False,
+) -> None:
+    """Look for what would fail a run: one line each, and what to do. Exit code 3 if anything failed."""
+    from pipelines.client import Endpoint
+    from pipelines.doctor.findings import examine
+    from unlearning import settings
+
+    where = settings.from_environment()
+    kubeflow = Endpoint(endpoint, namespace, token_file, ca_file)
+    checks = [*_here(where, keyring), *_services(where, kubeflow)]
+    if pipeline or package:
+        checks += _run(pipeline, package, param, params_file)
+    if kubernetes:
+        checks.append(("kubernetes", lambda: _kubernetes(context, namespace, gpus)))
+    found = list(examine(checks))
+    show({"findings": [each.model_dump() for each in found]}, json, lambda: _text(found))
+    if any(each.state == "failed" for each in found):
+        raise typer.Exit(EXIT_PROBLEMS)
+
+
+def _text(found: list[Finding]) -> str:
+    width = max(len(each.check) for each in found)
+    return "\n".join(each.line(width) for each in found)
+
+
+def _here(where: Settings, keyring: Path | None) -> list[tuple[str, Check]]:
+    from pipelines.doctor.folders import folders
+    from pipelines.doctor.signing import signing
+
+    return [
+        ("folders", lambda: folders((where.home, where.data, where.checkpoints))),
+        ("signing key", lambda: signing(keyring)),
+    ]
+
+
+def _services(where: Settings, endpoint: Endpoint) -> list[tuple[str, Check]]:
+    from pipelines.doctor.clock import clock
+    from pipelines.doctor.findings import Finding
+    from pipelines.doctor.kubeflow import kubeflow
+    from pipelines.doctor.mlflow import mlflow
+    from pipelines.doctor.object_store import object_store
+
+    def asked() -> Iterator[Finding]:
+        if endpoint.url:
+            yield from kubeflow(endpoint)
+        else:
+            yield Finding(check="kubeflow", state="unknown", found="not looked at: give --endpoint URL")
+
+    times = (where.tracking_uri, endpoint.url, os.environ.get("AWS_ENDPOINT_URL", ""))
+    return [
+        ("store", lambda: object_store(where.store)),
+        ("mlflow", lambda: mlflow(where.tracking_uri)),
+        ("kubeflow", asked),
+        ("clock", lambda: clock(times)),
+    ]
+
+
+def _run(
+    pipeline: str, package: Path | None, param: list[str] | None, params_file: Path | None
+) -> list[tuple[str, Check]]:
+    from pipelines import packages
+    from pipelines.doctor.image import image
+    from pipelines.doctor.parameters import parameters
+
+    if pipeline and package:
+        raise UserError("give the name of a pipeline, or --package FILE")
+    found = packages.read(package) if package else packages.compiled(pipeline)
+    texts, values = texts_of(param), values_of(params_file)
+    return [("parameters", lambda: parameters(found, texts, values)), ("image", lambda: image(found))]
+
+
+def _kubernetes(context: str, namespace: str, gpus: int) -> Iterator[Finding]:
+    from pipelines.doctor.findings import Finding
+    from pipelines.doctor.gpus import gpus as gpus_of
+    from pipelines.doctor.namespace import namespace as namespace_of
+    from unlearning.cluster import Cluster, NotConfiguredError
+
+    try:
+        cluster = Cluster(context)
+    except NotConfiguredError as error:
+        yield Finding(check="kubernetes", state="unknown", found=str(error))
+        return
+    yield from namespace_of(cluster, namespace)
+    yield from gpus_of(cluster, namespace, gpus)
