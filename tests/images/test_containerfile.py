@@ -39,7 +39,7 @@ def problems(text: str) -> Iterator[str]:
         yield "no health check"
     runs = " && ".join(rest for word, rest in all_of_it if word == "RUN")
     for command in re.split(r"&&", runs):
-        if "pip" in command and " install " in command and not re.search("--require-hashes|--no-index", command):
+        if re.search(r"\bpip\b.* (install|wheel) ", command) and not re.search("--require-hashes|--no-index", command):
             yield "installs without hashes"
         if re.search(r"\b(apt-get|curl|wget|git)\b", command):
             yield "fetches past the lock"
@@ -62,6 +62,7 @@ def test_the_promises_are_kept() -> None:
         ("org.opencontainers.image.revision", "revision", "no label revision"),
         ("HEALTHCHECK", "#", "no health check"),
         ("--require-hashes -r images/requirements", "-r images/requirements", "installs without hashes"),
+        ("--require-hashes -r images/tools", "-r images/tools", "installs without hashes"),
         (" && python3 -m venv /opt/tools", " && apt-get install gcc", "fetches past the lock"),
     ],
 )
