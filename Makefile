@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines manifests mlflow clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines manifests images lock mlflow clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ pipelines: $(VENV)/run.stamp  ## Compile the pipelines to build/pipelines/*.yaml
 
 manifests: $(VENV)/dev.stamp  ## Render the manifests to build/manifests/*.yaml and check them; needs kubectl.
 	$(BIN)/python -m manifests.check build/manifests
+
+images: $(VENV)/run.stamp  ## Build the image with docker, podman or buildah; BASE=…, VARIANT=cpu, ENGINE=…, DIRTY=1, FLAGS='--network=host'.
+	$(BIN)/python -m images.build $(if $(BASE),--base $(BASE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(DIRTY),--dirty) -- $(FLAGS)
+
+lock: $(VENV)/dev.stamp  ## Write the image's lock files anew from pyproject.toml; ARGS=--upgrade takes newer versions of what is not pinned there.
+	$(BIN)/python -m images.lock -- $(ARGS)
 
 mlflow: $(VENV)/run.stamp  ## Browse the lineage of local runs at http://127.0.0.1:5000.
 	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CURDIR)/runs/mlflow.db
