@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines manifests images lock mlflow clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines manifests images try-image lock mlflow clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ manifests: $(VENV)/dev.stamp  ## Render the manifests to build/manifests/*.yaml 
 
 images: $(VENV)/run.stamp  ## Build the image with docker, podman or buildah; BASE=…, VARIANT=cpu, ENGINE=…, DIRTY=1, FLAGS='--network=host'.
 	$(BIN)/python -m images.build $(if $(BASE),--base $(BASE)) $(if $(VARIANT),--variant $(VARIANT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(DIRTY),--dirty) -- $(FLAGS)
+
+try-image: $(VENV)/run.stamp  ## Run IMAGE=… as a cluster does: no root, read-only, no network; every step of both pipelines inside.
+	$(BIN)/python -m images.trial $(IMAGE) $(if $(ENGINE),--engine $(ENGINE))
 
 lock: $(VENV)/dev.stamp  ## Write the image's lock files anew from pyproject.toml; ARGS=--upgrade takes newer versions of what is not pinned there.
 	$(BIN)/python -m images.lock -- $(ARGS)

@@ -1,0 +1,78 @@
+"""`python -m images.trial TAG`: run an image as a cluster does: no root, no network, nothing to write to but /tmp."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from images.build import find_engine, output
+from unlearning.errors import EXIT_BAD_INPUT, UserError
+
+CONFINED = Path(__file__).with_name("confined.sh")
+CONFINEMENT = Path(__file__).with_name("confinement.py")
+HEALTH = "import torch, components, unlearning.cli, kfp.dsl.executor_main"
+DAG = ("unlearn", "run", "--dataset", "digits", "--paradigm", "supervised", "--run-id", "trial", "--json")
+"""Every step of both pipelines, on images that come with a library, so that no network is needed."""
+
+
+def run_command(engine: str, tag: str, command: Sequence[str]) -> list[str]:
+    """The engine's arguments; buildah's own `run` cannot make a root read-only, so it mounts alone: see `mounted`."""
+    return [
+        engine, "run", "--rm", "--read-only", "--tmpfs", "/tmp:mode=1777,exec", "--network", "none",  # noqa: S108
+        "--cap-drop", "ALL", "--security-opt", "no-new-privileges", tag, *command,
+    ]  # fmt: skip
+
+
+def mounted(tag: str, command: Sequence[str], root: str) -> list[str]:
+    """The same with an image that buildah has mounted; for root, who may mount."""
+    config = json.loads(output("buildah", "inspect", "--type", "image", tag))["OCIv1"]["config"]
+    return [
+        "unshare", "--mount", "--pid", "--fork", "--net", "--kill-child",
+        "sh", str(CONFINED), root, config["User"], *config["Env"], *command,
+    ]  # fmt: skip
+
+
+def in_image(engine: str, tag: str, command: Sequence[str]) -> int:
+    """Exit code of a command in the image, confined."""
+    if engine != "buildah":
+        return subprocess.run(run_command(engine, tag, command), check=False).returncode  # noqa: S603
+    container = output("buildah", "from", "--pull-never", tag)
+    try:
+        root = output("buildah", "mount", container)
+        return subprocess.run(mounted(tag, command, root), check=False).returncode  # noqa: S603
+    finally:
+        output("buildah", "rm", container)
+
+
+def main(
+    tag: Annotated[str, typer.Argument(help="Image, as `make images` names it.")],
+    engine: Annotated[str | None, typer.Option(help="docker, podman or buildah; the first that answers.")] = None,
+) -> None:
+    """Confinement, health, then every step of both pipelines; each with its time."""
+    try:
+        found = find_engine(engine)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    trials = {
+        "confined": ("python3", "-c", CONFINEMENT.read_text()),
+        "health check": ("python3", "-c", HEALTH),
+        "both pipelines": DAG,
+    }
+    for name, command in trials.items():
+        begin = time.monotonic()
+        code = in_image(found, tag, command)
+        if code:
+            sys.exit(f"error: {name}: exit code {code} in {tag}")
+        typer.echo(f"{name}: ok, {time.monotonic() - begin:.0f} s")
+
+
+if __name__ == "__main__":
+    typer.run(main)
