@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from unlearning import object_versions
+from unlearning import object_versions, transfers
 from unlearning.errors import UserError
 from unlearning.files import new_folder
 
@@ -282,7 +282,7 @@ class S3Store:
         _check_file(key, path)
         name = self._name(key)
         with self._explained(key):
-            self._client.upload_file(str(path), self.bucket, name)
+            transfers.upload(self._client, self.bucket, name, path)
 
     def put_folder(self, prefix: str, folder: Path) -> None:
         _put_folder(self, prefix, folder)
@@ -291,7 +291,7 @@ class S3Store:
         with _new_folder_for(self, prefix, folder) as copies:
             for key, path in copies:
                 with self._explained(key):
-                    self._client.download_file(self.bucket, self._name(key), str(path))
+                    transfers.download(self._client, self.bucket, self._name(key), path)
 
     def read(self, key: str) -> bytes:
         name = self._name(key)
