@@ -13,6 +13,7 @@ from typing import Any
 
 from kfp import local
 
+from pipelines import warm
 from pipelines.console import RunLog, standard_error
 from unlearning import settings
 from unlearning.errors import UserError
@@ -56,10 +57,7 @@ def hand_down(where: settings.Settings) -> None:
         "UNLEARNING_PIPELINE_ROOT": where.pipeline_root,
         "UNLEARNING_COMMIT": where.commit,
     }
-    # GNU OpenMP's threads spin while they wait for one another. On a machine that is busy with other
-    # things the default wait makes two threads many times slower than one; this one costs nothing
-    # on a quiet machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault(*warm.FEW_SPINS)
 
 
 @contextlib.contextmanager
@@ -80,7 +78,7 @@ def running(folder: Path, quiet: bool) -> Any:
         # Image names, accelerators and display names mean nothing to the local runner.
         warnings.simplefilter("ignore")
         try:
-            with contextlib.redirect_stdout(log), _root_logger_to(log):
+            with contextlib.redirect_stdout(log), _root_logger_to(log), warm.tasks():
                 yield
         except RuntimeError as error:
             reason = log.error or f"{str(error).splitlines()[0]}; the task's output is at the end of {log_path}"

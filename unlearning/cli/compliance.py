@@ -22,6 +22,7 @@ def compliance() -> None:
 
 @app.command()
 def run(
+    context: typer.Context,
     model_name: Annotated[str, typer.Option(help="Only what concerns this registered model; empty for all.")] = "",
     due_within_days: Annotated[float, typer.Option(help="Only requests due so soon; 0 for all that are open.")] = 0.0,
     lease_hours: Annotated[float, typer.Option(help="How long before another batch may take over.")] = 24.0,
@@ -43,7 +44,10 @@ def run(
     json: Json = False,
 ) -> None:
     """Run one batch on this machine: what a recurring run does on a cluster."""
-    # Imported here: Kubeflow is needed for running pipelines only.
+    # Imported here: Kubeflow is needed for running pipelines only. Tasks import beside it, at the same time.
+    from pipelines import warm
+
+    context.with_resource(warm.tasks())
     from pipelines.local_compliance import KEYRING_FILE, LocalBatch, run_batch
 
     batch = LocalBatch(

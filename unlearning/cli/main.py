@@ -47,6 +47,7 @@ def _although(summary: Summary) -> str:
 
 @app.command()
 def run(
+    context: typer.Context,
     paradigm: Annotated[str, typer.Option(help="simclr, moco, byol or supervised.")] = "simclr",
     dataset: Annotated[str, typer.Option(help="fashion-mnist, digits, cifar10 or image-folder.")] = "fashion-mnist",
     recipe: Annotated[str, typer.Option(help="Recipe or YAML file, instead of paradigm and dataset.")] = "",
@@ -83,7 +84,10 @@ def run(
     json: Json = False,
 ) -> None:
     """Pretrain, forget, audit, decide and promote, on this machine."""
-    # Imported here: Kubeflow is needed for running pipelines only.
+    # Imported here: Kubeflow is needed for running pipelines only. Tasks import beside it, at the same time.
+    from pipelines import warm
+
+    context.with_resource(warm.tasks())
     from pipelines.local import LocalRun, run_locally
     from unlearning import recipes
     from unlearning.report import short_table
