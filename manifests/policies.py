@@ -29,6 +29,14 @@ def images_are_immutable(items: Sequence[Object]) -> Iterator[str]:
             yield f"{name}: image {container['image']} has no fixed tag"
 
 
+def pipelines_run_in_what_compiles_them(items: Sequence[Object]) -> Iterator[str]:
+    """Who compiles pipelines names its own image for their tasks."""
+    for name, container, _ in containers(items):
+        for variable in container.get("env", []):
+            if variable["name"] == "UNLEARNING_IMAGE" and variable.get("value") != container["image"]:
+                yield f"{name}: runs tasks in {variable.get('value')}, and is {container['image']} itself"
+
+
 def nobody_is_root(items: Sequence[Object]) -> Iterator[str]:
     """Every container runs as a user whose number is given and is not 0."""
     for name, container, pod in containers(items):
@@ -201,6 +209,7 @@ def namespaces_are_restricted(items: Sequence[Object]) -> Iterator[str]:
 
 POLICIES: tuple[Policy, ...] = (
     images_are_immutable,
+    pipelines_run_in_what_compiles_them,
     nobody_is_root,
     no_privileges,
     roots_are_read_only,

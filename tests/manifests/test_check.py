@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +17,7 @@ import pytest
 from manifests import policies
 from manifests.check import against_policies, against_schemas, overlays, parse, render
 from manifests.objects import Object
+from tests.pipelines.kfp_server import serving
 from unlearning import cluster_names
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which renders, is not installed")
@@ -52,6 +58,10 @@ def container(items: list[Object]) -> Any:
     return pod(items)["containers"][0]
 
 
+def scheduler(items: list[Object]) -> Any:
+    return find(items, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+
+
 def cron_job(items: list[Object]) -> None:
     """A pod one level deeper than in a Deployment, as root."""
     job = {"spec": {"template": {"spec": {"containers": [{"name": "x", "image": "x"}]}}}}
@@ -78,6 +88,7 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
     (policies.images_are_immutable, lambda items: container(items).update(image="unlearning")),
     (policies.images_are_immutable, lambda items: container(items).update(image="registry:5000/unlearning")),
     (policies.images_are_immutable, lambda items: container(items).update(image="unlearning:latest")),
+    (policies.pipelines_run_in_what_compiles_them, lambda items: scheduler(items).update(image="unlearning:0.2.0")),
     (policies.nobody_is_root, lambda items: pod(items)["securityContext"].update(runAsUser=0)),
     (policies.nobody_is_root, lambda items: pod(items)["securityContext"].pop("runAsNonRoot")),
     (policies.nobody_is_root, lambda items: container(items)["securityContext"].update(runAsUser=0)),
@@ -128,6 +139,35 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
     ),
     (policies.namespaces_are_restricted, lambda items: find(items, "Deployment")["metadata"].pop("namespace")),
 ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overlay", overlays())
+def test_what_the_scheduler_calls_makes_the_recurring_run(
+    rendered: dict[str, list[Object]], overlay: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its very arguments, against Kubeflow's API on localhost, twice: the second time nothing changes."""
+    called, program = scheduler(rendered[overlay]), Path(sys.executable).with_name("unlearn")
+    (tmp_path / "token").write_text("right")
+    with serving() as kubeflow:
+        arguments = [each for each in called["args"] if not each.startswith("--endpoint=")]
+        command = [program, *called["command"][1:], *arguments, f"--endpoint={kubeflow.url}", "--json"]
+        environment = {each["name"]: each["value"] for each in called["env"]}
+        told = os.environ | environment | {"UNLEARNING_KFP_TOKEN_FILE": str(tmp_path / "token")}
+        done = [
+            json.loads(subprocess.run(command, env=told, capture_output=True, check=True).stdout)["done"]
+            for _ in range(2 if overlay == "local" else 1)
+        ]
+        (made,) = kubeflow.schedules.values()
+    assert done in (["created"], ["created", "unchanged"])
+    assert (made.display_name, made.trigger.cron_schedule.cron, made.max_concurrency) == (
+        "compliance", "0 0 3 * * *", "1",
+    )  # fmt: skip
+    images = {
+        each["container"]["image"]
+        for each in made.pipeline_spec["pipeline_spec"]["deploymentSpec"]["executors"].values()
+    }
+    assert images == {called["image"]}
 
 
 @pytest.mark.parametrize(("policy", "change"), FORBIDDEN, ids=lambda value: getattr(value, "__name__", ""))
