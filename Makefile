@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all check format pipelines manifests images try-image lock mlflow clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-services check format pipelines manifests images try-image lock mlflow clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: $(VENV)/dev.stamp  ## The suite every change runs.
 
 test-all: $(VENV)/dev.stamp  ## Everything, slow tests too.
 	$(BIN)/pytest -n auto --dist loadfile
+
+test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
+	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/test_local_compliance.py
 
 check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, and that the pipelines compile.
 	$(BIN)/ruff check .

@@ -207,6 +207,16 @@ def namespaces_are_restricted(items: Sequence[Object]) -> Iterator[str]:
             yield f"{name_of(item)}: is in no namespace"
 
 
+def purging_reaches_mlflow(items: Sequence[Object]) -> Iterator[str]:
+    """Tasks look for MLflow's artifacts where its server puts them."""
+    for item in items:
+        if (item["kind"], item["metadata"]["name"]) == ("ConfigMap", cluster_names.SETTINGS):
+            told = f"--artifacts-destination={item['data'].get('UNLEARNING_MLFLOW_ARTIFACTS')}"
+            for name, container, _ in containers(items):
+                if container.get("command") == ["mlflow", "server"] and told not in container["args"]:
+                    yield f"{name}: keeps artifacts elsewhere than {cluster_names.SETTINGS} says"
+
+
 POLICIES: tuple[Policy, ...] = (
     images_are_immutable,
     pipelines_run_in_what_compiles_them,
@@ -224,4 +234,5 @@ POLICIES: tuple[Policy, ...] = (
     selectors_match,
     nothing_talks_by_default,
     namespaces_are_restricted,
+    purging_reaches_mlflow,
 )

@@ -28,7 +28,8 @@ ROOT = Path(__file__).parents[1]
 REQUIRED = "REQUIRE_SERVICES"
 """Where this is set, tests fail that would be skipped because PostgreSQL is not installed."""
 BUCKET = "unlearning"
-DATABASE = "mlflow"
+USER, DATABASE = "mlflow", "postgres"
+"""The database is the one that `initdb` makes."""
 PATIENCE = 120.0
 """Seconds after which a service is taken not to start."""
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test-key-id", "AWS_SECRET_ACCESS_KEY": "test-secret-that-must-not-leak"}
@@ -58,7 +59,7 @@ def postgres_programs() -> Path | None:
     """Where Debian, or the PATH, has PostgreSQL's server programs."""
     found = shutil.which("initdb")
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return Path(found).parent if found else debian[-1].parent if debian else None
+    return debian[-1].parent if debian else Path(found).resolve().parent if found else None
 
 
 def need_services() -> None:
@@ -97,14 +98,12 @@ def postgres() -> Iterator[str]:
     run: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder, **user}
     control = [str(programs / "pg_ctl"), "--pgdata", data, "--wait"]
     try:
-        command = [str(programs / "initdb"), "--pgdata", data, "--auth", "trust", "--username", DATABASE, "--no-sync"]
+        command = [str(programs / "initdb"), "--pgdata", data, "--auth", "trust", "--username", USER, "--no-sync"]
         subprocess.run(command, **run)
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         subprocess.run([*control, "--log", log, "--options", options, "start"], **run)
         try:
-            address = ["--host", "127.0.0.1", "--port", str(port), "--username", DATABASE]
-            subprocess.run([str(programs / "createdb"), *address, DATABASE], **run)
-            yield f"postgresql://{DATABASE}@127.0.0.1:{port}/{DATABASE}"
+            yield f"postgresql://{USER}@127.0.0.1:{port}/{DATABASE}"
         finally:
             subprocess.run([*control, "--mode", "immediate", "stop"], **run)
     finally:
@@ -183,15 +182,21 @@ def mlflow_server(database: str, environment: Mapping[str, str], folder: Path) -
 
 @contextmanager
 def running(folder: Path) -> Iterator[Services]:
-    """All of them, with an empty bucket."""
+    """All of them, with an empty bucket that keeps every version of an object."""
     need_services()
     with ExitStack() as stack:
         database = stack.enter_context(postgres())
         store = stack.enter_context(object_store())
         environment = reaching(store, folder)
-        client(environment).create_bucket(Bucket=BUCKET)
+        bucket = client(environment)
+        bucket.create_bucket(Bucket=BUCKET)
+        bucket.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         tracking = stack.enter_context(mlflow_server(database, environment, folder))
-        environment |= {"UNLEARNING_STORE": f"s3://{BUCKET}/store", "MLFLOW_TRACKING_URI": tracking}
+        environment |= {
+            "UNLEARNING_STORE": f"s3://{BUCKET}/store",
+            "MLFLOW_TRACKING_URI": tracking,
+            "UNLEARNING_MLFLOW_ARTIFACTS": f"s3://{BUCKET}/mlflow",
+        }
         yield Services(environment=environment, database=database, folder=folder)
 
 

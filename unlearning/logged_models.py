@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from unlearning.errors import UserError
 from unlearning.registry import Registry
 from unlearning.store import Amount, S3Store, Store
+
+SERVED = "mlflow-artifacts:"
+"""How the address of an artifact begins that an MLflow server hands out itself."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,22 @@ class Leftover:
 
 
 class LoggedModels:
-    """What one registry's versions are made of."""
+    """What one registry's versions are made of.
 
-    def __init__(self, registry: Registry) -> None:
+    Args:
+        registry: whose versions.
+        kept_at: where its server keeps the artifacts that it hands out itself, `s3://bucket/prefix`: the
+            `--artifacts-destination` it was started with. Empty: only the server is asked.
+
+    Raises:
+        UserError: `kept_at` is not in a bucket.
+    """
+
+    def __init__(self, registry: Registry, kept_at: str = "") -> None:
+        if kept_at and not kept_at.startswith("s3://"):
+            raise UserError(f"UNLEARNING_MLFLOW_ARTIFACTS is {kept_at!r}: give s3://bucket/prefix, or nothing")
         self.registry = registry
+        self.kept_at = kept_at.rstrip("/")
         self.buckets: dict[str, Store] = {}
 
     def measure(self, logged_model: str) -> Amount:
@@ -49,8 +66,8 @@ class LoggedModels:
     def purge(self, logged_model: str) -> int:
         """Delete it all and return how many files there were. Repeat it when it was cut off.
 
-        In a bucket that is named directly every version of an object goes. Behind an MLflow server that is
-        the bucket's own business: the server cannot do it.
+        In a bucket every version of an object goes. Where only an MLflow server knows the bucket it deletes
+        without naming versions: those that the bucket keeps stay.
         """
         with self.registry.connected():
             location = self._location(logged_model)
@@ -93,11 +110,14 @@ class LoggedModels:
 
     def _location(self, logged_model: str) -> str | None:
         try:
-            return str(self.registry.client.get_logged_model(logged_model).artifact_location)
+            location = str(self.registry.client.get_logged_model(logged_model).artifact_location)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+        if self.kept_at and location.startswith(SERVED):
+            return f"{self.kept_at}/{urlsplit(location).path.lstrip('/')}"
+        return location
 
     def _bucket(self, location: str) -> Store:
         """The bucket of an artifact location, at the endpoint where MLflow looks for it."""

@@ -7,6 +7,7 @@
 | `UNLEARNING_DATA` | downloaded datasets | `data` |
 | `UNLEARNING_CHECKPOINTS` | where interrupted training resumes from | `<home>/checkpoints` |
 | `MLFLOW_TRACKING_URI` | MLflow server or database | SQLite in `<home>` |
+| `UNLEARNING_MLFLOW_ARTIFACTS` | where an MLflow server keeps artifacts, `s3://bucket/prefix`, to purge them | none |
 | `UNLEARNING_PIPELINE_ROOT` | what pipelines' tasks leave behind: a folder or `s3://bucket/prefix` | `<home>` |
 | `UNLEARNING_COMMIT` | commit the library was built from | asked of git |
 """
@@ -28,6 +29,8 @@ class Settings(Config):
     data: Path
     checkpoints: Path
     tracking_uri: str
+    mlflow_artifacts: str
+    """Empty where the server is asked to delete: it leaves old versions of objects in its bucket."""
     pipeline_root: str
     commit: str
 
@@ -62,6 +65,7 @@ def from_environment() -> Settings:
         data=Path(os.environ.get("UNLEARNING_DATA") or "data").absolute(),
         checkpoints=Path(os.environ.get("UNLEARNING_CHECKPOINTS") or home / "checkpoints").absolute(),
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        mlflow_artifacts=os.environ.get("UNLEARNING_MLFLOW_ARTIFACTS") or "",
         pipeline_root=os.environ.get("UNLEARNING_PIPELINE_ROOT") or str(home),
         commit=os.environ.get("UNLEARNING_COMMIT") or _commit(),
     )

@@ -138,6 +138,7 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
         lambda items: find(items, "Namespace")["metadata"]["labels"].pop("pod-security.kubernetes.io/warn-version"),
     ),
     (policies.namespaces_are_restricted, lambda items: find(items, "Deployment")["metadata"].pop("namespace")),
+    (policies.purging_reaches_mlflow, lambda items: settings(items).update(UNLEARNING_MLFLOW_ARTIFACTS="s3://other")),
 ]
 
 

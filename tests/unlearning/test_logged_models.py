@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 
 from unlearning import settings
+from unlearning.errors import UserError
 from unlearning.logged_models import LoggedModels
 from unlearning.registry import Registry
 from unlearning.store import Amount
@@ -61,6 +63,32 @@ def test_only_old_logged_models_without_a_version_are_left_over() -> None:
     assert found.tags["digest"] == registry.resolve("tiny", "1").tags["digest"]
     logged.purge(ids[0])
     assert logged.leftovers(frozenset(ids[1:]), later) == []
+
+
+@pytest.mark.usefixtures("erasure")
+@pytest.mark.parametrize(
+    ("kept_at", "location", "looked_at"),
+    [
+        ("s3://b/p", "mlflow-artifacts:/1/models/m-1/artifacts", "s3://b/p/1/models/m-1/artifacts"),
+        ("s3://b/p/", "mlflow-artifacts://host:5000/1/models/m-1", "s3://b/p/1/models/m-1"),
+        ("s3://b", "s3://other/1/models/m-1", "s3://other/1/models/m-1"),
+        ("", "mlflow-artifacts:/1/models/m-1", "mlflow-artifacts:/1/models/m-1"),
+    ],
+)
+def test_artifacts_are_looked_for_where_the_server_keeps_them(
+    monkeypatch: pytest.MonkeyPatch, kept_at: str, location: str, looked_at: str
+) -> None:
+    logged = LoggedModels(Registry(settings.from_environment().tracking_uri), kept_at)
+    monkeypatch.setattr(
+        logged.registry.client, "get_logged_model", lambda _: SimpleNamespace(artifact_location=location)
+    )
+    assert logged._location("m-1") == looked_at
+
+
+@pytest.mark.usefixtures("erasure")
+def test_a_place_that_is_no_bucket_is_refused() -> None:
+    with pytest.raises(UserError, match="UNLEARNING_MLFLOW_ARTIFACTS is '/mnt/mlflow': give s3://bucket/prefix"):
+        LoggedModels(Registry(settings.from_environment().tracking_uri), "/mnt/mlflow")
 
 
 @pytest.fixture

@@ -54,7 +54,8 @@ class Places:
     @classmethod
     def of(cls, where: Settings, registry: Registry) -> Places:
         """Those that the settings name."""
-        return cls(where, open_store(where.store), open_store(where.pipeline_root), LoggedModels(registry))
+        logged = LoggedModels(registry, where.mlflow_artifacts)
+        return cls(where, open_store(where.store), open_store(where.pipeline_root), logged)
 
     def at(self, address: str) -> Store:
         """The store of an item; one that is open is not opened again, since each in S3 has a client of its own."""
