@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-services check format pipelines manifests images try-image lock mlflow clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-services check audit-dependencies format pipelines manifests images try-image lock mlflow clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,11 +52,15 @@ test-all: $(VENV)/dev.stamp  ## Everything, slow tests too.
 test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
 	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/test_local_compliance.py
 
-check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, and that the pipelines compile.
+check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, that the pipelines compile, and no secret is committed.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -W ignore -m pipelines.compile build/check
+	git ls-files -z ':!*.lock' ':!benchmarks/results' | xargs -0 $(BIN)/detect-secrets-hook --disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString
+
+audit-dependencies: $(VENV)/dev.stamp  ## Look up the image's locked packages among known vulnerabilities; needs the network.
+	$(BIN)/pip-audit --disable-pip --require-hashes -r images/requirements-cuda.lock
 
 format: $(VENV)/dev.stamp  ## Put style right where that can be done by machine.
 	$(BIN)/ruff check --fix .

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unlearning.acceleration import Acceleration, AccelerationConfig
 from unlearning.config import Config
+from unlearning.distributed import sharded
 from unlearning.errors import TrainingDivergedError, UserError
 from unlearning.files import sha256_json
 from unlearning.models import Model
@@ -189,7 +190,7 @@ def fit(
     optimiser = make_optimiser(model, config)
     done = checkpoint.load(model, optimiser, draw) if checkpoint else 0
     per_epoch = math.ceil(count / config.batch_size)
-    with track(purpose, config.epochs - done) as advance:
+    with sharded(model), track(purpose, config.epochs - done) as advance:
         for epoch in range(done, config.epochs):
             total = torch.zeros((), device=device)
             for number, rows in enumerate(batches(count, config.batch_size, draw)):

@@ -519,8 +519,11 @@ def test_opening_again_finds_everything_and_litters_nothing(
     ("uri", "shown"),
     [
         ("http://127.0.0.1:9", "http://127.0.0.1:9"),
+        # pragma: allowlist nextline secret
         ("http://alice:hunter2@127.0.0.1:9", "http://127.0.0.1:9"),
+        # pragma: allowlist nextline secret
         ("http://alice:hunter2%40x@127.0.0.1:9/", "http://127.0.0.1:9/"),
+        # pragma: allowlist nextline secret
         ("nonsense://alice:hunter2@somewhere/x", "nonsense://somewhere/x"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +36,16 @@ OnInconclusive = Annotated[
 ]
 CompareWith = Annotated[str, typer.Option(help="retrained, or references: nothing is retrained.")]
 RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
+
+
+@contextmanager
+def _on_all_processes(out: Path) -> Iterator[Path]:
+    """Where this process writes: `out`, but for those that torchrun started beside the first one."""
+    from unlearning import distributed, settings
+
+    with distributed.step(out, settings.from_environment().checkpoints) as (mine, checkpoints):
+        os.environ["UNLEARNING_CHECKPOINTS"] = str(checkpoints)
+        yield mine
 
 
 @app.command()
@@ -72,13 +85,17 @@ def pretrain(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Members to model; resumes when interrupted."""
+    """Members to model; resumes when interrupted. torchrun lets several processes train one model."""
+    from unlearning import distributed
     from unlearning.steps.pretrain import pretrain as step
 
-    result = step(
-        snapshot_path=snapshot, split_path=split, recipe_path=recipe_file, seed=seed, device=device, model_path=out
-    )
-    show(result, json)
+    with _on_all_processes(out) as mine:
+        result = step(
+            snapshot_path=snapshot, split_path=split, recipe_path=recipe_file, seed=seed, device=device, model_path=mine
+        )
+        distributed.agree(result.digest)
+    if distributed.first():
+        show(result, json)
 
 
 @app.command()
@@ -213,22 +230,26 @@ def forget(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Model and forget set to candidate."""
+    """Model and forget set to candidate. torchrun lets several processes work on one model."""
+    from unlearning import distributed
     from unlearning.steps.unlearn import unlearn as step
 
-    result = step(
-        model_path=model,
-        snapshot_path=snapshot,
-        split_path=split,
-        forget_path=forget,
-        method=method,
-        overrides=overrides,
-        rung=rung,
-        seed=seed,
-        device=device,
-        candidate_path=out,
-    )
-    show(result, json)
+    with _on_all_processes(out) as mine:
+        result = step(
+            model_path=model,
+            snapshot_path=snapshot,
+            split_path=split,
+            forget_path=forget,
+            method=method,
+            overrides=overrides,
+            rung=rung,
+            seed=seed,
+            device=device,
+            candidate_path=mine,
+        )
+        distributed.agree(result.digest)
+    if distributed.first():
+        show(result, json)
 
 
 @app.command()

@@ -125,6 +125,7 @@ def test_an_unwritable_home_is_refused(
 def test_an_unreachable_mlflow_is_told_soon_and_before_training(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # pragma: allowlist nextline secret
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:secret@127.0.0.1:9")
     begun = time.monotonic()
     problem = refused("--run-id", "mine")

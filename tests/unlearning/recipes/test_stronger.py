@@ -18,6 +18,7 @@ FITTED = [name for name, method in METHODS.items() if issubclass(method.config, 
 
 
 @pytest.mark.parametrize("method", FITTED)
+# pragma: allowlist nextline secret
 def test_a_forgetting_term_weighs_three_times_as_much_and_is_minimised_half_as_long_again(method: str) -> None:
     first = RECIPE.method_config(method)
     assert isinstance(first, UnlearningConfig)
