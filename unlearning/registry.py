@@ -48,6 +48,7 @@ NOT_IN_NAMES = frozenset("'/:")
 
 PACKAGE = Path(__file__).parent
 REQUIREMENTS = ("torch", "safetensors", "pydantic", "numpy")
+SEARCH_ATTEMPTS = 20
 PAGE = 500
 """Versions that one search call returns at most."""
 DESCRIPTION = 5000
@@ -153,7 +154,14 @@ class Registry:
             raise UserError("no tag to search for: give one")
         compare, end = ("LIKE", "%") if beginning else ("=", "")
         wanted = sorted((_plain(key), _plain(value)) for key, value in tags.items())
-        return self._search(" AND ".join(f"tags.`{key}` {compare} '{value}{end}'" for key, value in wanted))
+        condition = " AND ".join(f"tags.`{key}` {compare} '{value}{end}'" for key, value in wanted)
+        for _ in range(SEARCH_ATTEMPTS):
+            found = self._search(condition)
+            # MLflow reads tags by a second query with the same condition. A version that another process changed
+            # between the two, so that it does not fit any more, comes without a single tag.
+            if all(key in each.tags for each in found for key, _ in wanted):
+                return found
+        raise UserError(f"MLflow at {self.shown_uri}: what is searched for changes all the time: try again later")
 
     def _search(self, condition: str) -> list[Version]:
         with _reachable(self.uri):

@@ -10,6 +10,7 @@ from typing import Any
 import mlflow
 import pytest
 import torch
+from sqlalchemy import event
 
 from unlearning import forgetting, models, provenance, recipes, registry, snapshots
 from unlearning.encoders import MLPConfig
@@ -382,6 +383,51 @@ def test_more_versions_than_a_page_holds_are_all_read_while_they_change(
     monkeypatch.setattr(fixture.registry.client, "search_model_versions", change_the_oldest_between_pages)
     assert [each.version for each in fixture.registry.versions(name)] == [str(number) for number in range(1, 8)]
     assert pages == [3, 3, 1]
+
+
+class Torn:
+    """Searches as MLflow does while another process changes what is searched for: a version comes without its tags."""
+
+    def __init__(self, fixture: Fixture, times: int) -> None:
+        self.real, self.left = fixture.registry.client.search_model_versions, times
+
+    def __call__(self, *arguments: Any) -> Any:
+        page = self.real(*arguments)
+        if self.left:
+            self.left -= 1
+            for each in page:
+                each._tags = {}
+        return page
+
+
+def test_a_version_that_comes_without_its_tags_is_looked_for_again(
+    fixture: Fixture, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture.register(name, "a", tags={"status": "serving"})
+    monkeypatch.setattr(fixture.registry.client, "search_model_versions", Torn(fixture, 2))
+    (found,) = (each for each in fixture.registry.search({"status": "serving"}) if each.name == name)
+    assert found.tags["digest"] == models.digest(fixture.folder)
+    monkeypatch.setattr(fixture.registry.client, "search_model_versions", Torn(fixture, 1000))
+    assert "changes all the time" in refusal(fixture.registry.search, {"status": "serving"})
+
+
+def test_mlflow_gives_versions_without_tags_when_they_change_while_it_searches(fixture: Fixture, name: str) -> None:
+    """Why the above is there: should MLflow mend this, it can go."""
+    made = fixture.register(name, "a", tags={"status": "serving"})
+    store: Any = fixture.client._get_registry_client().store  # type: ignore[no-untyped-call]
+    queries: list[str] = []
+
+    def before(*given: Any) -> None:
+        reads_tags = given[2].startswith("SELECT model_version_tags")
+        if reads_tags and not queries:
+            queries.append(given[2])
+            fixture.client.set_model_version_tag(name, made.version, "status", "superseded")
+
+    event.listen(store.engine, "before_cursor_execute", before)
+    found = fixture.client.search_model_versions(f"name = '{name}' AND tags.status = 'serving'")
+    event.remove(store.engine, "before_cursor_execute", before)
+    assert queries, "tags are not read by a query of their own any more"
+    assert [dict(each.tags) for each in found] == [{}]
 
 
 def test_a_file_of_the_run_is_read_even_after_the_weights_are_gone(fixture: Fixture, name: str) -> None:

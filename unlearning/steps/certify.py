@@ -32,7 +32,7 @@ from unlearning.errors import UserError
 from unlearning.lineage.chains import CERTIFICATE
 from unlearning.provenance import Provenance
 from unlearning.registry import Registry, Version
-from unlearning.retention import GRACE_DAYS, holders, requests_of
+from unlearning.retention import GRACE_DAYS, holders, requests_of, withdrawn
 from unlearning.steps.inventory import champions
 from unlearning.steps.logged import read_logged
 from unlearning.steps.stored import data_of
@@ -143,7 +143,7 @@ class _Issue:
         request = self.state.request
         for name, version in self._fulfilling.items():
             found = holders(self.registry.versions(name), version, [request])
-            if any(not condemned(each) and request not in requests_of(each) for each in found):
+            if any(not condemned(each) and not (withdrawn(each) and request in requests_of(each)) for each in found):
                 withdraw(
                     model_name=name, version=version.version, requests=[request], now=self.now, grace_days=grace_days
                 )

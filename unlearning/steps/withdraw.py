@@ -91,12 +91,11 @@ def _check(fulfilling: Version, requests: Sequence[str]) -> None:
 
 
 def _withdraw(registry: Registry, version: Version, requests: Sequence[str], now: datetime, after: datetime) -> None:
-    """The tags that say so come last, so that one cut off is withdrawn again."""
+    """The tag that names the requests comes last, so that one cut off is withdrawn again."""
     lacking = [request for request in requests if not forgot(version, request)]
     reasons = tuple(dict.fromkeys([*requests_of(version), *lacking]))
     at = named(version, "withdrawn_at") or iso(now)
     until = named(version, "purge_after") or iso(after)
     registry.drop_aliases(version)
-    registry.set_tags(
-        version, {"withdrawn_for": ",".join(reasons), "withdrawn_at": at, "purge_after": until, "status": "withdrawn"}
-    )
+    registry.set_tags(version, {"withdrawn_at": at, "purge_after": until, "status": "withdrawn"})
+    registry.set_tags(version, {"withdrawn_for": ",".join(reasons)})

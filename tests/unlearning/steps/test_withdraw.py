@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from unlearning import settings
 from unlearning.errors import UserError
 from unlearning.registry import Registry, Version
+from unlearning.retention import named, withdrawn
 from unlearning.steps.withdraw import WithdrawResult, withdraw
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -57,6 +59,31 @@ def test_withdrawing_again_moves_nothing_and_takes_what_came_meanwhile() -> None
     assert withdraw_for("R1", now=NOW + timedelta(days=9)).versions == ("1", "2", "4")
     assert [each.tags for each in versions()[:3]] == [each.tags for each in once]
     assert versions()[3].tags["purge_after"] == "2026-06-09T12:00:00+00:00"
+
+
+@pytest.mark.usefixtures("erasure")
+@pytest.mark.parametrize("written", range(5))
+def test_one_that_was_cut_off_does_not_look_finished_and_is_finished_by_the_next(
+    written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Certificates are issued when `withdrawn_for` names the request, and say when the rest of it will be purged."""
+    real, left = MlflowClient.set_model_version_tag, [written]
+
+    def cut_off(*arguments: Any, **options: Any) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_model_version_tag", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            withdraw_for("R1")
+    original = versions()[0]
+    assert (named(original, "withdrawn_for") == "R1") == (written == 4)
+    assert not named(original, "withdrawn_for") or withdrawn(original)
+    assert withdraw_for("R1").versions == ("1", "2")
+    assert all(withdrawn(each) and named(each, "withdrawn_for") == "R1" for each in versions()[:2])
 
 
 @pytest.mark.usefixtures("erasure")
