@@ -29,6 +29,7 @@ from unlearning.files import read_json, write_json, write_text
 Try = Callable[[World, Extent, int], Outcome]
 
 TRIALS: dict[str, Try] = {
+    "steps": faults_trials.killed_after_step,
     "writes": faults_trials.killed_at_write,
     "times": faults_trials.killed_at_any_time,
     "store": faults_trials.store_errors,
@@ -37,14 +38,17 @@ TRIALS: dict[str, Try] = {
     "clocks": faults_trials.skewed_clocks,
 }
 EVERY = 0
-"""Of `writes`: one trial right before and one right after every write there is."""
-COUNTS = {"writes": EVERY, "times": 24, "store": 20, "two": 20, "mlflow": 16, "clocks": 16}
-QUICK = {"writes": 2, "times": 1, "store": 1, "two": 2, "mlflow": 1, "clocks": 1}
+"""Of `steps`: one after every step. Of `writes`: one right before and one right after every write there is."""
+COUNTS = {"steps": EVERY, "writes": EVERY, "times": 24, "store": 20, "two": 20, "mlflow": 16, "clocks": 16}
+QUICK = {"steps": 2, "writes": 2, "times": 1, "store": 1, "two": 2, "mlflow": 1, "clocks": 1}
 
 
 def trials(counts: Mapping[str, int], size: Extent) -> list[tuple[str, int]]:
     """Every trial, those of all faults by turns; kills at writes in an order that is spread over the batch."""
     waiting = {name: list(range(count)) for name, count in counts.items()}
+    if "steps" in counts:
+        steps = range(len(size.step_names))
+        waiting["steps"] = list(steps)[: counts["steps"] or None]
     if "writes" in counts:
         spread = list(range(2 * size.writes))
         random.Random(0).shuffle(spread)  # noqa: S311 - not for secrets

@@ -56,11 +56,15 @@ class Clock:
         defaults["now"] = lambda: time.time() + self.seconds
 
 
-def run(world: World, batch: str, clock: Clock, collected: Callable[[], None] = lambda: None) -> None:
+Reached = Callable[[str], None]
+"""Told the name of every step of a batch when it is done."""
+
+
+def run(world: World, batch: str, clock: Clock, reached: Reached = lambda step: None) -> None:
     """One batch to its end, and the release of what is left whatever happened, as the pipeline's exit handler does.
 
     Args:
-        collected: called when the requests are claimed.
+        reached: called after each step.
 
     Raises:
         UserError: a step failed.
@@ -70,18 +74,23 @@ def run(world: World, batch: str, clock: Clock, collected: Callable[[], None] = 
     try:
         with tempfile.TemporaryDirectory(dir=world.folder / "work") as scratch:
             result = collect(batch=batch, now=clock(), lease_hours=LEASE / timedelta(hours=1), grace_days=GRACE_DAYS)
-            collected()
+            reached("collect")
             for model in result.left:
-                _honour(world, batch, model, Path(scratch) / model)
+                _honour(world, batch, model, Path(scratch) / model, reached)
                 fulfil(batch=batch, model=model, now=clock(), grace_days=GRACE_DAYS)
+                reached(f"fulfil {model}")
             _certify(world, clock)
+            reached("certify")
             purge(now=clock(), grace_days=GRACE_DAYS)
+            reached("purge")
             _certify(world, clock)
+            reached("certify what was purged")
     except UserError:
         with suppress(UserError):
             release(batch=batch, now=clock(), grace_days=GRACE_DAYS)
         raise
     release(batch=batch, now=clock(), grace_days=GRACE_DAYS)
+    reached("release")
 
 
 def _certify(world: World, clock: Clock) -> None:
@@ -89,15 +98,17 @@ def _certify(world: World, clock: Clock) -> None:
         print(f"{each.request} is not certified: {each.why}", flush=True)
 
 
-def _honour(world: World, batch: str, model: str, at: Path) -> None:
+def _honour(world: World, batch: str, model: str, at: Path, reached: Reached) -> None:
     """Climb the ladder of candidates for one model."""
     paths: Paths = {f"{name}_path": at / name for name in ("model", "snapshot", "split", "references")}
     parent = resolve(model_name=model, version="champion", **paths)
+    reached(f"resolve {model}")
     data: Paths = {name: paths[name] for name in ("snapshot_path", "split_path")}
     forget = at / "forget"
     chosen: dict[str, Any] = {"kind": "batch", "fraction": 0.2, "class_name": "", "ids": "", "seed": 0}
     names: Paths = {"batch": batch, "model_name": model}
     found = select(**data, **chosen, **names, model_path=paths["model_path"], device="cpu", forget_path=forget)
+    reached(f"select {model}")
     given: Paths = {"model_name": model, "parent": parent.version, "run_name": batch, "batch": batch}
     for rung in METHODS:
         (at / rung).mkdir()
@@ -109,11 +120,14 @@ def _honour(world: World, batch: str, model: str, at: Path) -> None:
         action = decide(
             **measured, **MARGINS, **ladder, method=METHODS["first"], rung=rung, verdict_path=verdict
         ).action
+        reached(f"decide {model} {rung}")
         evidence = Evidence(**measured, candidate_path=made / "candidate", forget_path=forget, verdict_path=verdict)
         if action in SERVING:
             promote(evidence, **given, on_inconclusive=ladder["on_inconclusive"])
+            reached(f"promote {model}")
             return
         reject(evidence, **given, action=action)
+        reached(f"reject {model} {rung}")
 
 
 def _evidence(kept: Path, identity: str, paths: Paths, rung: Rung) -> Path:

@@ -10,6 +10,7 @@ import importlib
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import time
 import traceback
@@ -50,6 +51,8 @@ class Extent(Config):
     calls: int
     """Of the registry, reading too."""
     seconds: float
+    step_names: tuple[str, ...] = ()
+    """In their order; after each of them the batch can be cut off."""
 
 
 class Outcome(Config):
@@ -124,17 +127,33 @@ class Trial:
         self.tries, self.struck = 0, False
         world.restore()
 
-    def begin(self, batch: str, *, seconds: float = 0.0, prepare: Task = lambda: None, jump: float = 0.0) -> Process:
-        """A batch, with a clock that is so far ahead and jumps once the requests are claimed."""
+    def begin(
+        self,
+        batch: str,
+        *,
+        seconds: float = 0.0,
+        prepare: Task = lambda: None,
+        jump: float = 0.0,
+        after: faults_batch.Reached = lambda step: None,
+    ) -> Process:
+        """A batch, with a clock that is so far ahead and jumps once the requests are claimed.
+
+        Args:
+            batch: its name.
+            seconds, jump: of the clock.
+            prepare: done first, in the batch's process.
+            after: told every step that is done, in the batch's process.
+        """
 
         def task() -> None:
             clock = Clock(seconds)
 
-            def collected() -> None:
-                clock.seconds += jump
+            def reached(step: str) -> None:
+                clock.seconds += jump * (step == "collect")
+                after(step)
 
             prepare()
-            faults_batch.run(self.world, batch, clock, collected)
+            faults_batch.run(self.world, batch, clock, reached)
 
         self.tries += 1
         return start(self.world, task)
@@ -187,7 +206,9 @@ def extent(world: World) -> Extent:
     Raises:
         UserError: it does not come to its end as it must.
     """
-    counts = {"writes": world.folder / "writes", "calls": world.folder / "calls"}
+    counts = {name: world.folder / name for name in ("writes", "calls", "steps")}
+    for path in counts.values():
+        path.unlink(missing_ok=True)
     trial = Trial(world, "none", 0, "")
 
     def prepare() -> None:
@@ -195,7 +216,11 @@ def extent(world: World) -> Extent:
         on_registry(writes)
         on_registry(Down(0, count=counts["calls"]))
 
-    trial.wait(trial.begin("b1", prepare=prepare))
+    def count(step: str) -> None:
+        with counts["steps"].open("a") as file:
+            file.write(f"{step}\n")
+
+    trial.wait(trial.begin("b1", prepare=prepare, after=count))
     trial.after_fault()
     found = trial.finish()
     if found.problems or found.struck:
@@ -204,8 +229,9 @@ def extent(world: World) -> Extent:
     begun = time.perf_counter()
     ended(trial.begin("b1"))
     seconds = time.perf_counter() - begun
-    lines = {name: len(path.read_text().splitlines()) for name, path in counts.items()}
-    return Extent(**lines, seconds=seconds)
+    lines = {name: path.read_text().splitlines() for name, path in counts.items()}
+    writes, calls = len(lines["writes"]), len(lines["calls"])
+    return Extent(writes=writes, calls=calls, seconds=seconds, step_names=tuple(lines["steps"]))
 
 
 def killed_at_write(world: World, size: Extent, number: int) -> Outcome:
@@ -218,6 +244,21 @@ def killed_at_write(world: World, size: Extent, number: int) -> Outcome:
         on_registry(fault)
 
     trial.wait(trial.begin("b1", prepare=prepare))
+    trial.after_fault()
+    return trial.finish()
+
+
+def killed_after_step(world: World, size: Extent, number: int) -> Outcome:
+    """It dies right after a step, where the pipeline would begin the next one."""
+    done: list[str] = []
+    trial = Trial(world, "killed after a step", number, size.step_names[number])
+
+    def after(step: str) -> None:
+        done.append(step)
+        if len(done) > number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    trial.wait(trial.begin("b1", after=after))
     trial.after_fault()
     return trial.finish()
 

@@ -12,7 +12,7 @@ from benchmarks.faults_injection import Flaky
 from benchmarks.faults_trials import Extent, Outcome
 from unlearning.errors import UserError
 
-SIZE = Extent(writes=7, calls=20, seconds=1.0)
+SIZE = Extent(writes=7, calls=20, seconds=1.0, step_names=("collect", "certify", "purge"))
 
 
 def test_kills_come_before_and_after_every_write_and_faults_by_turns() -> None:
@@ -20,6 +20,7 @@ def test_kills_come_before_and_after_every_write_and_faults_by_turns() -> None:
     assert sorted(number for name, number in found if name == "writes") == list(range(14))
     assert [name for name, _ in found[:5]] == ["writes", "times", "writes", "times", "writes"]
     assert len(trials({"writes": 5}, SIZE)) == 5
+    assert trials({"steps": 0}, SIZE) == [("steps", 0), ("steps", 1), ("steps", 2)]
 
 
 def test_what_did_not_survive_is_told() -> None:
