@@ -21,6 +21,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests import services
+from tests.conftest import set_home
 from tests.unlearning.erasures import found_in
 from unlearning import models, snapshots, splits
 from unlearning.files import write_json
@@ -162,7 +163,9 @@ def layer(folder: Path) -> bytes:
 def live(story: Story) -> None:
     """Train; ask, honour and purge at once; ask and honour again."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in services.FOREIGN:
+        # Tests before this one may have handed settings down to tasks of their own.
+        set_home(patch, story.home)
+        for name in ("UNLEARNING_MLFLOW_ARTIFACTS", *services.FOREIGN):
             patch.delenv(name, raising=False)
         for name, value in story.settings.items():
             patch.setenv(name, value)
