@@ -47,8 +47,7 @@ def trials(counts: Mapping[str, int], size: Extent) -> list[tuple[str, int]]:
     """Every trial, those of all faults by turns; kills at writes in an order that is spread over the batch."""
     waiting = {name: list(range(count)) for name, count in counts.items()}
     if "steps" in counts:
-        steps = range(len(size.step_names))
-        waiting["steps"] = list(steps)[: counts["steps"] or None]
+        waiting["steps"] = list(range(counts["steps"] or len(size.step_names)))
     if "writes" in counts:
         spread = list(range(2 * size.writes))
         random.Random(0).shuffle(spread)  # noqa: S311 - not for secrets

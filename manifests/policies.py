@@ -151,7 +151,7 @@ def tasks_find_theirs(items: Sequence[Object]) -> Iterator[str]:
         if (kind, name) not in there:
             yield f"tasks: {kind} {name} does not exist"
     data = there.get(("ConfigMap", cluster_names.SETTINGS), {}).get("data", {})
-    needed = {*cluster_names.SETTINGS_KEYS, "UNLEARNING_SIGNING_KEY_FILE"} - set(cluster_names.ENDPOINTS)
+    needed = {*cluster_names.REQUIRED_SETTINGS, "UNLEARNING_SIGNING_KEY_FILE"}
     for key in sorted(needed - set(data)):
         yield f"tasks: {key} is not in ConfigMap {cluster_names.SETTINGS}"
     for key in sorted(set(data) - needed - set(cluster_names.ENDPOINTS)):

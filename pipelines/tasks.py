@@ -67,8 +67,9 @@ def signing(task: Any) -> Any:
 def _placed(task: Any) -> Any:
     """Where the store and MLflow are, who may read them, the shared cache, and no root."""
     endpoints = cluster_names.ENDPOINTS
-    required = [key for key in cluster_names.SETTINGS_KEYS if key not in endpoints]
-    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in required})
+    kubernetes.use_config_map_as_env(
+        task, cluster_names.SETTINGS, {key: key for key in cluster_names.REQUIRED_SETTINGS}
+    )
     kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in endpoints}, optional=True)
     kubernetes.use_secret_as_env(
         task, cluster_names.OBJECT_STORE, {key: key for key in cluster_names.OBJECT_STORE_KEYS}

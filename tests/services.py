@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -154,10 +155,12 @@ def _container() -> dict[str, Any]:
 
 
 @contextmanager
-def mlflow_server(database: str, environment: Mapping[str, str], folder: Path) -> Iterator[str]:
-    """MLflow's server with the command of its manifest; yields its address."""
+def mlflow_server(
+    database: str, environment: Mapping[str, str], folder: Path, changed: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """MLflow's server with the command of its manifest, but for arguments that are changed; yields its address."""
     container, port = _container(), free_port()
-    changed = {"--host": "127.0.0.1", "--port": str(port)}
+    changed = {"--host": "127.0.0.1", "--port": str(port), **changed}
     arguments = [
         f"{name}={changed.get(name, value)}" if value else name
         for name, _, value in (argument.partition("=") for argument in container["args"])

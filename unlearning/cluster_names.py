@@ -24,6 +24,9 @@ SETTINGS_KEYS = (
 ENDPOINTS = ("AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
 """Of these keys, those that are not set where the object store is Amazon's."""
 
+REQUIRED_SETTINGS = tuple(key for key in SETTINGS_KEYS if key not in ENDPOINTS)
+"""The others: a task does not start without them."""
+
 OBJECT_STORE = "unlearning-object-store"
 """Secret that every task gets as environment."""
 

@@ -111,7 +111,12 @@ def _sent(client: Any, bucket: str, name: str, upload_id: str, part: Part) -> di
     answer = client.upload_part(
         Bucket=bucket, Key=name, UploadId=upload_id, PartNumber=part.number, Body=body, ChecksumSHA256=checksum
     )
-    return {"PartNumber": part.number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+    return _completed(part.number, answer["ETag"], checksum)
+
+
+def _completed(number: int, etag: str, checksum: str) -> dict[str, Any]:
+    """A part as S3 wants it named when the upload is completed."""
+    return {"PartNumber": number, "ETag": etag, "ChecksumSHA256": checksum}
 
 
 def _unfinished(client: Any, bucket: str, name: str, parts: list[Part]) -> tuple[str, dict[int, dict[str, Any]]] | None:
@@ -136,20 +141,17 @@ def _arrived(client: Any, bucket: str, name: str, upload_id: str, parts: list[Pa
     for each in _listed(client, bucket, name, upload_id):
         part = mine.get(each["PartNumber"])
         body = part.read() if part and part.size == each["Size"] else None
-        if body is None or not _same(each, body):
+        checksum = "" if body is None else _checksum(body)
+        if body is None or not _same(each, body, checksum):
             return {}
-        there[each["PartNumber"]] = {
-            "PartNumber": each["PartNumber"],
-            "ETag": each["ETag"],
-            "ChecksumSHA256": _checksum(body),
-        }
+        there[each["PartNumber"]] = _completed(each["PartNumber"], each["ETag"], checksum)
     return there
 
 
-def _same(listed: dict[str, Any], body: bytes) -> bool:
+def _same(listed: dict[str, Any], body: bytes, checksum: str) -> bool:
     """By SHA-256; stores that list none are asked by MD5, which is their tag of what they do not encrypt."""
     if "ChecksumSHA256" in listed:
-        return bool(listed["ChecksumSHA256"] == _checksum(body))
+        return bool(listed["ChecksumSHA256"] == checksum)
     return bool(listed["ETag"].strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest())
 
 

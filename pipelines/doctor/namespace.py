@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pipelines.doctor.findings import Finding
@@ -25,7 +25,7 @@ def namespace(cluster: Cluster, name: str) -> Iterator[Finding]:
 
 def _objects(cluster: Cluster, name: str) -> Iterator[Problem]:
     yield f"namespace {name}", f"kubectl create namespace {name}", partial(_exists, cluster.namespace, name)
-    yield names.SETTINGS, APPLY, lambda: _lacking_settings(cluster.config_map(name, names.SETTINGS))
+    yield names.SETTINGS, APPLY, lambda: _lacking(cluster.config_map(name, names.SETTINGS), names.REQUIRED_SETTINGS)
     yield names.CACHE, APPLY, lambda: _lost(cluster.claim(name, names.CACHE)[0])
     yield names.SERVICE_ACCOUNT, APPLY, partial(_exists, cluster.service_account, name, names.SERVICE_ACCOUNT)
 
@@ -52,13 +52,11 @@ def _exists(read: Callable[..., object], *which: str) -> str:
     return ""
 
 
-def _lacking_settings(found: dict[str, str]) -> str:
-    lacking = [key for key in names.SETTINGS_KEYS if key not in names.ENDPOINTS and not found.get(key)]
-    return f"lacks {', '.join(lacking)}" if lacking else ""
+def _lacking_keys(cluster: Cluster, name: str, secret: str, keys: Sequence[str]) -> str:
+    return _lacking(cluster.secret_sizes(name, secret), keys)
 
 
-def _lacking_keys(cluster: Cluster, name: str, secret: str, keys: tuple[str, ...]) -> str:
-    found = cluster.secret_sizes(name, secret)
+def _lacking(found: Mapping[str, object], keys: Sequence[str]) -> str:
     lacking = [key for key in keys if not found.get(key)]
     return f"lacks {', '.join(lacking)}" if lacking else ""
 

@@ -43,6 +43,12 @@ def test_a_process_that_is_not_confined_is_found() -> None:
     assert "it may gain privileges" in done.stderr
 
 
+def test_the_health_check_is_the_images_own_and_passes_here() -> None:
+    python, *rest = trial.health_check(trial.CONTAINERFILE.read_text())
+    assert python == "python3"
+    assert subprocess.run([sys.executable, *rest], cwd=ROOT, check=False).returncode == 0
+
+
 def test_a_failure_inside_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter([0, 1])
     monkeypatch.setattr(trial, "find_engine", lambda _: "docker")

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api as api
+
+from tests.http_server import Quiet, listening
 
 PREFIX = "/apis/v2beta1"
 CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13, 503: 14}
@@ -178,13 +179,10 @@ def route(method: str, path: str) -> tuple[str, Callable[..., Any], tuple[str, .
     raise RefusalError(404, f"no such call: {method} {path}")
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet, BaseHTTPRequestHandler):
     """HTTP around a `Kubeflow`."""
 
     kubeflow: Kubeflow
-
-    def log_message(self, template: str, *args: Any) -> None:
-        """Say nothing."""
 
     def answered(self) -> Any:
         parts = urlsplit(self.path)
@@ -206,12 +204,7 @@ class Handler(BaseHTTPRequestHandler):
         except RefusalError as refusal:
             status = refusal.status
             answer = api.GoogleRpcStatus(code=CODES[status], message=str(refusal), details=[])
-        text = json.dumps(FORMATS.sanitize_for_serialization(answer)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+        self.send_json(status, FORMATS.sanitize_for_serialization(answer))
 
     def do_POST(self) -> None:
         self.do_GET()
@@ -224,13 +217,5 @@ class Handler(BaseHTTPRequestHandler):
 def serving() -> Iterator[Kubeflow]:
     """A server on a free port of localhost, as long as the block lasts."""
     kubeflow = Kubeflow()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"kubeflow": kubeflow}))
-    kubeflow.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with listening(type("Bound", (Handler,), {"kubeflow": kubeflow})) as kubeflow.url:
         yield kubeflow
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

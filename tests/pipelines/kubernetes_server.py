@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from kubernetes import client
 
+from tests.http_server import Quiet, listening
 from unlearning import cluster_names
 
 SPACE = f"/api/v1/namespaces/{cluster_names.NAMESPACE}"
@@ -57,13 +56,10 @@ def status(code: int, message: str) -> client.V1Status:
     return client.V1Status(code=code, message=message, status="Failure")
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet, BaseHTTPRequestHandler):
     """HTTP around a `Kubernetes`."""
 
     kubernetes: Kubernetes
-
-    def log_message(self, template: str, *args: Any) -> None:
-        """Say nothing."""
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -73,28 +69,15 @@ class Handler(BaseHTTPRequestHandler):
             code, answer = 401, status(401, "Unauthorized")
         else:
             code, answer = self.kubernetes.answer(parts.path, query)
-        text = json.dumps(FORMATS.sanitize_for_serialization(answer)).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+        self.send_json(code, FORMATS.sanitize_for_serialization(answer))
 
 
 @contextmanager
 def serving() -> Iterator[Kubernetes]:
     """A server on a free port of localhost, as long as the block lasts."""
     kubernetes = Kubernetes()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"kubernetes": kubernetes}))
-    kubernetes.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with listening(type("Bound", (Handler,), {"kubernetes": kubernetes})) as kubernetes.url:
         yield kubernetes
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def write_kubeconfig(path: Path, url: str, token: str = TOKEN) -> None:

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import requests
 
+from tests.services import mlflow_server
 from unlearning import settings
 from unlearning.errors import UserError
 from unlearning.logged_models import LoggedModels
@@ -92,29 +88,11 @@ def test_a_place_that_is_no_bucket_is_refused() -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def server(tmp_path: Path) -> Iterator[str]:
     """A real MLflow server that keeps artifacts in a folder of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "served"),
-    ]  # fmt: skip
-    with (tmp_path / "server.log").open("wb") as log:
-        started = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=dict(os.environ))
-    try:
-        for _ in range(600):
-            try:
-                if requests.get(f"http://127.0.0.1:{port}/health", timeout=1).ok:
-                    break
-            except requests.RequestException:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        started.terminate()
-        started.wait(30)
+    changed = {"--artifacts-destination": str(tmp_path / "served"), "--workers": "1"}
+    with mlflow_server(f"sqlite:///{tmp_path}/server.db", {}, tmp_path, changed) as address:
+        yield address
 
 
 @pytest.mark.slow

@@ -205,9 +205,9 @@ def test_the_checksum_is_the_one_of_s3() -> None:
 def test_lists_with_sha256_are_compared_by_it() -> None:
     body = b"body"
     listed = {"ChecksumSHA256": transfers._checksum(body), "ETag": '"encrypted"'}
-    assert transfers._same(listed, body)
-    assert not transfers._same(listed, b"other")
-    assert not transfers._same({"ETag": '"encrypted"'}, body)
+    assert transfers._same(listed, body, transfers._checksum(body))
+    assert not transfers._same(listed, b"other", transfers._checksum(b"other"))
+    assert not transfers._same({"ETag": '"encrypted"'}, body, transfers._checksum(body))
 
 
 def test_a_part_reads_no_more_than_itself(path: Path) -> None:

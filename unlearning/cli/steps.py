@@ -44,7 +44,8 @@ def _on_all_processes(out: Path) -> Iterator[Path]:
     from unlearning import distributed, settings
 
     with distributed.step(out, settings.from_environment().checkpoints) as (mine, checkpoints):
-        os.environ["UNLEARNING_CHECKPOINTS"] = str(checkpoints)
+        if not distributed.first():
+            os.environ["UNLEARNING_CHECKPOINTS"] = str(checkpoints)
         yield mine
 
 

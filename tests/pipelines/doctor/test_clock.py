@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from pipelines.doctor.clock import clock, judged
+from tests.http_server import Quiet, listening
 
 
 @pytest.fixture
@@ -18,18 +18,14 @@ def server_at() -> Iterator[Callable[[float | None], str]]:
     with ExitStack() as stack:
 
         def start(ahead: float | None) -> str:
-            class Handler(BaseHTTPRequestHandler):
+            class Handler(Quiet, BaseHTTPRequestHandler):
                 def do_HEAD(self) -> None:
                     self.send_response_only(404)
                     if ahead is not None:
                         self.send_header("Date", format_datetime(datetime.now(UTC) + timedelta(seconds=ahead)))
                     self.end_headers()
 
-            server = HTTPServer(("127.0.0.1", 0), Handler)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_address[1]}"
+            return stack.enter_context(listening(Handler))
 
         yield start
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +13,7 @@ import pytest
 from pipelines import packages
 from pipelines.doctor.image import HUB, Reference, image, images_of, parse
 from pipelines.packages import Package
+from tests.http_server import Quiet, listening
 
 
 class RegistryServer:
@@ -30,10 +30,7 @@ class RegistryServer:
 def registry() -> Iterator[RegistryServer]:
     state = RegistryServer()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, template: str, *args: object) -> None:
-            pass
-
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             if (
                 state.wants_token
@@ -57,12 +54,9 @@ def registry() -> Iterator[RegistryServer]:
             self.end_headers()
             self.wfile.write(json.dumps({"token": f"given:{asked['scope'][0]}"}).encode())
 
-    running = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    state.name = f"127.0.0.1:{running.server_address[1]}"
-    yield state
-    running.shutdown()
-    running.server_close()
+    with listening(Handler) as url:
+        state.name = url.removeprefix("http://")
+        yield state
 
 
 def package(*images: str) -> Package:

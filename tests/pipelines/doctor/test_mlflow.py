@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from pipelines.doctor.mlflow import mlflow
+from tests.http_server import Quiet, listening
 
 OURS = version("mlflow")
 
@@ -27,10 +27,7 @@ class Server:
 def server() -> Iterator[Server]:
     state = Server()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, template: str, *args: object) -> None:
-            pass
-
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.seen.append((self.path, self.headers.get("Authorization", "")))
             body = state.version.encode() if self.path == "/version" else b"{}"
@@ -38,12 +35,8 @@ def server() -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(body)
 
-    running = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    state.url = f"http://127.0.0.1:{running.server_address[1]}"
-    yield state
-    running.shutdown()
-    running.server_close()
+    with listening(Handler) as state.url:
+        yield state
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_what_may_not_be_seen_is_no_verdict(kubernetes: Kubernetes, cluster: Clu
     assert "failed" not in states
 
 
-@pytest.mark.parametrize("key", [key for key in names.SETTINGS_KEYS if key not in names.ENDPOINTS])
+@pytest.mark.parametrize("key", names.REQUIRED_SETTINGS)
 def test_each_setting_that_is_missing_is_found(kubernetes: Kubernetes, cluster: Cluster, key: str) -> None:
     kubernetes.objects[f"{SPACE}/configmaps/{names.SETTINGS}"].data[key] = ""
     (failed,) = [each for each in namespace(cluster, names.NAMESPACE) if each.state == "failed"]
