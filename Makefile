@@ -44,10 +44,10 @@ benchmark-speed: $(VENV)/run.stamp  ## Speed as ratios and memory, about five mi
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/dev.stamp  ## The suite every change runs.
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(VENV)/dev.stamp  ## Everything, slow tests too.
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
 	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/test_local_compliance.py

@@ -22,14 +22,16 @@ def audit(
     roc_before: Output[ClassificationMetrics],
     roc_after: Output[ClassificationMetrics],
     roc_retrained: Output[ClassificationMetrics],
+    said_after: Output[ClassificationMetrics],
 ) -> None:
-    """Attack forget set against holdout on every model; ROC curves of the original's strongest attack.
+    """Attack forget set against holdout on every model; ROC curves of the original's strongest attack, and how many
+    forgotten records and strangers it calls members of the candidate's training.
 
     Where references are compared with, there is no retrained model and no curve of one.
     """
     from pathlib import Path
 
-    from unlearning.audit.results import roc_points
+    from unlearning.audit.results import confusion, roc_points
     from unlearning.steps.audit import audit as step
 
     result = step(
@@ -51,3 +53,6 @@ def audit(
     curves = {"original": roc_before, "candidate": roc_after, "retrained": roc_retrained}
     for model in result.models:
         curves[model].log_roc_curve(*roc_points(result, model))
+    matrix = confusion(result, "candidate")
+    if matrix is not None:
+        said_after.log_confusion_matrix(*matrix)

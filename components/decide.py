@@ -1,6 +1,6 @@
 """Component: evidence to verdict, and to what follows it."""
 
-from kfp.dsl import Artifact, Input, Output
+from kfp.dsl import Artifact, Input, Markdown, Output
 
 from components.base import component
 
@@ -17,6 +17,7 @@ def decide(
     on_failure: str,
     on_inconclusive: str,
     verdict: Output[Artifact],
+    told: Output[Markdown],
 ) -> str:
     """Equivalent to a model that never saw the records, and as useful? Returns what follows: promote, accept,
     stronger, retrain or person."""
@@ -35,6 +36,7 @@ def decide(
         on_failure=on_failure,
         on_inconclusive=on_inconclusive,
         verdict_path=Path(verdict.path),
+        page_path=Path(told.path),
     )
     judged = decided.verdict
     verdict.metadata.update({"outcome": judged.outcome, "action": decided.action, "reasons": "; ".join(judged.reasons)})

@@ -15,6 +15,7 @@ from pipelines.unlearning import unlearning
 from unlearning import forgetting, models, recipes, settings, splits, summary
 from unlearning.devices import choose_device
 from unlearning.errors import UserError
+from unlearning.figures.numbers import EVIDENCE_FILE
 from unlearning.files import read_json, write_json
 from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
@@ -27,6 +28,8 @@ from unlearning.summary import Summary
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
+FILES = {"summary": SUMMARY_FILE, "page": REPORT_FILE, "evidence": EVIDENCE_FILE}
+"""What people look for, by the report's artifacts, and what it is called at the top of a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -219,11 +222,12 @@ def artifacts_of(folder: Path) -> RunArtifacts:
 
 
 def _gather(folder: Path, home: Path) -> Summary:
-    """Copy report and summary to the top of the run's folder and point `latest` at it."""
-    artifacts = outputs_of(folder, "unlearning", "report")["artifacts"]
-    for name, target in (("summary", SUMMARY_FILE), ("page", REPORT_FILE)):
-        uri = artifacts[name]["artifacts"][0]["uri"]
-        shutil.copyfile(uri, folder / target)
+    """Copy the report and the numbers behind it to the top of the run's folder and point `latest` at it."""
+    artifacts = {}
+    for task in ("figures", "report"):  # both have a page: the report's is the one
+        artifacts |= outputs_of(folder, "unlearning", task)["artifacts"]
+    for name, target in FILES.items():
+        shutil.copyfile(artifacts[name]["artifacts"][0]["uri"], folder / target)
     link = home / "latest"
     fresh = home / f".latest-{os.getpid()}"
     fresh.unlink(missing_ok=True)

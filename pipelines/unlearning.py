@@ -18,6 +18,7 @@ from components.audit import audit
 from components.check import check
 from components.decide import decide
 from components.evaluate import evaluate
+from components.figures import figures
 from components.promote import promote
 from components.reject import reject
 from components.report import report
@@ -144,7 +145,9 @@ def _climb(run: Run, reference: Any, rung: Rung, below: Attempt | None = None, e
 
     def write_report(ladder: Any) -> None:
         models = {"original": run.original, "retrained": reference}
-        told = models | run.data | shown.evidence | run.registered
+        drawn = pure(figures(**models, **run.data, **run.where, candidate=shown.evidence["candidate"]), "Draw figures")
+        on_gpu(drawn, run.where["gpus"])
+        told = models | run.data | shown.evidence | run.registered | {"evidence": drawn.outputs["evidence"]}
         effectful(report(**told, original_version=run.parent, ladder=ladder), "Report")
 
     with dsl.If(attempt.action == "promote", f"{words} passed"):

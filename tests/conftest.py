@@ -33,6 +33,12 @@ settings.load_profile("tests")
 NO_AUGMENTATION = AugmentationConfig(crop_min_scale=1, flip=0, brightness=0, contrast=0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: begun last, one of them would keep a single core busy at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def random_records(count: int, seed: int = 0, shape: tuple[int, int, int] = (1, 4, 4), classes: int = 2) -> Records:
     draw = generator(seed, "noise")
     images = torch.randint(256, (count, *shape), generator=draw).to(torch.uint8)

@@ -16,6 +16,7 @@ from unlearning.audit.signals import SignalConfig, Signals, mean_pairwise_cosine
 from unlearning.evaluation import features
 from unlearning.figures.numbers import GROUPS, SIDES, Epoch, ModelEvidence, Sample
 from unlearning.models import Model
+from unlearning.neighbours import neighbourhoods
 from unlearning.paradigms import Paradigm
 from unlearning.records import Records, concatenate
 from unlearning.seeding import generator
@@ -27,6 +28,8 @@ SHOWN = 400
 """Records of a group that are measured at most."""
 POINTS = 150
 """Records of a group on the map of embeddings at most."""
+GALLERY = 5_000
+"""Retained members among which neighbours are looked for at most."""
 
 
 def _rounded(values: Sequence[float]) -> Sample:
@@ -67,7 +70,7 @@ def measure_models(
     config: SignalConfig,
     seed: int,
 ) -> dict[str, ModelEvidence]:
-    """Gradients, losses and a map of features of every model, over the same records and views.
+    """Gradients, losses, neighbours and a map of features of every model, over the same records and views.
 
     The map is each model's own first two principal components, turned to lie on the first model's:
     components are free to turn and mirror, and only what is left afterwards is a difference.
@@ -81,6 +84,7 @@ def measure_models(
     groups = [_first(records, SHOWN) for records in (forget, retained, holdout)]
     shown = [_first(group, POINTS) for group in groups]
     sizes = [len(group) for group in groups]
+    around = neighbourhoods(models, {"forget": groups[0], "holdout": groups[2]}, _first(retained, GALLERY))
     found: dict[str, ModelEvidence] = {}
     reference: Points | None = None
     for name, model in models.items():
@@ -95,6 +99,7 @@ def measure_models(
                 group: tuple((round(float(x), 4), round(float(y), 4)) for x, y in part)
                 for group, part in zip(GROUPS, parts, strict=True)
             },
+            neighbours=around[name],
         )
     return found
 

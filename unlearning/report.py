@@ -8,7 +8,7 @@ where that was measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
 from unlearning.errors import UserError
 from unlearning.figures import audit as figures
 from unlearning.figures import lineage, paper, roc
+from unlearning.figures.gallery import GalleryRow
 from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.ladder import RETRAINED, Rung, described
@@ -44,17 +45,19 @@ def _environment() -> jinja2.Environment:
     return found
 
 
-def render(summary: Summary, evidence: Evidence | None = None) -> str:
+def render(summary: Summary, evidence: Evidence | None = None, gallery: Sequence[GalleryRow] = ()) -> str:
     """The report as one self-contained HTML page.
 
     Args:
         summary: of the run.
-        evidence: for the paper's figures; without it the page has none.
+        evidence: for the paper's figures and the neighbours; without it the page has none.
+        gallery: forgotten images and their neighbours, which are personal data; shown beside the evidence.
 
     Raises:
         UserError: the summary lacks a model, attack or signal that the page compares, or the evidence
             is of other models.
     """
+    assert evidence is not None or not gallery
     if evidence is not None:
         _check_belongs(evidence, summary)
     names = [histogram.name for histogram in figures.ordered_models(summary)["original"].audit.signals]
@@ -79,6 +82,8 @@ def render(summary: Summary, evidence: Evidence | None = None) -> str:
             figures={key: Markup(svg) for key, svg in _figures(summary)},  # noqa: S704 - drawn and escaped by figures.py
             signals={name: Markup(figures.signal_histograms(summary, name)) for name in names},  # noqa: S704
             paper=paper.all_figures(evidence) if evidence is not None else {},
+            evidence=evidence,
+            gallery=gallery,
         )
     )
 
@@ -106,9 +111,9 @@ def _missing(evidence: Evidence) -> Iterator[str]:
         yield "Its loss is no likelihood, so there is no figure of predicted probabilities."
 
 
-def write(summary: Summary, path: Path, evidence: Evidence | None = None) -> None:
+def write(summary: Summary, path: Path, evidence: Evidence | None = None, gallery: Sequence[GalleryRow] = ()) -> None:
     """Write the page in one step."""
-    write_text(path, render(summary, evidence))
+    write_text(path, render(summary, evidence, gallery))
 
 
 def _check_belongs(evidence: Evidence, summary: Summary) -> None:

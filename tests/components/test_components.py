@@ -13,6 +13,7 @@ from kfp import dsl
 
 from components.base import IMAGE
 from unlearning import models, near_duplicates
+from unlearning.audit.results import Audit, strongest_attack
 from unlearning.compliance import keys
 from unlearning.errors import UserError
 from unlearning.registry import Registry
@@ -23,6 +24,7 @@ Chain = dict[str, Path]
 FOLDER = Path(__file__).parents[2] / "components"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
 LINES = 60
+CURVES = ("roc_before", "roc_after", "roc_retrained", "said_after")
 
 
 def load(name: str) -> Any:
@@ -45,11 +47,14 @@ def outputs_in(folder: Path, **kinds: type[dsl.Artifact]) -> dict[str, dsl.Artif
     return {name: kind(name=name, uri=str(folder / name)) for name, kind in kinds.items()}
 
 
+def confusion_of(artifact: dsl.Artifact) -> list[list[int]]:
+    return [row["row"] for row in artifact.metadata["confusionMatrix"]["rows"]]
+
+
 def test_there_is_a_component_for_every_step() -> None:
     steps = {path.stem for path in (FOLDER.parent / "unlearning" / "steps").glob("*.py")} - {
         "__init__",
         "data",
-        "figures",
         "stored",
         "holdings",
         "inventory",
@@ -58,7 +63,7 @@ def test_there_is_a_component_for_every_step() -> None:
         "batch_report",
     }
     # The step promote also rejects, references also plans and gathers, check also names batches, and fulfil also
-    # releases; figures are asked for by hand.
+    # releases.
     more = {"reject", "plan_references", "gather_references", "batch_name", "release"}
     assert steps | more == set(NAMES)
 
@@ -158,10 +163,10 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
     model = inputs_of(chain, "model")
     load("retrain_or_none").python_func(**data, **model, **where, **seeds, compare_with="references", **none)
     given = data | inputs_of(chain, "candidate", original="model") | where | {"retrained": none["retrained"]}
-    curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
+    curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
     load("audit").python_func(**given, **inputs_of(chain, "references"), seed=0, **out)
-    assert [bool(out[name].metadata) for name in curves] == [True, True, False]
+    assert [bool(out[name].metadata) for name in curves] == [True, True, False, True]
     assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate"}
     out = outputs_in(tmp_path, evaluation=dsl.Artifact, metrics=dsl.Metrics)
     load("evaluate").python_func(**given, **out)
@@ -188,11 +193,20 @@ def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
 def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> None:
     names = ("candidate", "retrained", "references", "snapshot", "split", "forget")
     given = inputs_of(chain, *names, original="model")
-    curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
+    curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
     load("audit").python_func(**given, seed=0, device="cpu", gpus=0, **out)
     assert (tmp_path / "audit").read_bytes() == chain["audit"].read_bytes()
-    for name in curves:
+    (caught, missed), (mistaken, passed) = confusion_of(out["said_after"])
+    assert (caught + missed, mistaken + passed) == (120, 300)
+    audit = Audit.model_validate_json((tmp_path / "audit").read_text())
+    strongest = strongest_attack(audit.models["original"])
+    rates = next(attack.rates for attack in audit.models["candidate"].attacks if attack.name == strongest)
+    assert rates is not None
+    assert rates.precision is not None
+    assert caught / (caught + mistaken) == pytest.approx(rates.precision.estimate), "another way to the same counts"
+    assert caught / 120 == pytest.approx(rates.recall.estimate)
+    for name in CURVES[:3]:
         points = out[name].metadata["confidenceMetrics"]
         assert (points[0]["falsePositiveRate"], points[-1]["falsePositiveRate"]) == (0, 1)
     assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate", "retrained"}
@@ -232,11 +246,12 @@ def test_evaluate_measures_the_models_it_is_given(
 def test_decide_writes_the_outcome_and_returns_what_follows(
     chain: Chain, tmp_path: Path, margin: float, written: str
 ) -> None:
-    out = outputs_in(tmp_path, verdict=dsl.Artifact)
+    out = outputs_in(tmp_path, verdict=dsl.Artifact, told=dsl.Markdown)
     given = inputs_of(chain, "audit", "evaluation")
     ladder = {"method": "finetune", "rung": "first", "stronger": 0, "on_failure": "stop", "on_inconclusive": "stop"}
     action = load("decide").python_func(**given, auc_margin=margin, utility_margin=0.9, **ladder, **out)
     assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
+    assert (tmp_path / "told").read_text().startswith("# The candidate ")
     assert action == out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
     assert out["verdict"].metadata["outcome"] == json.loads(chain[written].read_text())["outcome"]
 
@@ -260,7 +275,7 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
     assert "the loss became nan" in made["candidate"].metadata["diverged"]
     assert digest == models.digest(chain["model"])
     shown = data | inputs_of(chain, "retrained", original="model") | {"candidate": made["candidate"]}
-    curves = dict.fromkeys(("roc_before", "roc_after", "roc_retrained"), dsl.ClassificationMetrics)
+    curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
     audited = outputs_in(tmp_path, audit=dsl.Artifact, **curves) | outputs_in(tmp_path / "audited", metrics=dsl.Metrics)
     load("audit").python_func(**shown, **inputs_of(chain, "references"), seed=0, **where, **audited)
     evaluated = outputs_in(tmp_path, evaluation=dsl.Artifact)
@@ -268,7 +283,7 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
         **shown, **where, **evaluated, **outputs_in(tmp_path / "evaluated", metrics=dsl.Metrics)
     )
     found = {"audit": audited["audit"]} | evaluated
-    judged = outputs_in(tmp_path, verdict=dsl.Artifact)
+    judged = outputs_in(tmp_path, verdict=dsl.Artifact, told=dsl.Markdown)
     ladder = {
         "method": "finetune",
         "rung": "first",
@@ -305,7 +320,12 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     given = passed | above | {"earlier": below["ladder"]}
     promoted = load("promote").python_func(**given, **named, batch="b1", parent="1", on_inconclusive="stop")
     assert (rejected, promoted) == ("2", "3")
-    given = inputs_of(chain, "retrained", "snapshot", "split", original="model") | passed | above
+    given = inputs_of(chain, "retrained", "snapshot", "split", original="model")
+    models = given | {name: passed[name] for name in ("candidate", "forget")}
+    drawn = outputs_in(tmp_path / "drawn", page=dsl.HTML, evidence=dsl.Artifact)
+    load("figures").python_func(**models, **drawn, device="cpu", gpus=0)
+    assert "the paper's figures" in (tmp_path / "drawn/page").read_text()
+    given |= passed | above | {"evidence": drawn["evidence"]}
     out = outputs_in(tmp_path, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)
     load("report").python_func(**given, original_version="1", **named, **out)
     rungs = json.loads((tmp_path / "summary").read_text())["rungs"]

@@ -1,11 +1,12 @@
 """What KFP's cache may and may not bring back, on real runs of the pipeline's first tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from kfp import dsl
 
+from pipelines import warm
 from pipelines.pretraining import prepare
 from pipelines.runner import running
 from pipelines.tasks import pipeline
@@ -27,7 +28,7 @@ def first_tasks(recipe: str, erased: str) -> dsl.Dataset:
 
 
 @pytest.fixture
-def go(home: Path, tiny_recipe: Path) -> Go:
+def go(home: Path, tiny_recipe: Path) -> Iterator[Go]:
     """Runs them, each time in the same folder with the same cache; the split that training would get."""
     (home / "run").mkdir(parents=True)
 
@@ -36,7 +37,8 @@ def go(home: Path, tiny_recipe: Path) -> Go:
             done = first_tasks(recipe=str(tiny_recipe), erased=erased)
         return splits.load(Path(done.output.path))
 
-    return run
+    with warm.tasks():
+        yield run
 
 
 def from_cache(capfd: pytest.CaptureFixture[str]) -> list[str]:
@@ -44,6 +46,7 @@ def from_cache(capfd: pytest.CaptureFixture[str]) -> list[str]:
     return [task for task in TASKS if f"· {task}: done before, taken from the cache" in shown]
 
 
+@pytest.mark.slow
 def test_the_cache_brings_back_nothing_that_was_erased_since(
     go: Go, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

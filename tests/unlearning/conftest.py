@@ -16,7 +16,7 @@ from tests.unlearning.erasures import MLFLOW_PATHS, Erasure, found_in, make_eras
 from tests.unlearning.histories import History
 from unlearning.compliance.certificates import Statement, build
 from unlearning.compliance.erasure import LedgerHead, ModelErasure, Purge, Times
-from unlearning.figures.numbers import Epoch, Evidence, ModelEvidence, Sample
+from unlearning.figures.numbers import Epoch, Evidence, ModelEvidence, Neighbourhood, Sample
 from unlearning.ladder import accepted_statement
 from unlearning.summary import Summary
 
@@ -321,6 +321,10 @@ def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int
             embedding={
                 group: tuple((float(x), float(y)) for x, y in np.round(draw.normal(0, 0.7, (size, 2)), 4))
                 for group, size in sizes.items()
+            },
+            neighbours={
+                group: Neighbourhood(cosine=sample(0.9, sizes[group]), same_class=0.8, kept=(1.0, 0.6, 0.5)[index])
+                for group in ("forget", "holdout")
             },
         )
 

@@ -99,6 +99,7 @@ def test_every_group_is_measured_up_to_the_limit_and_the_first_records_of_it(
 ) -> None:
     monkeypatch.setattr(evidence, "SHOWN", 6)
     monkeypatch.setattr(evidence, "POINTS", 4)
+    monkeypatch.setattr(evidence, "GALLERY", 6)
     paradigm = plain("supervised")
     models = {"original": uneven(build_model(paradigm)), "unlearned": uneven(build_model(paradigm, seed=1))}
     groups = three(noise, (3, 20, 5))

@@ -189,3 +189,20 @@ def roc_points(audit: Audit, model: str) -> tuple[list[float], list[float], list
     count = len(curve.false_positive_rate)
     thresholds = [1 - index / max(count - 1, 1) for index in range(count)]
     return list(curve.false_positive_rate), list(curve.true_positive_rate), thresholds
+
+
+def confusion(audit: Audit, model: str) -> tuple[list[str], list[list[int]]] | None:
+    """Answers of the original's strongest attack on `model` at the threshold of its rates, as KFP draws them.
+
+    Returns:
+        What records can be, and counts: a row for what they are, a column for what the attack says. None where the
+        attack gave no yes or no.
+    """
+    name = strongest_attack(audit.models["original"])
+    rates = next(attack.rates for attack in audit.models[model].attacks if attack.name == name)
+    if rates is None:
+        return None
+    forgotten, strangers = audit.records["forget"], audit.records["holdout"]
+    caught = round(rates.recall.estimate * forgotten)
+    mistaken = round((1 - (2 * rates.accuracy - rates.recall.estimate)) * strangers)
+    return ["member", "stranger"], [[caught, forgotten - caught], [mistaken, strangers - mistaken]]

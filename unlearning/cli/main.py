@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from unlearning.cli import cluster, compliance, keys, ledger, lineage, requests, steps
+from unlearning import __version__
+from unlearning.cli import cluster, completion, compliance, keys, ledger, lineage, next_steps, requests, steps
 from unlearning.cli import purge as purging
 from unlearning.cli.doctor import doctor
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.cli.verify import verify
-from unlearning.errors import EXIT_NOT_PROMOTED
+from unlearning.errors import EXIT_FAILED, EXIT_NOT_PROMOTED, EXIT_OK, UserError
 from unlearning.ladder import described
 from unlearning.summary import Summary
+
+if TYPE_CHECKING:
+    from unlearning.figures.gallery import GalleryRow
 
 app = typer.Typer(
     help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
@@ -24,36 +29,62 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 programming error, 2 bad input or missing service, "
     "3 finished but nothing was promoted, `ledger verify` or `doctor` found problems, or a certificate is not "
     "verified. A model that is accepted without having passed is promoted, and said to be.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(steps.app, name="step")
-app.add_typer(lineage.app, name="lineage")
-app.add_typer(requests.app, name="requests")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(keys.app, name="keys")
-app.add_typer(compliance.app, name="compliance")
-app.command()(verify)
-app.command()(purging.purge)
-app.command()(doctor)
-app.command()(cluster.submit)
-app.command()(cluster.schedule)
-app.command()(cluster.status)
+RunFolder = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of a run; the latest one if left out.", autocompletion=completion.runs),
+]
+TRY, ERASE, LINEAGE, CLUSTER, MORE = (
+    "Try and look",
+    "Honour erasure requests",
+    "What came from what",
+    "On a cluster",
+    "By hand",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"unlearn {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def unlearn(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make trained encoders forget, audit that they did, and keep the lineage."""
+    if context.invoked_subcommand is None:
+        print(next_steps.text())
 
 
 def _although(summary: Summary) -> str:
     return "" if summary.accepted is None else ", accepted although the audit could not tell"
 
 
-@app.command()
+@app.command(rich_help_panel=TRY)
 def run(
     context: typer.Context,
-    paradigm: Annotated[str, typer.Option(help="simclr, moco, byol or supervised.")] = "simclr",
-    dataset: Annotated[str, typer.Option(help="fashion-mnist, digits, cifar10 or image-folder.")] = "fashion-mnist",
-    recipe: Annotated[str, typer.Option(help="Recipe or YAML file, instead of paradigm and dataset.")] = "",
+    paradigm: Annotated[
+        str, typer.Option(help="simclr, moco, byol or supervised.", autocompletion=completion.paradigms)
+    ] = "simclr",
+    dataset: Annotated[
+        str,
+        typer.Option(help="fashion-mnist, digits, cifar10 or image-folder.", autocompletion=completion.datasets),
+    ] = "fashion-mnist",
+    recipe: Annotated[
+        str,
+        typer.Option(help="Recipe or YAML file, instead of paradigm and dataset.", autocompletion=completion.recipes),
+    ] = "",
     overrides: Annotated[str, typer.Option(help="YAML laid over the recipe.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
-    method: Annotated[str, typer.Option(help="See `unlearn methods`.")] = "gradient_penalty",
+    method: Annotated[
+        str, typer.Option(help="See `unlearn methods`.", autocompletion=completion.methods)
+    ] = "gradient_penalty",
     method_overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
     forget_kind: Annotated[str, typer.Option(help="random, class, cluster or records.")] = "random",
     forget_fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
@@ -129,20 +160,27 @@ def run(
         raise typer.Exit(EXIT_NOT_PROMOTED)
 
 
-@app.command()
+@app.command(rich_help_panel=TRY)
 def report(
-    run: Annotated[Path | None, typer.Argument(help="Folder of a run; the latest one if left out.")] = None,
+    run: RunFolder = None,
+    images: Annotated[
+        int, typer.Option(min=0, help="Forgotten images to show with their neighbours: personal data; none if 0.")
+    ] = 0,
     json: Json = False,
 ) -> None:
-    """Show a run's table and draw its report again: from summary.json, and figures/evidence.json if it is there."""
+    """Show a run's table and draw its report again, with the figures that `unlearn figures` made, if there are."""
     from unlearning import report as page
     from unlearning import settings, summary
     from unlearning.figures import numbers
 
     folder = run or settings.from_environment().home / "latest"
     loaded = summary.load(folder / "summary.json")
-    target, measured = folder / "report.html", folder / "figures" / numbers.EVIDENCE_FILE
-    page.write(loaded, target, numbers.load(measured) if measured.exists() else None)
+    measured = [folder / "figures" / numbers.EVIDENCE_FILE, folder / numbers.EVIDENCE_FILE]
+    evidence = next((numbers.load(path) for path in measured if path.exists()), None)
+    if images and evidence is None:
+        raise UserError(f"{folder} has no evidence to show images beside: measure it with unlearn figures")
+    target = folder / "report.html"
+    page.write(loaded, target, evidence, _gallery(folder, images))
     if json:
         show(loaded, True)
         return
@@ -151,9 +189,25 @@ def report(
     print(f"report: {path_text(target)}")
 
 
-@app.command()
+def _gallery(folder: Path, count: int) -> Sequence[GalleryRow]:
+    if not count:
+        return ()
+    from pipelines.local import artifacts_of
+    from unlearning.steps.figures import gallery
+
+    found = artifacts_of(folder)
+    return gallery(
+        model_paths=found.models,
+        snapshot_path=found.snapshot,
+        split_path=found.split,
+        forget_path=found.forget,
+        count=count,
+    )
+
+
+@app.command(rich_help_panel=TRY)
 def figures(
-    run: Annotated[Path | None, typer.Argument(help="Folder of a run; the latest one if left out.")] = None,
+    run: RunFolder = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the figures; <run>/figures if left out.")] = None,
     trace: Annotated[bool, typer.Option(help="Train the original again, to look at it as it overfits.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -181,7 +235,32 @@ def figures(
     show({name: path_text(path) for name, path in paths.items()}, json)
 
 
-@app.command("recipes")
+@app.command(rich_help_panel=TRY)
+def compare(
+    found: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folders of runs, or one comparison in JSON; all runs of the home if left out.",
+            metavar="RUN...",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The page.")] = Path("comparison.html"),
+    json: Json = False,
+) -> None:
+    """Put runs side by side on one page: sortable, filterable, with intervals; works from a file."""
+    from unlearning import comparison, settings, summary
+
+    given = found or comparison.runs_in(settings.from_environment().home)
+    if len(given) == 1 and given[0].is_file():
+        made = comparison.load(given[0])
+    else:
+        made = comparison.of_runs([summary.load(folder / "summary.json") for folder in given])
+    comparison.write(made, output)
+    show(made, json, lambda: f"{len(made.entries)} candidates: {path_text(output)}")
+
+
+@app.command("recipes", rich_help_panel=TRY)
 def list_recipes(json: Json = False) -> None:
     """The recipes that come with the library."""
     from unlearning import recipes
@@ -190,7 +269,7 @@ def list_recipes(json: Json = False) -> None:
     show(found, json)
 
 
-@app.command("methods")
+@app.command("methods", rich_help_panel=TRY)
 def list_methods(json: Json = False) -> None:
     """The unlearning methods, and the data each may look at beside the retain set."""
     from unlearning.methods import METHODS
@@ -199,10 +278,25 @@ def list_methods(json: Json = False) -> None:
     show(found, json)
 
 
+app.add_typer(requests.app, name="requests", rich_help_panel=ERASE)
+app.add_typer(compliance.app, name="compliance", rich_help_panel=ERASE)
+app.command(rich_help_panel=ERASE)(verify)
+app.command(rich_help_panel=ERASE)(purging.purge)
+app.add_typer(ledger.app, name="ledger", rich_help_panel=ERASE)
+app.add_typer(keys.app, name="keys", rich_help_panel=ERASE)
+app.add_typer(lineage.app, name="lineage", rich_help_panel=LINEAGE)
+app.command(rich_help_panel=CLUSTER)(doctor)
+app.command(rich_help_panel=CLUSTER)(cluster.submit)
+app.command(rich_help_panel=CLUSTER)(cluster.schedule)
+app.command(rich_help_panel=CLUSTER)(cluster.status)
+app.add_typer(steps.app, name="step", rich_help_panel=MORE)
+
+
 def main() -> None:
     """Entry point of the `unlearn` command."""
     with explained():
         try:
-            app()
+            sys.exit(app(standalone_mode=False) or EXIT_OK)
         except BrokenPipeError:
             sys.stderr.close()
+            sys.exit(EXIT_FAILED)

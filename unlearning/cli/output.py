@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import BaseModel
+from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer shows no other way to them
 
 from unlearning.errors import EXIT_BAD_INPUT, UserError
 
@@ -41,12 +42,21 @@ def show(result: Any, as_json: bool, text: Callable[[], str] | None = None) -> N
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn a user's error into one line on standard error and exit code 2."""
+    """Turn a user's error, or a command line that is none, into one line on standard error and exit code 2."""
     try:
         yield
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        _refuse(str(error))
+    except NoArgsIsHelpError:  # made, it has printed the help
         raise SystemExit(EXIT_BAD_INPUT) from None
+    except UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "unlearn"
+        _refuse(f"{error.format_message().rstrip('.')}: see {where} --help")
+
+
+def _refuse(problem: str) -> NoReturn:
+    print(f"error: {' '.join(problem.split())}", file=sys.stderr)
+    raise SystemExit(EXIT_BAD_INPUT) from None
 
 
 def path_text(path: Path) -> str:

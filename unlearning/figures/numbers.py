@@ -32,12 +32,21 @@ class Sample(Config):
         return float(np.mean(self.values))
 
 
+class Neighbourhood(Config):
+    """Nearest retained members of a group's records in a model's feature space."""
+
+    cosine: Sample = Field(description="Of a record with the nearest.")
+    same_class: float = Field(ge=0, le=1, description="Share of the nearest that have the record's class.")
+    kept: float = Field(ge=0, le=1, description="Share of the nearest that were among the original's nearest.")
+
+
 class ModelEvidence(Config):
     """One model, before or after unlearning, or retrained."""
 
     log_gradients: dict[str, Sample] = Field(description="log g by group; members have small ones.")
     losses: dict[str, Sample] = Field(description="Per-record loss by group, mean over views.")
     embedding: dict[str, tuple[tuple[float, float], ...]] = Field(description="Features on two axes, by group.")
+    neighbours: dict[str, Neighbourhood] = Field(description="Of forgotten and of never seen records, by group.")
 
 
 class Epoch(Config):

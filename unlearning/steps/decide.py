@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unlearning import ladder
+from unlearning import ladder, verdict_text
 from unlearning.audit.results import UTILITY_REFERENCE, Audit, Verdict
 from unlearning.audit.verdict import VerdictConfig, missing_evidence
 from unlearning.audit.verdict import decide as judge
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
+from unlearning.files import read_json, write_json, write_text
 from unlearning.ladder import Action
 from unlearning.recipes.stronger import can_be_strengthened
 from unlearning.steps.audit import load_audit
@@ -78,6 +78,7 @@ def decide(
     on_failure: str = "retrain",
     on_inconclusive: str = "retrain",
     verdict_path: Path,
+    page_path: Path | None = None,
 ) -> Decision:
     """Judge the candidate, write the verdict, and say what follows it.
 
@@ -87,6 +88,7 @@ def decide(
         stronger: settings to try after the first, 0 to 2.
         on_failure: retrain or stop.
         on_inconclusive: retrain, stop, accept or accept_retrained.
+        page_path: where the verdict is also told in Markdown.
 
     Raises:
         UserError: the evidence is not of one piece, or a parameter has no meaning.
@@ -97,6 +99,8 @@ def decide(
     verdict = verdict_of(audit, evaluation, auc_margin, utility_margin)
     action = ladder.next_rung(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
     write_json(verdict_path, verdict.model_dump(mode="json"))
+    if page_path is not None:
+        write_text(page_path, verdict_text.markdown(verdict, action))
     return Decision(action=action, verdict=verdict)
 
 

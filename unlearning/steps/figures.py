@@ -1,20 +1,58 @@
-"""Figures: the paper's, from the models of a run."""
+"""Figures: the paper's and the neighbours of forgotten records, from the models of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import evidence, forgetting, models, provenance, report
+import torch
+
+from unlearning import evidence, forgetting, models, neighbours, provenance, report
 from unlearning.devices import choose_device, deterministic
 from unlearning.figures import numbers, paper
+from unlearning.figures.gallery import GalleryRow, Picture, picture
 from unlearning.figures.numbers import EVIDENCE_FILE, Evidence
 from unlearning.files import write_text
+from unlearning.forgetting import ForgetSet
 from unlearning.paradigms import make_paradigm
+from unlearning.recipes import Recipe
+from unlearning.records import Records
 from unlearning.seeding import initialisation
+from unlearning.snapshots import Snapshot
+from unlearning.splits import Split
 from unlearning.steps.data import load_split, part, refuse_erased_in
+from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.steps.unlearn import check_belongs
 
 PAGE_FILE = "figures.html"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What every figure of a run is measured on."""
+
+    recipe: Recipe
+    seed: int
+    snapshot: Snapshot
+    split: Split
+    forget: ForgetSet
+    device: torch.device
+
+    def records(self, ids: tuple[str, ...]) -> Records:
+        return part(self.snapshot, ids, self.recipe.data.image_side, self.device)
+
+
+def _load(
+    original: Path, snapshot_path: Path, split_path: Path, forget_path: Path, device: str, gpus: int = 0
+) -> _Measured:
+    made = provenance.load(original)
+    snapshot, split = load_split(snapshot_path, split_path)
+    forget = forgetting.load(forget_path)
+    check_belongs(made, split, forget)
+    chosen = choose_device(device, gpus)
+    deterministic()
+    return _Measured(made.recipe, made.seed, snapshot, split, forget, chosen)
 
 
 def measure(
@@ -25,6 +63,7 @@ def measure(
     forget_path: Path,
     trace: bool,
     device: str = "auto",
+    gpus: int = 0,
 ) -> Evidence:
     """Measure what the figures show.
 
@@ -32,42 +71,121 @@ def measure(
         model_paths: by name, `original` among them.
         snapshot_path, split_path, forget_path: of the run.
         trace: also train the original again from its seed, to look at it as it overfits.
-        device: where to measure.
+        device, gpus: where to measure.
 
     Raises:
         UserError: models and data do not belong together, or the training to be traced would see records that were
             erased since.
     """
-    made = provenance.load(model_paths["original"])
-    recipe, paradigm = made.recipe, make_paradigm(made.recipe.paradigm)
-    snapshot, split = load_split(snapshot_path, split_path)
-    forget = forgetting.load(forget_path)
-    check_belongs(made, split, forget)
+    run = _load(model_paths["original"], snapshot_path, split_path, forget_path, device, gpus)
     if trace:
-        refuse_erased_in(snapshot.manifest)
-    chosen, side = choose_device(device), recipe.data.image_side
-    deterministic()
-    holdout = part(snapshot, split.holdout, side, chosen)
+        refuse_erased_in(run.snapshot.manifest)
+    paradigm, holdout = make_paradigm(run.recipe.paradigm), run.records(run.split.holdout)
     measured = evidence.measure_models(
-        {name: models.load(model_paths[name], chosen) for name in paper.in_order(model_paths)},
+        {name: models.load(model_paths[name], run.device) for name in paper.in_order(model_paths)},
         paradigm,
-        forget=part(snapshot, forget.ids, side, chosen),
-        retained=part(snapshot, split.retained(forget.ids), side, chosen),
+        forget=run.records(run.forget.ids),
+        retained=run.records(run.split.retained(run.forget.ids)),
         holdout=holdout,
-        config=recipe.signals,
-        seed=made.seed,
+        config=run.recipe.signals,
+        seed=run.seed,
     )
-    training: tuple[numbers.Epoch, ...] = ()
-    if trace:
-        shape = (snapshot.manifest.image_shape[0], side, side)
-        with initialisation(made.seed, "pretrain"):
-            model = paradigm.build(recipe.encoder, shape, snapshot.manifest.class_names)
-        members = part(snapshot, split.members, side, chosen)
-        training = evidence.trace_training(
-            model.to(chosen), paradigm, members, holdout, recipe.training, seed=made.seed
+    return Evidence(
+        paradigm=run.recipe.paradigm.name,
+        digests={name: models.digest(path) for name, path in model_paths.items()},
+        models=measured,
+        training=_traced(run, holdout) if trace else (),
+    )
+
+
+def _traced(run: _Measured, holdout: Records) -> tuple[numbers.Epoch, ...]:
+    paradigm, side = make_paradigm(run.recipe.paradigm), run.recipe.data.image_side
+    with initialisation(run.seed, "pretrain"):
+        model = paradigm.build(
+            run.recipe.encoder,
+            (run.snapshot.manifest.image_shape[0], side, side),
+            run.snapshot.manifest.class_names,
         )
-    digests = {name: models.digest(path) for name, path in model_paths.items()}
-    return Evidence(paradigm=recipe.paradigm.name, digests=digests, models=measured, training=training)
+    members = run.records(run.split.members)
+    return evidence.trace_training(model.to(run.device), paradigm, members, holdout, run.recipe.training, seed=run.seed)
+
+
+def figures(
+    *,
+    original_path: Path,
+    candidate_path: Path,
+    retrained_path: Path,
+    snapshot_path: Path,
+    split_path: Path,
+    forget_path: Path,
+    device: str,
+    gpus: int = 0,
+    evidence_path: Path,
+    page_path: Path,
+) -> Evidence:
+    """Measure the models of a finished run, and write the numbers and a page with the figures.
+
+    Raises:
+        UserError: models and data do not belong together.
+    """
+    retrained = retrained_at(retrained_path)
+    paths = {"original": original_path, "unlearned": candidate_path}
+    found = measure(
+        model_paths=paths | ({"retrained": retrained} if retrained is not None else {}),
+        snapshot_path=snapshot_path,
+        split_path=split_path,
+        forget_path=forget_path,
+        trace=False,
+        device=device,
+        gpus=gpus,
+    )
+    numbers.save(found, evidence_path)
+    write_text(page_path, report.render_figures(found))
+    return found
+
+
+def gallery(
+    *,
+    model_paths: dict[str, Path],
+    snapshot_path: Path,
+    split_path: Path,
+    forget_path: Path,
+    count: int,
+    device: str = "auto",
+) -> list[GalleryRow]:
+    """The first `count` forgotten images with their nearest retained members on every model: personal data.
+
+    Raises:
+        UserError: models and data do not belong together, or records of the data were erased since: an erased image
+            is shown to nobody.
+    """
+    run = _load(model_paths["original"], snapshot_path, split_path, forget_path, device)
+    refuse_erased_in(run.snapshot.manifest)
+    shown, kept = run.forget.ids[:count], run.split.retained(run.forget.ids)
+    records, retained = run.records(shown), run.records(kept)
+    near = {
+        name: neighbours.nearest(models.load(model_paths[name], run.device), records, retained)
+        for name in paper.in_order(model_paths)
+    }
+    whole = run.snapshot.rows(shown)
+    return [
+        GalleryRow(
+            forgotten=picture(whole.images[row], _said(run, "forgotten image", int(records.labels[row]))),
+            neighbours={name: tuple(_neighbours(run, kept, found, row)) for name, found in near.items()},
+        )
+        for row in range(len(shown))
+    ]
+
+
+def _neighbours(run: _Measured, kept: tuple[str, ...], found: neighbours.Nearest, row: int) -> Iterator[Picture]:
+    near = run.snapshot.rows(tuple(kept[place] for place in found.rows[row].tolist()))
+    for place, cosine in enumerate(found.cosines[row].tolist()):
+        said = _said(run, f"neighbour {place + 1}", int(near.labels[place]))
+        yield picture(near.images[place], said, cosine)
+
+
+def _said(run: _Measured, what: str, label: int) -> str:
+    return f"{what}, class {run.snapshot.manifest.class_names[label]}"
 
 
 def draw(found: Evidence, folder: Path) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from unlearning import __version__, forgetting, provenance, settings, snapshots,
 from unlearning import report as page
 from unlearning.audit.results import Audit, Verdict
 from unlearning.errors import UserError
+from unlearning.figures import numbers
 from unlearning.ladder import RETRAINED, SERVING, accepted_statement
 from unlearning.lineage.overview import overview
 from unlearning.provenance import Provenance
@@ -58,6 +59,8 @@ class ReportInputs:
     ladder_path: Path
     """Every rung of the run; candidate, audit, evaluation and verdict are of the last one before exact
     retraining."""
+    evidence_path: Path
+    """Of the paper's figures, measured on the same models."""
     model_name: str
     original_version: str
     run_name: str
@@ -186,6 +189,7 @@ def summarise(inputs: ReportInputs) -> Summary:
 def report(inputs: ReportInputs, *, summary_path: Path, page_path: Path) -> Summary:
     """Write `summary.json` and `report.html`."""
     gathered = summarise(inputs)
+    evidence = numbers.load(inputs.evidence_path)
     summary.save(gathered, summary_path)
-    page.write(gathered, page_path)
+    page.write(gathered, page_path, evidence)
     return gathered

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from pipelines import local
-from unlearning import recipes, splits, summary
+from unlearning import __version__, models, recipes, splits, summary
+from unlearning.cli.main import app
 from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK
 from unlearning.figures import numbers
 from unlearning.figures.numbers import Evidence
@@ -294,3 +296,93 @@ def test_recipes_and_methods_are_listed(cli: Cli) -> None:
     assert set(json.loads(cli("methods", "--json").out)) == set(METHODS)
     assert "digits-simclr: " in cli("recipes").out
     assert "retrain: nothing more" in cli("methods").out
+
+
+def test_the_version_is_printed(cli: Cli) -> None:
+    assert (cli("--version").out, cli("--version").code) == (f"unlearn {__version__}\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("rnu",), "No such command 'rnu'. Did you mean 'run'?: see unlearn --help"),
+        (("run", "--sed", "3"), "No such option: --sed"),
+        (("run", "--seed", "x"), "Invalid value for '--seed'"),
+        (("verify",), "Missing argument 'FILE': see unlearn verify --help"),
+        (("requests", "add"), "Missing option '--id'"),
+        (("report", "--images", "-1"), "Invalid value for '--images'"),
+    ],
+)
+def test_a_command_line_that_is_none_is_told_in_one_line(cli: Cli, arguments: tuple[str, ...], problem: str) -> None:
+    answer = cli(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert problem in answer.error
+    assert "--help" in answer.error
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Every command of the tree that does something."""
+    found: dict[tuple[str, ...], Any] = {}
+    for name, command in group.commands.items():
+        nested = getattr(command, "commands", None)
+        found |= commands(command, (*path, name)) if nested else {(*path, name): command}
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_prints_json_when_asked_and_says_what_it_does(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--json" in options
+    assert all(parameter.help for parameter in command.params if parameter.name != "help")
+
+
+def test_help_groups_the_commands_by_what_they_are_for(cli: Cli) -> None:
+    shown = cli("--help").out
+    titles = ["Try and look", "Honour erasure requests", "What came from what", "On a cluster", "By hand"]
+    places = [shown.index(title) for title in titles]
+    assert places == sorted(places)
+
+
+def test_runs_are_compared_on_one_page(cli: Cli, finished: Summary, home: Path, tmp_path: Path) -> None:
+    page = tmp_path / "out" / "page.html"
+    answer = cli("compare", "--output", page, "--json")
+    assert answer.code == EXIT_OK, answer.err
+    assert len(json.loads(answer.out)["entries"]) == len(finished.rungs)
+    assert "</html>" in page.read_text()
+    (tmp_path / "saved.json").write_text(answer.out)
+    again = cli("compare", tmp_path / "saved.json", "--output", tmp_path / "again.html")
+    assert f"{len(finished.rungs)} candidates: " in again.out
+    assert (tmp_path / "again.html").read_text() == page.read_text()
+
+
+def test_nothing_to_compare_is_told_in_one_line(cli: Cli, home: Path) -> None:
+    answer = cli("compare")
+    assert answer.code == 2
+    assert "no run to compare" in answer.error
+
+
+def test_images_are_on_the_page_only_when_asked_for(
+    cli: Cli, drawable: Path, make_summary: Make, finished_chain: Chain
+) -> None:
+    names = {"original": "model", "unlearned": "candidate", "retrained": "retrained"}
+    digests = {name: models.digest(finished_chain[key]) for name, key in names.items()}
+    made = make_summary()
+    shown = {name: model.model_copy(update={"digest": digests[name]}) for name, model in made.models.items()}
+    summary.save(made.model_copy(update={"models": shown}), drawable / "summary.json")
+    refused = cli("report", "--images", "2")
+    assert "has no evidence to show images beside: measure it with unlearn figures" in refused.error
+    assert cli("figures", "--no-trace", "--device", "cpu").code == EXIT_OK
+    assert cli("report").code == EXIT_OK
+    plain = (drawable / "report.html").read_text()
+    assert "<img" not in plain
+    assert "no record ids and no images" in plain
+    assert cli("report", "--images", "2").code == EXIT_OK
+    asked = (drawable / "report.html").read_text()
+    assert asked.count("<img") == 2 * (1 + 3 * 5)
+    assert "personal data" in asked
+    assert "no images" not in asked

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from unlearning.registry import Version
 from unlearning.steps.audit import audit
 from unlearning.steps.decide import decide
 from unlearning.steps.evaluate import evaluate
+from unlearning.steps.figures import figures
 from unlearning.steps.promote import Evidence
 from unlearning.steps.register import register
 from unlearning.steps.retrain_or_none import retrain_or_none
@@ -34,6 +37,22 @@ def evidence(chain: Chain) -> dict[str, Path]:
     """What `Evidence` takes, for a candidate that passed."""
     named = {f"{name}_path": chain[name] for name in ("candidate", "forget", "audit", "evaluation")}
     return named | {"verdict_path": chain["passed"]}
+
+
+@pytest.fixture(scope="session")
+def drawn(finished_chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Evidence of the figures, of the chain's models but for those given: `drawn(candidate=..., retrained=...)`."""
+    data: dict[str, Any] = {f"{name}_path": finished_chain[name] for name in ("snapshot", "split", "forget")}
+
+    @cache
+    def measure(candidate: Path = finished_chain["candidate"], retrained: Path = finished_chain["retrained"]) -> Path:
+        folder = tmp_path_factory.mktemp("drawn")
+        made: dict[str, Any] = {"original_path": finished_chain["model"], "candidate_path": candidate}
+        written = {"evidence_path": folder / "evidence.json", "page_path": folder / "figures.html"}
+        figures(**data, **made, **written, retrained_path=retrained, device="cpu")
+        return folder / "evidence.json"
+
+    return measure
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from unlearning import evidence, forgetting, models, splits
+from unlearning.compliance import tombstones
 from unlearning.errors import UserError
 from unlearning.figures import numbers, paper
+from unlearning.figures.gallery import GalleryRow, picture
 from unlearning.figures.numbers import GROUPS, Evidence
 from unlearning.paradigms import make_paradigm
 from unlearning.provenance import load as load_provenance
+from unlearning.settings import from_environment
 from unlearning.steps.data import load_split, part
-from unlearning.steps.figures import draw, measure
+from unlearning.steps.figures import draw, gallery, measure
+from unlearning.store import open_store
 
 Chain = dict[str, Path]
 Make = Callable[..., Evidence]
@@ -106,3 +110,41 @@ def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(make_evidence: M
     with pytest.raises(UserError, match="cannot write") as caught:
         draw(make_evidence(), tmp_path / "file" / "figures")
     assert "\n" not in str(caught.value)
+
+
+def gallery_of(chain: Chain, count: int) -> list[GalleryRow]:
+    return gallery(
+        model_paths={name: chain[key] for name, key in NAMES.items()},
+        snapshot_path=chain["snapshot"],
+        split_path=chain["split"],
+        forget_path=chain["forget"],
+        count=count,
+        device="cpu",
+    )
+
+
+def test_the_gallery_shows_the_forgotten_images_and_members_that_were_kept(chain: Chain) -> None:
+    found = gallery_of(chain, 3)
+    snapshot, split = load_split(chain["snapshot"], chain["split"])
+    forget = forgetting.load(chain["forget"])
+
+    def addresses(ids: tuple[str, ...]) -> list[str]:
+        return [picture(image, "").address for image in snapshot.rows(ids).images]
+
+    assert [row.forgotten.address for row in found] == addresses(forget.ids[:3])
+    kept = set(addresses(split.retained(forget.ids)))
+    for row in found:
+        assert list(row.neighbours) == list(NAMES)
+        for pictures in row.neighbours.values():
+            cosines = [each.cosine for each in pictures if each.cosine is not None]
+            assert len(cosines) == 5
+            assert cosines == sorted(cosines, reverse=True)
+            assert {each.address for each in pictures} <= kept
+            assert pictures[0].said.startswith("neighbour 1, class ")
+
+
+def test_images_of_erased_records_are_shown_to_nobody(chain: Chain) -> None:
+    erased = forgetting.load(chain["forget"]).ids[0]
+    tombstones.add(open_store(from_environment().store), [erased], request="R1")
+    with pytest.raises(UserError, match="erased"):
+        gallery_of(chain, 1)

@@ -40,7 +40,7 @@ def rung(chain: Chain, judged: str, version: str = "2", **changed: Any) -> RungS
 
 
 @pytest.fixture
-def inputs(chain: Chain, parent: Version, tmp_path: Path) -> Callable[..., ReportInputs]:
+def inputs(chain: Chain, parent: Version, drawn: Callable[..., Path], tmp_path: Path) -> Callable[..., ReportInputs]:
     """The chain with a given verdict and rungs."""
     named = {f"{name}_path": chain[name] for name in ("snapshot", "split", "forget", "audit", "evaluation")}
     named |= {"original_path": chain["model"]} | {f"{name}_path": chain[name] for name in ("candidate", "retrained")}
@@ -48,6 +48,7 @@ def inputs(chain: Chain, parent: Version, tmp_path: Path) -> Callable[..., Repor
     def make(verdict: Path, *rungs: RungSummary) -> ReportInputs:
         summary.save_rungs(rungs or (rung(chain, verdict.name),), tmp_path / "ladder")
         paths: dict[str, Any] = named | {"verdict_path": verdict, "ladder_path": tmp_path / "ladder"}
+        paths["evidence_path"] = drawn()
         return ReportInputs(**paths, model_name=parent.name, original_version="1", run_name="run")
 
     return make
@@ -81,12 +82,14 @@ def test_a_promoted_run_is_told_in_full(
 
 
 @pytest.fixture
-def inputs_by_references(inputs: Callable[..., ReportInputs], by_references: Chain, chain: Chain) -> ReportInputs:
+def inputs_by_references(
+    inputs: Callable[..., ReportInputs], by_references: Chain, chain: Chain, drawn: Callable[..., Path]
+) -> ReportInputs:
     """The run where nothing was retrained."""
     verdict = load_verdict(by_references["passed"])
     told = inputs(by_references["passed"], rung(chain, "passed", verdict=verdict))
     paths: dict[str, Any] = {f"{name}_path": by_references[name] for name in ("retrained", "audit", "evaluation")}
-    return replace(told, **paths)
+    return replace(told, **paths, evidence_path=drawn(retrained=by_references["retrained"]))
 
 
 def test_a_run_that_retrained_nothing_has_no_retrained_model(
@@ -128,6 +131,8 @@ def test_the_page_shows_records_rates_limits_and_the_cross_check(
     assert "encoder&#39;s output only" in page
     assert f"Limits: {written.verdict.limits[0]}" in page
     assert "10 attacks on 120 forgotten and 300 other records" in page
+    assert "Neighbours of forgotten records" in page
+    assert page.count('role="img" aria-label="Map of features') == 1
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,11 @@ def test_a_failed_run_says_what_was_promoted_instead(
 
 
 def test_a_setting_that_diverged_is_told_and_has_no_version(
-    inputs: Callable[..., ReportInputs], diverged_chain: Chain, chain: Chain, tmp_path: Path
+    inputs: Callable[..., ReportInputs],
+    diverged_chain: Chain,
+    chain: Chain,
+    drawn: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     """The first setting's version is not that of the model shown, which is the original."""
     wild = load_verdict(diverged_chain["diverged"])
@@ -166,6 +175,7 @@ def test_a_setting_that_diverged_is_told_and_has_no_version(
     ]
     given = inputs(diverged_chain["diverged"], *rungs)
     changed: dict[str, Any] = {f"{name}_path": diverged_chain[name] for name in ("candidate", "audit", "evaluation")}
+    changed["evidence_path"] = drawn(candidate=diverged_chain["candidate"])
     told = report(replace(given, **changed), summary_path=tmp_path / "summary.json", page_path=tmp_path / "report.html")
     assert (told.verdict.outcome, told.promoted) == ("diverged", "retrained")
     assert told.registry.versions == {"original": "1", "retrained": "3"}
