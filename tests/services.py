@@ -72,7 +72,7 @@ def need_services() -> None:
         pytest.skip(message)
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -176,7 +176,7 @@ def mlflow_server(
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait(server, f"http://127.0.0.1:{port}/health", log)
+        wait_for(server, f"http://127.0.0.1:{port}/health", log)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()

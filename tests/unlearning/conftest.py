@@ -187,7 +187,7 @@ def _summary(
     return Summary.model_validate(document)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_summary() -> Callable[..., Summary]:
     """Builds a realistic summary: `make_summary(outcome, promoted, retrained, stronger=..., supervised=...,
     compared_with=...)`."""
