@@ -13,7 +13,9 @@ PLACE = "<!-- the command line -->"
 """Where the page gets it."""
 
 
-def commands(command: Any = None, name: str = "unlearn", parent: typer.Context | None = None) -> Iterator[typer.Context]:
+def commands(
+    command: Any = None, name: str = "unlearn", parent: typer.Context | None = None
+) -> Iterator[typer.Context]:
     """Every command and group of commands, the whole first; hidden ones are left out."""
     command = typer.main.get_command(app) if command is None else command
     context = typer.Context(command, info_name=name, parent=parent)

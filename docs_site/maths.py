@@ -7,7 +7,9 @@ import re
 
 from latex2mathml.converter import convert
 
-MARKED = re.compile(r'<(?P<tag>div|span) class="arithmatex">\\(?P<open>[\[(])(?P<latex>.*?)\\[\])]</(?P=tag)>', re.DOTALL)
+MARKED = re.compile(
+    r'<(?P<tag>div|span) class="arithmatex">\\(?P<open>[\[(])(?P<latex>.*?)\\[\])]</(?P=tag)>', re.DOTALL
+)
 """What pymdownx.arithmatex makes of $…$ and $$…$$."""
 
 
