@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 BLOCK = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ARROW = re.compile(r"\s*(?:--(?:\s+(?P<said>[^-]+?)\s+--)?>|(?P<dotted>-\.)(?:\s*(?P<softly>.+?)\s*\.)?->)\s*")
 NODE = re.compile(r"(?P<id>\w+)(?:\[(?P<label>[^\]]+)\])?")
-LINE, CHARACTER, MARGIN, BESIDE, BETWEEN, WRAP = 17, 7.2, 10, 64, 18, 20
+LINE, CHARACTER, MARGIN, BESIDE, BETWEEN, WRAP = 16, 6.6, 9, 46, 16, 15
 
 
 @dataclass
@@ -93,7 +93,7 @@ def _node(text: str, chart: Chart) -> str:
     return name
 
 
-def _place(chart: Chart) -> tuple[float, float]:
+def place(chart: Chart) -> tuple[float, float]:
     """Give every box its place; returns the size of the whole."""
     for _ in chart.nodes:  # the longest way to each, whatever the order of the edges
         for edge in chart.edges:
@@ -154,7 +154,7 @@ def _box(node: Node) -> str:
 def svg(text: str) -> str:
     """A block's text as an SVG that takes the colours of the page."""
     chart = parse(text)
-    width, height = _place(chart)
+    width, height = place(chart)
     said = ", ".join(" ".join(node.lines) for node in chart.nodes.values())
     head = (
         f'<svg class="flow" role="img" aria-label="{html.escape(said)}" xmlns="http://www.w3.org/2000/svg" '
@@ -168,4 +168,4 @@ def svg(text: str) -> str:
 
 def replaced(markdown: str) -> str:
     """The page with its diagrams as pictures."""
-    return BLOCK.sub(lambda found: f"<figure>{svg(found[1])}</figure>", markdown)
+    return BLOCK.sub(lambda found: f'<div class="diagram">{svg(found[1])}</div>', markdown)

@@ -13,12 +13,17 @@ MARKED = re.compile(
 """What pymdownx.arithmatex makes of $…$ and $$…$$."""
 
 
+NUMBER = re.compile(r"\\tag\{([^}]*)\}")
+
+
 def drawn(page: str) -> str:
-    """The page's HTML with its equations as MathML."""
+    """The page's HTML with its equations as MathML, and their numbers beside them."""
 
     def equation(found: re.Match[str]) -> str:
-        display = "block" if found["open"] == "[" else "inline"
-        latex = html.unescape(found["latex"]).strip()
-        return f'<{found["tag"]} class="equation">{convert(latex, display=display)}</{found["tag"]}>'
+        latex, display = html.unescape(found["latex"]), "block" if found["open"] == "[" else "inline"
+        number = NUMBER.search(latex)
+        beside = f'<span class="number">({number[1]})</span>' if number else ""
+        maths = convert(NUMBER.sub("", latex).strip(), display=display)
+        return f'<{found["tag"]} class="equation">{maths}{beside}</{found["tag"]}>'
 
     return MARKED.sub(equation, page)

@@ -107,7 +107,7 @@ def test_equations_are_mathml_and_numbered(site: Path) -> None:
     assert "arithmatex" not in page
     numbers = [int(each) for each in re.findall(r"\\tag\{(\d+)\}", pages.text_of("docs/method.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert all(f"<mtext>({number})</mtext>" in page for number in numbers)
+    assert all(f'<span class="number">({number})</span>' in page for number in numbers)
 
 
 def test_the_reference_has_what_people_call(site: Path) -> None:
