@@ -15,7 +15,8 @@ from unlearning.cli.main import app
 
 SHELL = re.compile(r"[|<>;&(){}*~`]|\$\(|^\w+=")
 """What a shell alone understands."""
-UNLEARN = re.compile(r"(?:^|/| )unlearn (.*)")
+PRINTS = re.compile(r"It prints `([^`]+)`")
+"""After a block of Python."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def commands(page: str) -> Iterator[Command]:
     """Commands and Python of the page, one after the other."""
     for block in blocks(page):
         if block.language == "python":
-            yield Command(block, block.text)
+            printed = PRINTS.match(block.after)
+            yield Command(block, block.text, printed[1] if printed else "")
         elif block.of_commands:
             yield from _of(block)
 

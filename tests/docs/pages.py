@@ -32,6 +32,8 @@ class Block:
     line: int
     language: str
     text: str
+    after: str = ""
+    """The line of prose that follows."""
 
     @property
     def of_commands(self) -> bool:
@@ -60,6 +62,7 @@ def blocks(page: str) -> tuple[Block, ...]:
             text.count("\n", 0, found.start()) + 1,
             found[3],
             "".join(line.removeprefix(found[1]) for line in found[4].splitlines(keepends=True)),
+            text[found.end() :].lstrip("\n").partition("\n")[0],
         )
         for found in FENCE.finditer(text)
     )
