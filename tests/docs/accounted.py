@@ -59,6 +59,7 @@ STANDS_FOR: dict[str, dict[str, str]] = {
         "fashion-mnist-simclr": "digits-simclr",
         "C-2024-17": "CASE-1",
         "28, 28": "8, 8",
+        "unlearn figures": "unlearn figures --no-trace",  # would train on what the tutorial erased, and refuses
         "certificate.json --keyring keyring.json": "{certificate} --keyring runs/keys/keyring.json",
         " --endpoint URL --gpus 1": " --endpoint {kubeflow} --no-kubernetes",
         " --endpoint URL": " --endpoint {kubeflow}",
