@@ -28,7 +28,7 @@ from unlearning.files import read_json
 
 TUTORIAL = "docs/tutorial.md"
 LANGUAGES = ("", "sh", "bash", "console", "python", "yaml", "json", "diff", "text", "mermaid")
-IN_A_SHELL = ("unlearn run", "unlearn compliance run", "unlearn figures")
+IN_A_SHELL = ("unlearn run", "unlearn compliance run")
 """Commands that start processes of their own; those with --help do not."""
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 TEN = pytest.mark.timeout(900)
