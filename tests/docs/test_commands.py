@@ -204,8 +204,10 @@ def step(command: Command, text: str) -> dict[str, Any]:
     if text.startswith("export "):
         name, _, value = text.removeprefix("export ").partition("=")
         return {"set": {name: value}}
+    if command.program == "kubectl" and shutil.which("kubectl") is None:
+        return {"shell": "true"}  # tests/manifests/ skips as well
     if text.startswith(accounted.DRY):
-        return {"shell": f"{text} --dry-run=client --validate=false -o name" if shutil.which("kubectl") else "true"}
+        return {"shell": f"{text} --dry-run=client --validate=false -o name"}
     quiet = re.sub(r"'[^']*'", "", text)
     alone = command.program == "unlearn" and not SHELL.search(quiet)
     if alone and ("--help" in text or not text.startswith(IN_A_SHELL)):

@@ -20,6 +20,8 @@ LINKED = ("Makefile", "pyproject.toml", "benchmarks", "components", "examples", 
 PROGRAMS = ("python", "unlearn", "mlflow", "pytest", "mkdocs")
 STAMPS = ("run.stamp", "dev.stamp")
 FOREIGN = ("UNLEARNING_", "MLFLOW_", "AWS_", "KUBE")
+ALONE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+"""No command reaches another machine: nothing listens at port 9."""
 KEPT = (*LINKED, "docs", ".venv")
 PICTURES = 400
 
@@ -69,7 +71,7 @@ def running() -> Iterator[Runner]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.docs.runner"],
         cwd=ROOT,
-        env=ours | {"PYTHONPATH": path, "PATH": programs, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        env=ours | ALONE | {"PYTHONPATH": path, "PATH": programs, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
