@@ -275,6 +275,8 @@ def test_the_tutorial_does_what_it_says(place: Place) -> None:
 @pytest.mark.parametrize("page", [page for page in WITH_COMMANDS if page != TUTORIAL])
 def test_the_commands_of_the_page_run(page: str, place: Place) -> None:
     workspace.restore(place.folder, None if page in accounted.EMPTY else place.finished)
+    for held in (place.kubeflow.runs, place.kubeflow.schedules, place.kubeflow.experiments):
+        held.clear()
     results = run(page, place.folder, place.runner, place.words)
     for command, result in zip(to_run(page), results, strict=True):
         if command.shown:
