@@ -12,7 +12,7 @@ SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-services check audit-dependencies format pipelines manifests images try-image lock mlflow clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-services check audit-dependencies format pipelines manifests images try-image lock mlflow docs docs-serve clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,12 @@ lock: $(VENV)/dev.stamp  ## Write the image's lock files anew from pyproject.tom
 
 mlflow: $(VENV)/run.stamp  ## Browse the lineage of local runs at http://127.0.0.1:5000.
 	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CURDIR)/runs/mlflow.db
+
+docs: $(VENV)/dev.stamp  ## Build the documentation site to build/site; it is read without a network. A broken link or anchor fails.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-serve: $(VENV)/dev.stamp  ## The same at http://127.0.0.1:8000, built again at every change.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000
 
 clean:  ## Remove what can be made again; runs and data stay.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What turns docs/ into the documentation site, beside MkDocs: the site needs no network to be read."""

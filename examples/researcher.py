@@ -1,0 +1,39 @@
+"""Forget a fifth of the members of a small encoder, and attack the result: python examples/researcher.py [SEED]."""
+
+import sys
+from pathlib import Path
+
+from unlearning import forgetting, recipes, sources, splits
+from unlearning.audit.audit import audit
+from unlearning.methods import METHODS
+from unlearning.paradigms import make_paradigm
+from unlearning.seeding import initialisation
+from unlearning.training import train
+
+# %% Data: members are trained on, calibration is for the method, and the holdout for the attacks alone.
+seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+recipe = recipes.load("digits-simclr")
+snapshot = sources.open_source("digits", Path("data"), limit=None, seed=seed)
+split = splits.make_split(snapshot.manifest, recipe.split, seed)
+chosen = forgetting.select(split, snapshot, kind="random", fraction=0.2, seed=seed)
+forget, retain = snapshot.rows(chosen.ids), snapshot.rows(split.retained(chosen.ids))
+
+# %% An original that learned all members, one unlearned from it, and one that never saw the forget set.
+paradigm = make_paradigm(recipe.paradigm)
+with initialisation(seed, "pretrain"):
+    original = paradigm.build(recipe.encoder, snapshot.manifest.image_shape, snapshot.manifest.class_names)
+train(original, paradigm, snapshot.rows(split.members), recipe.training, seed=seed)
+parts = {"retain": retain, "forget": forget, "calibration": snapshot.rows(split.calibration)}
+models = {"original": original}
+for name, method in (("candidate", "gradient_penalty"), ("retrained", "retrain")):
+    models[name] = METHODS[method](original, paradigm, **parts, config=recipe.method_config(method), seed=seed + 1)
+
+# %% How well can forgotten records be told from records that no model saw? AUC with its 95 % interval.
+named, holdout = {name: (name, model) for name, model in models.items()}, snapshot.rows(split.holdout)
+found = audit(
+    named, paradigm, forget=forget, holdout=holdout, retained=retain, config=recipe.signals, seed=seed,
+    split=split.digest, forget_digest=chosen.digest,
+)  # fmt: skip
+for name, model in found.models.items():
+    for attack in model.attacks:
+        print(f"{name:10} {attack.name:19} {attack.auc.estimate:.2f} [{attack.auc.low:.2f}, {attack.auc.high:.2f}]")
