@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from unlearning import report
+from unlearning.figures.gallery import GalleryRow, picture
+from unlearning.figures.numbers import Evidence
 from unlearning.summary import Summary
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -92,14 +96,17 @@ def too_wide(page: Page) -> list[str]:
 
 
 @pytest.fixture
-def report_page(make_summary: Callable[..., Summary], tmp_path: Path) -> Callable[..., Path]:
-    """A report of an invented run, written to a file."""
+def report_page(
+    make_summary: Callable[..., Summary], make_evidence: Callable[..., Evidence], tmp_path: Path
+) -> Callable[..., Path]:
+    """A report of an invented run with all that one can have, images too, written to a file."""
+    image = picture(torch.randint(256, (1, 28, 28), generator=torch.Generator().manual_seed(0)).byte(), "an image", 0.9)
+    near = dict.fromkeys(("original", "unlearned", "retrained"), (image,) * 5)
 
     def write(*arguments: object, **options: object) -> Path:
-        from unlearning import report
-
         path = tmp_path / "report.html"
-        report.write(make_summary(*arguments, **options), path)
+        rows = [GalleryRow(forgotten=image, neighbours=near)] * 3
+        report.write(make_summary(*arguments, **options), path, make_evidence(), rows)
         return path
 
     return write
