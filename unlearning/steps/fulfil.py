@@ -195,7 +195,8 @@ class _Story:
             self.registry.set_tags(version, {f"{REQUEST}{self.state.request}": FULFILLED})
         how: How = "already"
         if free.tags.get("batch") == self.batch == self.state.models[self.model].batch:
-            self._tell(rungs)
+            self._tell([each for each in rungs if each.version != free.version])
+            self._judged(free)
             how = "retrained" if free.tags["kind"] == "retrained" else "unlearned"
             how = "accepted" if free.tags.get("accepted") == "yes" else how
         self._append(
@@ -217,26 +218,24 @@ class _Story:
         """Every candidate that was not told yet, in the order in which they were tried."""
         held = self.state.models[self.model]
         digests = [each.tags["digest"] for each in rungs]
-        done = digests.index(held.candidate) if held.candidate in digests else -1
-        for place, version in enumerate(rungs):
-            if place > done:
-                self._append(
-                    Unlearned(
-                        model=self.model,
-                        batch=self.batch,
-                        digest=version.tags["digest"],
-                        method=version.tags["method"],
-                    )
-                )
-            if place > done or (place == done and held.status == "unlearned"):
-                self._append(
-                    Audited(
-                        model=self.model,
-                        batch=self.batch,
-                        outcome=version.tags["verdict"],
-                        action=action_named(version.tags["action"]),
-                    )
-                )
+        done = digests.index(held.candidate) if held.candidate in digests else 0
+        for version in rungs[done:]:
+            self._judged(version)
+
+    def _judged(self, version: Version) -> None:
+        """A candidate and its audit, where that is not what was told last.
+
+        Of two attempts of a batch one may have had a candidate rejected when the other's served already: what serves
+        is told last, whatever was told before.
+        """
+        held, digest = self.state.models[self.model], version.tags["digest"]
+        outcome, action = version.tags["verdict"], action_named(version.tags["action"])
+        if (held.candidate, held.status, held.outcome, held.action) == (digest, "audited", outcome, action):
+            return
+        if (held.candidate, held.status) != (digest, "unlearned"):
+            method = version.tags["method"]
+            self._append(Unlearned(model=self.model, batch=self.batch, digest=digest, method=method))
+        self._append(Audited(model=self.model, batch=self.batch, outcome=outcome, action=action))
 
     def _append(self, details: Details) -> None:
         self.state = Ledger(self.store).append(self.state, details, by=BY, now=self.now)

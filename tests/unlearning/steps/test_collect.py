@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.unlearning.steps.generations import RANDOM, forgotten_again, honoured, resolved
-from unlearning import settings, splits
+from unlearning import models, settings, splits
 from unlearning.compliance import attestation, batches, intake, keyring, keys, tombstones
+from unlearning.compliance.events import Audited, Fulfilled, Unlearned
 from unlearning.compliance.keyring import Keyring
 from unlearning.compliance.ledger import Ledger
 from unlearning.compliance.requests import Request
@@ -22,9 +23,10 @@ from unlearning.lock import lock
 from unlearning.registry import Registry, Version
 from unlearning.steps.certify import certificate_key, certify
 from unlearning.steps.collect import collect
+from unlearning.steps.decide import decide
 from unlearning.steps.erase import erase
 from unlearning.steps.fulfil import fulfil, release
-from unlearning.steps.promote import Evidence, promote
+from unlearning.steps.promote import Evidence, promote, reject
 from unlearning.steps.purge import purge
 from unlearning.steps.register import promotion_lock, register
 from unlearning.steps.select import select
@@ -380,6 +382,48 @@ def test_what_one_attempt_of_a_batch_released_and_another_finished_counts(
     assert fulfil(batch="b1", model=MODEL, now=NOW).fulfilled == ["R1"]
     assert state(store, "R1").models[MODEL].version == "2"
     assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
+    assert certify(now=NOW, key=keys.new()).certificates == {"R1": certificate_key("R1", 1)}
+
+
+@pytest.mark.parametrize("died", [False, True], ids=["told at once", "died after the rejected one was told"])
+def test_what_another_attempt_of_a_batch_had_rejected_meanwhile_keeps_nobody_from_what_serves(
+    store: Store, members: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, died: bool
+) -> None:
+    """Found by running the same batch twice at once: the rejected candidate was told last, and fulfilling refused."""
+    ask(store, "R1", members[:20])
+    collect(batch="b1", now=NOW)
+    chosen = RANDOM | {"kind": "batch", "batch": "b1", "model_name": MODEL}
+    served, rejected = (
+        forgotten_again(resolved(MODEL, "champion", tmp_path / name), tmp_path / name, chosen=chosen, seed=seed)
+        for name, seed in (("served", 7), ("rejected", 8))
+    )
+    measured: dict[str, Any] = {name: rejected[name] for name in ("audit_path", "evaluation_path", "verdict_path")}
+    decide(**measured, auc_margin=0.01, utility_margin=0.01, method="retrain")
+    named: dict[str, Any] = {"model_name": MODEL, "parent": "1", "batch": "b1"}
+    promote(Evidence(**served), **named, run_name="b1", on_inconclusive="accept")
+    reject(Evidence(**rejected), **named, run_name="b1 again", action="retrain")
+    if died:
+        append = Ledger.append
+
+        def dies(ledger: Ledger, state: State, details: Any, **more: Any) -> State:
+            if isinstance(details, Fulfilled):
+                raise KeyboardInterrupt
+            return append(ledger, state, details, **more)
+
+        monkeypatch.setattr(Ledger, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            fulfil(batch="b1", model=MODEL, now=NOW)
+        monkeypatch.setattr(Ledger, "append", append)
+        held = state(store, "R1").models[MODEL]
+        told = Ledger(store)
+        for details in (
+            Unlearned(model=MODEL, batch="b1", digest=models.digest(rejected["candidate_path"]), method="retrain"),
+            Audited(model=MODEL, batch="b1", outcome="inconclusive", action="retrain"),
+        ):
+            told.append(state(store, "R1"), details, by="another attempt", now=NOW)
+        assert held.action != "retrain"
+    assert fulfil(batch="b1", model=MODEL, now=NOW).fulfilled == ["R1"]
+    assert state(store, "R1").models[MODEL].version == "2"
     assert certify(now=NOW, key=keys.new()).certificates == {"R1": certificate_key("R1", 1)}
 
 
