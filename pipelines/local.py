@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from pipelines.pretraining import pretraining
 from pipelines.runner import check_writable, folder_of, hand_down, outputs_of, running
@@ -223,7 +224,7 @@ def artifacts_of(folder: Path) -> RunArtifacts:
 
 def _gather(folder: Path, home: Path) -> Summary:
     """Copy the report and the numbers behind it to the top of the run's folder and point `latest` at it."""
-    artifacts = {}
+    artifacts: dict[str, Any] = {}
     for task in ("figures", "report"):  # both have a page: the report's is the one
         artifacts |= outputs_of(folder, "unlearning", task)["artifacts"]
     for name, target in FILES.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ class GalleryRow:
     """A forgotten image, and its nearest retained members by model, the nearest first."""
 
     forgotten: Picture
-    neighbours: dict[str, tuple[Picture, ...]]
+    neighbours: Mapping[str, tuple[Picture, ...]]
 
 
 def picture(image: Tensor, said: str, cosine: float | None = None) -> Picture:

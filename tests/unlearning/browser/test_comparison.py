@@ -27,10 +27,11 @@ def written(found: Comparison, tmp_path: Path) -> Path:
 
 
 def visible(page: Page, column: int) -> list[str]:
-    return page.eval_on_selector_all(
+    found: list[str] = page.eval_on_selector_all(
         "#comparison tbody tr:not([hidden])", "(rows, column) => rows.map(r => r.cells[column].dataset.value ?? "
         "r.cells[column].textContent.trim())", column,
     )  # fmt: skip
+    return found
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -48,7 +48,7 @@ def drawn(finished_chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Ca
     def measure(candidate: Path = finished_chain["candidate"], retrained: Path = finished_chain["retrained"]) -> Path:
         folder = tmp_path_factory.mktemp("drawn")
         made: dict[str, Any] = {"original_path": finished_chain["model"], "candidate_path": candidate}
-        written = {"evidence_path": folder / "evidence.json", "page_path": folder / "figures.html"}
+        written: dict[str, Any] = {"evidence_path": folder / "evidence.json", "page_path": folder / "figures.html"}
         figures(**data, **made, **written, retrained_path=retrained, device="cpu")
         return folder / "evidence.json"
 
