@@ -56,12 +56,26 @@ def _bar(console: Console, what: str, total: int) -> Iterator[Advance]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=total, note="")
-        yield lambda note: bar.update(task, advance=1, note=note)
+        task = bar.add_task(what, total=total, note="", rate="")
+        begun = time.monotonic()
+
+        def advance(note: str) -> None:
+            done = bar.tasks[task].completed + 1
+            bar.update(task, advance=1, note=note, rate=_rate(done, time.monotonic() - begun))
+
+        yield advance
+
+
+def _rate(done: float, seconds: float) -> str:
+    """Units a second, or seconds a unit where that is the larger number."""
+    if seconds <= 0 or done <= 0:
+        return ""
+    return f"{done / seconds:.1f}/s" if done >= seconds else f"{seconds / done:.1f} s each"
 
 
 def _log(what: str, total: int) -> Advance:
@@ -74,6 +88,7 @@ def _log(what: str, total: int) -> Advance:
         if done == total or done * LOG_LINES // total > (done - 1) * LOG_LINES // total:
             elapsed = time.monotonic() - begun
             left = elapsed / done * (total - done)
-            print(f"{what}: {done}/{total}  {elapsed:.0f} s, {left:.0f} s left  {note}", file=sys.stderr, flush=True)
+            times = ", ".join(filter(None, [f"{elapsed:.0f} s", _rate(done, elapsed), f"{left:.0f} s left"]))
+            print(f"{what}: {done}/{total}  {times}  {note}", file=sys.stderr, flush=True)
 
     return advance

@@ -66,7 +66,17 @@ def test_a_log_says_how_long_it_took_and_how_long_it_will(
         advance("loss 0.5")
         clock[0] += 30
         advance("loss 0.4")
-    assert logged(capsys) == ["train: 1/4  10 s, 30 s left  loss 0.5", "train: 2/4  40 s, 40 s left  loss 0.4"]
+    assert logged(capsys) == [
+        "train: 1/4  10 s, 10.0 s each, 30 s left  loss 0.5",
+        "train: 2/4  40 s, 20.0 s each, 40 s left  loss 0.4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("done", "seconds", "told"), [(30, 10, "3.0/s"), (1, 4, "4.0 s each"), (0, 4, ""), (3, 0, ""), (5, 5, "1.0/s")]
+)
+def test_a_rate_is_told_by_the_larger_number(done: int, seconds: float, told: str) -> None:
+    assert progress._rate(done, seconds) == told
 
 
 def test_a_terminal_gets_a_bar_with_count_and_note(monkeypatch: pytest.MonkeyPatch) -> None:
