@@ -46,8 +46,8 @@ def _latest(home: Path) -> tuple[list[str], list[Step]]:
     """The latest run, if there is one."""
     folder = home / "latest"
     if not (folder / "summary.json").exists():
-        first = ("unlearn run", "pretrain, forget, audit and promote on real images; minutes on two cores")
-        quick = ("unlearn run --dataset digits", "the same on small bundled images; one minute")
+        first = ("unlearn run", "train, forget, audit: real images, some minutes")
+        quick = ("unlearn run --dataset digits", "the same on small bundled ones, one minute")
         return [f"No finished run in {path_text(home)} yet."], [first, quick]
     from unlearning import summary
     from unlearning.wording import OUTCOMES

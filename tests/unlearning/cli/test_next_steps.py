@@ -25,6 +25,7 @@ def test_who_has_no_run_yet_is_told_how_to_make_one(cli: Cli, home: Path) -> Non
     assert (answer.code, answer.err) == (0, "")
     assert "No finished run in" in answer.out
     assert ["unlearn", "run"] in commands(answer.out)
+    assert all(len(line) <= 80 for line in answer.out.partition("Next:")[2].splitlines())
     assert not home.exists()
 
 
