@@ -22,7 +22,7 @@ PLATFORMS = "platforms"
 """Where the second document is kept: what is Kubernetes' own."""
 
 SIGNING_VARIABLE = "UNLEARNING_SIGNING_KEY_FILE"
-ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "audit", "evaluate"}
+ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "audit", "evaluate", "figures"}
 CACHED = {
     "pretraining": {
         "tombstones": False,
@@ -47,6 +47,7 @@ CACHED = {
         "promote": False,
         "reject": False,
         "report": False,
+        "figures": True,
     },
 }
 CACHED["compliance"] = CACHED["unlearning"] | dict.fromkeys(
@@ -247,7 +248,14 @@ RUNG = {
     "stronger_2": ["Unlearn, stronger 2", "Audit stronger 2", "Evaluate stronger 2", "Decide stronger 2"],
     "retrained": ["Retrain exactly", "Audit retrained", "Evaluate retrained", "Decide retrained"],
 }
-ALWAYS = ["Check parameters", "Resolve model version", "Select forget set", "Retrain as reference, or none", "Report"]
+ALWAYS = [
+    "Check parameters",
+    "Resolve model version",
+    "Select forget set",
+    "Retrain as reference, or none",
+    "Draw figures",
+    "Report",
+]
 
 
 def climbs() -> Iterator[list[str]]:

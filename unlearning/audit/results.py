@@ -202,7 +202,10 @@ def confusion(audit: Audit, model: str) -> tuple[list[str], list[list[int]]] | N
     rates = next(attack.rates for attack in audit.models[model].attacks if attack.name == name)
     if rates is None:
         return None
-    forgotten, strangers = audit.records["forget"], audit.records["holdout"]
+    forgotten = audit.records["forget"]
     caught = round(rates.recall.estimate * forgotten)
-    mistaken = round((1 - (2 * rates.accuracy - rates.recall.estimate)) * strangers)
+    mistaken = round(caught / rates.precision.estimate - caught) if rates.precision and caught else 0
+    false_alarms = 1 - (2 * rates.accuracy - rates.recall.estimate)
+    # Of LiRA the strangers are other models on the forgotten records, and not as many as the holdout.
+    strangers = round(mistaken / false_alarms) if mistaken else audit.records["holdout"]
     return ["member", "stranger"], [[caught, forgotten - caught], [mistaken, strangers - mistaken]]

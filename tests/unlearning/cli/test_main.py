@@ -308,7 +308,7 @@ def test_the_version_is_printed(cli: Cli) -> None:
         (("rnu",), "No such command 'rnu'. Did you mean 'run'?: see unlearn --help"),
         (("run", "--sed", "3"), "No such option: --sed"),
         (("run", "--seed", "x"), "Invalid value for '--seed'"),
-        (("verify",), "Missing argument 'FILE': see unlearn verify --help"),
+        (("verify",), "Missing argument 'file': see unlearn verify --help"),
         (("requests", "add"), "Missing option '--id'"),
         (("report", "--images", "-1"), "Invalid value for '--images'"),
     ],
@@ -343,7 +343,7 @@ def test_every_command_prints_json_when_asked_and_says_what_it_does(path: tuple[
 
 def test_help_groups_the_commands_by_what_they_are_for(cli: Cli) -> None:
     shown = cli("--help").out
-    titles = ["Try and look", "Honour erasure requests", "What came from what", "On a cluster", "By hand"]
+    titles = ["Try and look", "Honour erasure requests", "On a cluster", "What came from what", "By hand"]
     places = [shown.index(title) for title in titles]
     assert places == sorted(places)
 
