@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from unlearning.audit.results import Interval, Outcome
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json, write_text
-from unlearning.ladder import RETRAINED, described
+from unlearning.ladder import described
 from unlearning.pages import environment
-from unlearning.summary import RungSummary, Summary, strongest_attack
+from unlearning.summary import RungSummary, Summary, retraining_seconds, strongest_attack
 from unlearning.wording import OUTCOMES
 
 SCALE = 120, 18
@@ -65,9 +65,6 @@ class Comparison(Config):
     title: str
     notes: tuple[str, ...] = Field(description="What the intervals are, and where the figures come from.")
     entries: tuple[Entry, ...] = Field(min_length=1)
-
-
-_COMPARISON = TypeAdapter(Comparison)
 
 
 def runs_in(home: Path) -> list[Path]:
@@ -132,8 +129,7 @@ def _points(interval: Interval) -> Estimate:
 
 
 def _time(summary: Summary, rung: RungSummary) -> Estimate | None:
-    last = next((each.seconds for each in summary.rungs if each.rung == RETRAINED), None)
-    whole = summary.models["retrained"].seconds if "retrained" in summary.models else last
+    whole = retraining_seconds(summary)
     return Estimate(value=rung.seconds / whole) if whole else None
 
 
@@ -149,7 +145,7 @@ def load(path: Path) -> Comparison:
         UserError: missing, or not a comparison.
     """
     try:
-        return _COMPARISON.validate_python(read_json(path, "comparison"))
+        return Comparison.model_validate(read_json(path, "comparison"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "top level"

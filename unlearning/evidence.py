@@ -32,17 +32,13 @@ GALLERY = 5_000
 """Retained members among which neighbours are looked for at most."""
 
 
-def _rounded(values: Sequence[float]) -> Sample:
-    return Sample(values=tuple(float(f"{value:.5g}") for value in values))
-
-
 def _first(records: Records, count: int) -> Records:
     return records[torch.arange(min(count, len(records)), device=records.images.device)]
 
 
 def _by_group(signals: Signals, name: str, sizes: Sequence[int], sign: float) -> dict[str, Sample]:
     parts = np.split(sign * signals[name], np.cumsum(sizes)[:-1])
-    return {group: _rounded(part.tolist()) for group, part in zip(GROUPS, parts, strict=True)}
+    return {group: Sample.rounded(part.tolist()) for group, part in zip(GROUPS, parts, strict=True)}
 
 
 def _aligned(points: Points, onto: Points) -> Points:
@@ -121,7 +117,7 @@ def observe(model: Model, paradigm: Paradigm, members: Records, strangers: Recor
 
     def parts(values: torch.Tensor) -> dict[str, Sample]:
         halves = (values[: len(groups[0])], values[len(groups[0]) :])
-        return {side: _rounded(half.tolist()) for side, half in zip(SIDES, halves, strict=True)}
+        return {side: Sample.rounded(half.tolist()) for side, half in zip(SIDES, halves, strict=True)}
 
     probability = {} if paradigm.name == "byol" else parts(likelihood)
     return Epoch(epoch=epoch, view_similarity=parts(similarity), probability=probability)

@@ -57,7 +57,7 @@ def neighbourhoods(
             near = nearest(model, records, gallery)
             before = first.setdefault(group, near.rows)
             found[name][group] = Neighbourhood(
-                cosine=_rounded(near.cosines[:, 0]),
+                cosine=Sample.rounded(near.cosines[:, 0].double().tolist()),
                 same_class=_mean(gallery.labels[near.rows] == records.labels[:, None]),
                 kept=_mean((near.rows[:, :, None] == before[:, None, :]).any(dim=2)),
             )
@@ -66,7 +66,3 @@ def neighbourhoods(
 
 def _mean(hits: Tensor) -> float:
     return round(float(hits.double().mean()), 5)
-
-
-def _rounded(values: Tensor) -> Sample:
-    return Sample(values=tuple(float(f"{value:.5g}") for value in values.double().cpu().tolist()))

@@ -26,7 +26,7 @@ from unlearning.figures.numbers import Evidence
 from unlearning.files import write_text
 from unlearning.ladder import RETRAINED, Rung, described
 from unlearning.pages import Cell, cell, environment, percent
-from unlearning.summary import ModelSummary, RungSummary, Summary, last_unlearned, strongest_attack
+from unlearning.summary import ModelSummary, RungSummary, Summary, last_unlearned, retraining_seconds, strongest_attack
 from unlearning.wording import ACTIONS, OUTCOMES, WORDS, Ideals, why
 
 
@@ -211,15 +211,8 @@ def _shown_by_references(summary: Summary, attack: str) -> str:
     return "as references show that never saw the records"
 
 
-def _retraining(summary: Summary) -> float | None:
-    """Seconds of exact retraining, as a reference or as the last rung; None where nothing was retrained."""
-    if "retrained" in summary.models:
-        return summary.models["retrained"].seconds
-    return next((each.seconds for each in summary.rungs if each.rung == RETRAINED), None)
-
-
 def _cost(summary: Summary) -> str:
-    models, whole = summary.models, _retraining(summary)
+    models, whole = summary.models, retraining_seconds(summary)
     if whole is None:
         ratio = _ratio(models["unlearned"].seconds, models["original"].seconds)
         return f"{ratio} × the time of training the original. Nothing was retrained to compare with."
@@ -250,7 +243,7 @@ def measure_rows(summary: Summary) -> list[Row]:
         values = [getattr(model.accuracies, measure) for model in models]
         if any(values):
             rows.append(Row(label, notes[measure], tuple(map(percent, values))))
-    whole = _retraining(summary)
+    whole = retraining_seconds(summary)
     beside, of = ("training the original", models[0].seconds) if whole is None else ("retraining", whole)
     seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, of)} × {beside}") for model in models)
     rows.append(Row("Seconds", "lower is cheaper", seconds))

@@ -208,6 +208,13 @@ def last_unlearned(rungs: tuple[RungSummary, ...]) -> RungSummary:
     return found[-1]
 
 
+def retraining_seconds(summary: Summary) -> float | None:
+    """Seconds of exact retraining, as a reference or as the last rung; None where nothing was retrained."""
+    if "retrained" in summary.models:
+        return summary.models["retrained"].seconds
+    return next((each.seconds for each in summary.rungs if each.rung == RETRAINED), None)
+
+
 def strongest_attack(summary: Summary) -> str:
     """Name of the attack with the largest AUC on the original.
 

@@ -5,6 +5,7 @@ Measured by `unlearning.evidence`, drawn by `figures.paper`. No image and no rec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,11 @@ class Sample(Config):
     """Values of one group of records, rounded to five digits."""
 
     values: tuple[float, ...] = Field(min_length=1)
+
+    @classmethod
+    def rounded(cls, values: Iterable[float]) -> Sample:
+        """To five digits, which is more than a figure shows."""
+        return cls(values=tuple(float(f"{value:.5g}") for value in values))
 
     @property
     def mean(self) -> float:
