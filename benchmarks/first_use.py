@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 SECTION = "## Two commands"
 KEPT = 6
 """Lines kept of the beginning and of the end of what a command says."""
-FORGOTTEN = ("UNLEARNING_", "MLFLOW_", "AWS_", "VIRTUAL_ENV", "PYTHONPATH", "VENV")
+FORGOTTEN = ("UNLEARNING_", "MLFLOW_", "AWS_", "VIRTUAL_ENV", "PYTHONPATH", "VENV", "MAKE", "MFLAGS")
 """Beginnings of variables that a stranger has not set."""
 
 

@@ -23,8 +23,9 @@ def test_a_readme_without_them_is_refused(readme: str) -> None:
 def test_a_stranger_has_none_of_our_settings_and_no_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNLEARNING_HOME", "/somewhere")
     monkeypatch.setenv("VIRTUAL_ENV", "/ours")
+    monkeypatch.setenv("MAKELEVEL", "1")
     given = surroundings(tmp_path)
-    assert not {"UNLEARNING_HOME", "VIRTUAL_ENV"} & set(given)
+    assert not {"UNLEARNING_HOME", "VIRTUAL_ENV", "MAKELEVEL"} & set(given)
     assert given["HOME"] == str(tmp_path)
     assert given["PIP_NO_CACHE_DIR"] == "1"
 

@@ -34,7 +34,9 @@ def told(make_summary: Callable[..., Summary], tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="module")
 def served(browser: Browser, told: History) -> Iterator[str]:
     """The address of MLflow's pages; the browser comes first, since without one there is nothing to serve for."""
-    made = subprocess.run(["make", "-n", "mlflow"], cwd=ROOT, capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        ["make", "--no-print-directory", "-n", "mlflow"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     program, *arguments = shlex.split(made.stdout.splitlines()[-1])
     assert Path(program).name == "mlflow"
     port = str(free_port())

@@ -143,7 +143,10 @@ def test_the_gallery_shows_the_forgotten_images_and_members_that_were_kept(chain
             assert pictures[0].said.startswith("neighbour 1, class ")
 
 
-def test_images_of_erased_records_are_shown_to_nobody(chain: Chain) -> None:
+def test_images_of_erased_records_are_shown_to_nobody(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEARNING_STORE", str(tmp_path / "store"))
     erased = forgetting.load(chain["forget"]).ids[0]
     tombstones.add(open_store(from_environment().store), [erased], request="R1")
     with pytest.raises(UserError, match="erased"):
