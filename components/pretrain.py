@@ -13,6 +13,10 @@ def pretrain(
     seed: int,
     device: str,
     gpus: int,
+    nodes: int,
+    processes: int,
+    node_gpus: int,
+    gpu_nodes: dict[str, str],
     model: Output[Model],
     metrics: Output[Metrics],
 ) -> str:
@@ -20,9 +24,11 @@ def pretrain(
     from pathlib import Path
 
     from unlearning.files import write_json
-    from unlearning.steps.pretrain import pretrain as step
+    from unlearning.steps.spread import pretrain as step
+    from unlearning.workers import workers
 
     result = step(
+        workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         recipe_path=Path(resolved_recipe.path),

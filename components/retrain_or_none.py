@@ -16,6 +16,10 @@ def retrain_or_none(
     seed_offset: int,
     device: str,
     gpus: int,
+    nodes: int,
+    processes: int,
+    node_gpus: int,
+    gpu_nodes: dict[str, str],
     retrained: Output[Model],
     metrics: Output[Metrics],
 ) -> None:
@@ -24,9 +28,11 @@ def retrain_or_none(
 
     from unlearning.files import write_json
     from unlearning.steps.retrain_or_none import retrain_or_none as step
+    from unlearning.workers import workers
 
     result = step(
         compare_with=compare_with,
+        wanted=workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),

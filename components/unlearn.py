@@ -18,6 +18,10 @@ def unlearn(
     seed_offset: int,
     device: str,
     gpus: int,
+    nodes: int,
+    processes: int,
+    node_gpus: int,
+    gpu_nodes: dict[str, str],
     candidate: Output[Model],
     metrics: Output[Metrics],
 ) -> str:
@@ -28,9 +32,11 @@ def unlearn(
     from pathlib import Path
 
     from unlearning.files import write_json
-    from unlearning.steps.unlearn import unlearn as step
+    from unlearning.steps.spread import unlearn as step
+    from unlearning.workers import workers
 
     result = step(
+        workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),

@@ -14,6 +14,7 @@ import yaml
 
 from manifests.objects import Object, name_of
 from manifests.policies import POLICIES
+from manifests.trainer_schema import GROUP, against_trainer
 
 OVERLAYS = Path(__file__).parent / "overlays"
 KUBERNETES = "1.32"
@@ -44,6 +45,9 @@ def parse(text: str) -> list[Object]:
 def against_schemas(items: Sequence[Object]) -> Iterator[str]:
     """What does not fit the published schemas; unknown fields do not."""
     for item in items:
+        if item["apiVersion"].startswith(f"{GROUP}/"):
+            yield from against_trainer(item)
+            continue
         try:
             kubernetes_validate.validate(item, KUBERNETES, strict=True)
         except kubernetes_validate.ValidationError as error:

@@ -18,6 +18,9 @@ def pod_of(item: Object) -> Object | None:
     if item["kind"] == "Pod":
         return item
     spec = item.get("spec", {})
+    if item["kind"] == "TrainingRuntime":
+        (job,) = spec["template"]["spec"]["replicatedJobs"]
+        spec = job["template"]["spec"]
     template: Object | None = spec.get("jobTemplate", {}).get("spec", spec).get("template")
     return template
 

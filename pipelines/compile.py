@@ -8,20 +8,25 @@ from kfp import compiler
 
 from pipelines.compliance import compliance
 from pipelines.pretraining import pretraining
+from pipelines.tidy import tidy
 from pipelines.unlearning import unlearning
+from unlearning.files import write_text
 
 PIPELINES = {"pretraining": pretraining, "unlearning": unlearning, "compliance": compliance}
 
 
 def compile_all(folder: Path) -> list[Path]:
     """Write `<name>.yaml` for every pipeline; the same sources give the same bytes."""
+    return [compile_one(name, folder) for name in PIPELINES]
+
+
+def compile_one(name: str, folder: Path) -> Path:
+    """Write `<name>.yaml`."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, pipeline in PIPELINES.items():
-        path = folder / f"{name}.yaml"
-        compiler.Compiler().compile(pipeline, str(path))
-        written.append(path)
-    return written
+    path = folder / f"{name}.yaml"
+    compiler.Compiler().compile(PIPELINES[name], str(path))
+    write_text(path, tidy(path.read_text(encoding="utf-8")))
+    return path
 
 
 def main(folder: Annotated[Path, typer.Argument(help="Where the YAML goes.")] = Path("build/pipelines")) -> None:

@@ -38,6 +38,10 @@ def honour(
     grace_days: int,
     device: str,
     gpus: int,
+    gpu_nodes: dict[str, str],
+    nodes: int,
+    node_gpus: int,
+    processes: int,
 ) -> None:
     """A pipeline of its own, so that what follows can wait for all models."""
     with dsl.ParallelFor(models, name="models", parallelism=1) as model:
@@ -57,6 +61,10 @@ def honour(
             batch=batch,
             device=device,
             gpus=gpus,
+            gpu_nodes=gpu_nodes,
+            nodes=nodes,
+            node_gpus=node_gpus,
+            processes=processes,
         )
         told = fulfil(batch=batch, model_name=model, grace_days=grace_days)
         effectful(told.after(forgotten), "Fulfil requests")
@@ -83,6 +91,10 @@ def compliance(
     compare_with: str = "retrained",
     device: str = "auto",
     gpus: int = 0,
+    gpu_nodes: dict[str, str] = {},  # noqa: B006 - KFP reads it, and nobody changes it
+    nodes: int = 1,
+    node_gpus: int = 0,
+    processes: int = 0,
 ) -> None:
     """Honour what was asked.
 
@@ -103,7 +115,12 @@ def compliance(
             records is honoured by training again without them, and the certificate says that no audit could tell.
         compare_with: What a candidate is compared with: retrained, or references (refused where a version has none).
         device: auto, cpu or cuda.
-        gpus: GPUs to ask the cluster for; 0 runs on the CPU.
+        gpus: GPUs that each task which computes asks the cluster for; 0 runs on the CPU.
+        gpu_nodes: Labels of the nodes that such a task may run on, such as
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any.
+        nodes: Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains.
+        node_gpus: GPUs of each of several nodes. The task that waits for them needs none of its own.
+        processes: Processes that train one model together on each node. 0: one for each GPU, or one.
     """
     run = dsl.PIPELINE_JOB_NAME_PLACEHOLDER
     ladder: dict[str, Any] = {
@@ -133,6 +150,10 @@ def compliance(
             grace_days=grace_days,
             device=device,
             gpus=gpus,
+            gpu_nodes=gpu_nodes,
+            nodes=nodes,
+            node_gpus=node_gpus,
+            processes=processes,
         ).set_display_name("Honour requests")
         certified = signing(effectful(certify(grace_days=grace_days).after(honoured), "Certify"))
         purged = effectful(

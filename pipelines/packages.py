@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kfp import compiler
 
 from unlearning.errors import UserError
 
@@ -82,14 +81,12 @@ def compiled(name: str) -> Package:
     Raises:
         UserError: no pipeline has this name.
     """
-    from pipelines.compile import PIPELINES
+    from pipelines.compile import PIPELINES, compile_one
 
     if name not in PIPELINES:
         raise UserError(f"no pipeline is called {name!r}: there are {', '.join(sorted(PIPELINES))}")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.yaml"
-        compiler.Compiler().compile(PIPELINES[name], str(path))
-        return read(path)
+        return read(compile_one(name, Path(folder)))
 
 
 def _from_text(name: str, text: str, kind: str) -> Any:

@@ -13,7 +13,7 @@ from components.references import references
 from components.register import register
 from components.split import split
 from components.tombstones import tombstones
-from pipelines.tasks import effectful, on_gpu, pipeline, pure
+from pipelines.tasks import Hardware, effectful, on_gpu, pipeline, pure, training
 
 
 def prepare(recipe: Any, overrides: Any, seed: Any, erased: Any) -> tuple[dict[str, Any], Any]:
@@ -46,6 +46,10 @@ def pretraining(
     run_name: str = "",
     device: str = "auto",
     gpus: int = 0,
+    gpu_nodes: dict[str, str] = {},  # noqa: B006 - KFP reads it, and nobody changes it
+    nodes: int = 1,
+    node_gpus: int = 0,
+    processes: int = 0,
 ) -> None:
     """Train an encoder and register it.
 
@@ -61,19 +65,24 @@ def pretraining(
         model_name: Registered model in MLflow. Empty: the recipe's name.
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         device: auto, cpu or cuda.
-        gpus: GPUs to ask the cluster for; 0 runs on the CPU.
+        gpus: GPUs that each task which computes asks the cluster for; 0 runs on the CPU.
+        gpu_nodes: Labels of the nodes that such a task may run on, such as
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any.
+        nodes: Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains.
+        node_gpus: GPUs of each of several nodes. The task that waits for them needs none of its own.
+        processes: Processes that train one model together on each node. 0: one for each GPU, or one.
     """
     data, resolved = prepare(recipe, overrides, seed, erased)
-    where: dict[str, Any] = {"device": device, "gpus": gpus}
-    trained = pure(pretrain(**data, **where, resolved_recipe=resolved, seed=seed), "Pretrain")
-    on_gpu(trained, gpus)
+    hardware = Hardware(device, gpus, gpu_nodes, nodes, node_gpus, processes)
+    trained = pure(pretrain(**data, **hardware.training, resolved_recipe=resolved, seed=seed), "Pretrain")
+    training(trained, hardware)
     original = trained.outputs["model"]
-    evaluated = pure(evaluate(original=original, **data, **where), "Evaluate")
-    on_gpu(evaluated, gpus)
+    evaluated = pure(evaluate(original=original, **data, **hardware.computing), "Evaluate")
+    on_gpu(evaluated, hardware)
     planned = pure(plan_references(count=reference_models, tasks=reference_tasks), "Plan references")
     with dsl.ParallelFor(planned.output, name="references") as numbers:
-        made = references(original=original, **data, **where, count=reference_models, numbers=numbers)
-        on_gpu(pure(made, "Train references"), gpus)
+        made = references(original=original, **data, **hardware.computing, count=reference_models, numbers=numbers)
+        on_gpu(pure(made, "Train references"), hardware)
     gathered = effectful(gather_references(parts=dsl.Collected(made.outputs["part"])), "Gather references")
     effectful(
         register(

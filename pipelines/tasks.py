@@ -4,10 +4,12 @@ Kubernetes settings and retries are ignored on one machine.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.base import IMAGE
 from unlearning import cluster_names
 
 GPU = "nvidia.com/gpu"
@@ -16,6 +18,9 @@ TIMEOUT = 6 * HOUR
 """Seconds after which a task without training is stopped: it waits for something that does not come."""
 
 TRAINING_TIMEOUT = 7 * 24 * HOUR
+KEPT = dsl.PipelineConfig(ttl_seconds_after_success=7 * 24 * HOUR, ttl_seconds_after_failure=30 * 24 * HOUR)
+"""How long Kubernetes keeps the pods of a run that has ended, for their logs; what KFP and MLflow know of it stays."""
+
 SHARED_MEMORY = "2Gi"
 """NCCL needs more than the 64 MiB that a container has; it counts as memory of the task."""
 
@@ -28,7 +33,7 @@ def pipeline(name: str, description: str) -> Callable[[Callable[..., Any]], Any]
     """`dsl.pipeline` with types: the decorated function becomes a KFP graph component."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        return dsl.pipeline(name=name, description=description)(function)
+        return dsl.pipeline(name=name, description=description, pipeline_config=KEPT)(function)
 
     return decorate
 
@@ -44,8 +49,31 @@ def effectful(task: Any, name: str) -> Any:
     return _placed(task).set_display_name(name).set_caching_options(False)
 
 
-def on_gpu(task: Any, gpus: Any) -> Any:
-    """A task that asks for as many GPUs as the pipeline's parameter says; 0 is the CPU.
+@dataclass(frozen=True)
+class Hardware:
+    """Parameters of a pipeline that say what its tasks compute on."""
+
+    device: Any
+    gpus: Any
+    gpu_nodes: Any
+    nodes: Any
+    node_gpus: Any
+    processes: Any
+
+    @property
+    def computing(self) -> dict[str, Any]:
+        """What a component takes that computes."""
+        return {"device": self.device, "gpus": self.gpus}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What a component takes that trains."""
+        spread = {"nodes": self.nodes, "processes": self.processes, "node_gpus": self.node_gpus}
+        return self.computing | spread | {"gpu_nodes": self.gpu_nodes}
+
+
+def on_gpu(task: Any, hardware: Hardware) -> Any:
+    """A task that asks for as many GPUs as the pipeline's parameter says, on the nodes that it names; 0 is the CPU.
 
     The component must take `gpus` as an argument too: the compiler hands a parameter that only
     the accelerator limit names to no conditional branch.
@@ -53,7 +81,16 @@ def on_gpu(task: Any, gpus: Any) -> Any:
     kubernetes.set_timeout(task, TRAINING_TIMEOUT)
     kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
     kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=SHARED_MEMORY)  # noqa: S108
-    return task.set_accelerator_type(GPU).set_accelerator_limit(gpus)
+    kubernetes.add_node_selector_json(task, hardware.gpu_nodes)
+    return task.set_accelerator_type(GPU).set_accelerator_limit(hardware.gpus)
+
+
+def training(task: Any, hardware: Hardware) -> Any:
+    """A task that trains, and may have it done on several nodes: it knows its own pod, and its image."""
+    task.set_env_variable("UNLEARNING_IMAGE", IMAGE)
+    for variable, field in cluster_names.OWN_POD.items():
+        kubernetes.use_field_path_as_env(task, variable, field)
+    return on_gpu(task, hardware)
 
 
 def signing(task: Any) -> Any:

@@ -26,7 +26,7 @@ from components.resolve import resolve
 from components.retrain_or_none import retrain_or_none
 from components.select import select
 from components.unlearn import unlearn
-from pipelines.tasks import effectful, on_gpu, pipeline, pure
+from pipelines.tasks import Hardware, effectful, on_gpu, pipeline, pure, training
 from unlearning.ladder import MAX_STRONGER, RETRAINED, RUNGS, Rung, strength
 
 REFERENCE_OFFSET = 1_000_003
@@ -44,8 +44,7 @@ class Run:
     data: dict[str, Any]
     """Snapshot, split and forget set."""
     seed: Any
-    where: dict[str, Any]
-    """Device and GPUs."""
+    hardware: Hardware
     method: Any
     overrides: Any
     margins: dict[str, Any]
@@ -79,9 +78,9 @@ def _forget(run: Run, name: str, *, rung: Rung, exactly: bool = False, offset: i
         seed=run.seed,
         seed_offset=offset,
         **run.data,
-        **run.where,
+        **run.hardware.training,
     )
-    on_gpu(pure(task, name), run.where["gpus"])
+    training(pure(task, name), run.hardware)
     return task.outputs["candidate"]
 
 
@@ -93,9 +92,9 @@ def _reference(run: Run, compare_with: Any) -> Any:
         seed=run.seed,
         seed_offset=REFERENCE_OFFSET,
         **run.data,
-        **run.where,
+        **run.hardware.training,
     )
-    on_gpu(pure(task, "Retrain as reference, or none"), run.where["gpus"])
+    training(pure(task, "Retrain as reference, or none"), run.hardware)
     return task.outputs["retrained"]
 
 
@@ -110,11 +109,12 @@ def _attempt(run: Run, rung: Rung, reference: Any) -> Attempt:
     candidate, words = _candidate(run, rung), _words(rung)
     models = {"original": run.original, "candidate": candidate, "retrained": reference}
     audited = effectful(
-        audit(**models, references=run.references, seed=run.seed, **run.data, **run.where), f"Audit {words}"
+        audit(**models, references=run.references, seed=run.seed, **run.data, **run.hardware.computing),
+        f"Audit {words}",
     )
-    evaluated = effectful(evaluate(**models, **run.data, **run.where), f"Evaluate {words}")
-    on_gpu(audited, run.where["gpus"])
-    on_gpu(evaluated, run.where["gpus"])
+    evaluated = effectful(evaluate(**models, **run.data, **run.hardware.computing), f"Evaluate {words}")
+    on_gpu(audited, run.hardware)
+    on_gpu(evaluated, run.hardware)
     measured = {"audit": audited.outputs["audit"], "evaluation": evaluated.outputs["evaluation"]}
     decided = effectful(
         decide(**measured, **run.margins, **run.policy, method=run.method, rung=rung), f"Decide {words}"
@@ -145,8 +145,11 @@ def _climb(run: Run, reference: Any, rung: Rung, below: Attempt | None = None, e
 
     def write_report(ladder: Any) -> None:
         models = {"original": run.original, "retrained": reference}
-        drawn = pure(figures(**models, **run.data, **run.where, candidate=shown.evidence["candidate"]), "Draw figures")
-        on_gpu(drawn, run.where["gpus"])
+        drawn = pure(
+            figures(**models, **run.data, **run.hardware.computing, candidate=shown.evidence["candidate"]),
+            "Draw figures",
+        )
+        on_gpu(drawn, run.hardware)
         told = models | run.data | shown.evidence | run.registered | {"evidence": drawn.outputs["evidence"]}
         effectful(report(**told, original_version=run.parent, ladder=ladder), "Report")
 
@@ -189,6 +192,10 @@ def unlearning(
     batch: str = "",
     device: str = "auto",
     gpus: int = 0,
+    gpu_nodes: dict[str, str] = {},  # noqa: B006 - KFP reads it, and nobody changes it
+    nodes: int = 1,
+    node_gpus: int = 0,
+    processes: int = 0,
 ) -> None:
     """Unlearn, audit, and promote, try again harder, or leave it to a person.
 
@@ -220,7 +227,12 @@ def unlearning(
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         batch: Compliance batch that asks for it, for forget_kind batch. Empty for none.
         device: auto, cpu or cuda.
-        gpus: GPUs to ask the cluster for; 0 runs on the CPU.
+        gpus: GPUs that each task which computes asks the cluster for; 0 runs on the CPU.
+        gpu_nodes: Labels of the nodes that such a task may run on, such as
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any.
+        nodes: Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains.
+        node_gpus: GPUs of each of several nodes. The task that waits for them needs none of its own.
+        processes: Processes that train one model together on each node. 0: one for each GPU, or one.
     """
     margins: dict[str, Any] = {"auc_margin": auc_margin, "utility_margin": utility_margin}
     policy = {"stronger": stronger, "on_failure": on_failure, "on_inconclusive": on_inconclusive}
@@ -229,12 +241,12 @@ def unlearning(
     found = resolve(model_name=model_name, version=model_version, compare_with=compare_with).after(checked)
     resolved = effectful(found, "Resolve model version")
     data = {"snapshot": resolved.outputs["snapshot"], "split": resolved.outputs["split"]}
-    where: dict[str, Any] = {"device": device, "gpus": gpus}
+    hardware = Hardware(device, gpus, gpu_nodes, nodes, node_gpus, processes)
     selected = pure(
         select(
             model=resolved.outputs["model"],
             **data,
-            **where,
+            **hardware.computing,
             kind=forget_kind,
             fraction=forget_fraction,
             class_name=forget_class,
@@ -246,13 +258,13 @@ def unlearning(
         ),
         "Select forget set",
     )
-    on_gpu(selected, gpus)
+    on_gpu(selected, hardware)
     run = Run(
         original=resolved.outputs["model"],
         references=resolved.outputs["references"],
         data=data | {"forget": selected.outputs["forget"]},
         seed=seed,
-        where=where,
+        hardware=hardware,
         method=method,
         overrides=method_overrides,
         margins=margins,

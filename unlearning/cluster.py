@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,50 @@ class Quota:
     used: float
 
 
+def configured(context: str = "") -> client.Configuration:
+    """How to reach the cluster of the kubeconfig, or the one that this pod runs in.
+
+    Raises:
+        NotConfiguredError: nothing tells where a cluster is.
+        UserError: the kubeconfig is damaged or has no such context.
+    """
+    configuration = client.Configuration()
+    try:
+        config.load_kube_config(context=context or None, client_configuration=configuration)
+    except config.ConfigException as error:
+        if context:
+            raise UserError(f"kubeconfig: {error}") from None
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException:
+            raise NotConfiguredError("neither a kubeconfig nor a pod's service account tells of a cluster") from None
+    configuration.retries = False
+    return configuration
+
+
+@contextmanager
+def asking(host: str, what: str, verb: str = "look at") -> Iterator[None]:
+    """Errors of the client in words.
+
+    Raises:
+        MissingObjectError: there is no such object, or no such kind of objects.
+        ForbiddenError: whoever asks may not.
+        UserError: the API refuses or does not answer.
+    """
+    try:
+        yield
+    except client.ApiException as error:
+        if error.status == 404:
+            raise MissingObjectError(f"there is no {what}") from None
+        if error.status == 403:
+            raise ForbiddenError(f"may not {verb} {what}") from None
+        advice = "; the credentials are not valid" if error.status == 401 else ""
+        raise UserError(f"{host}: {what}: status {error.status} {error.reason}{advice}") from None
+    except HTTPError as error:
+        reason = type(getattr(error, "reason", None) or error).__name__
+        raise UserError(f"{host} does not answer ({reason})") from None
+
+
 class Cluster:
     """One cluster, seen by whoever the kubeconfig or the pod's service account stands for."""
 
@@ -65,36 +109,12 @@ class Cluster:
             NotConfiguredError: nothing tells where a cluster is.
             UserError: the kubeconfig is damaged or has no such context.
         """
-        configuration = client.Configuration()
-        try:
-            config.load_kube_config(context=context or None, client_configuration=configuration)
-        except config.ConfigException as error:
-            if context:
-                raise UserError(f"kubeconfig: {error}") from None
-            try:
-                config.load_incluster_config(client_configuration=configuration)
-            except config.ConfigException:
-                raise NotConfiguredError(
-                    "neither a kubeconfig nor a pod's service account tells of a cluster"
-                ) from None
-        configuration.retries = False
+        configuration = configured(context)
         self.host = str(configuration.host)
         self.core = client.CoreV1Api(client.ApiClient(configuration))
 
-    @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except client.ApiException as error:
-            if error.status == 404:
-                raise MissingObjectError(f"there is no {what}") from None
-            if error.status == 403:
-                raise ForbiddenError(f"may not look at {what}") from None
-            advice = "; the credentials are not valid" if error.status == 401 else ""
-            raise UserError(f"{self.host}: {what}: status {error.status} {error.reason}{advice}") from None
-        except HTTPError as error:
-            reason = type(getattr(error, "reason", None) or error).__name__
-            raise UserError(f"{self.host} does not answer ({reason})") from None
+    def _asking(self, what: str) -> AbstractContextManager[None]:
+        return asking(self.host, what)
 
     def namespace(self, name: str) -> dict[str, str]:
         """Its labels."""
@@ -123,6 +143,14 @@ class Cluster:
         with self._asking(f"ServiceAccount {name} in {namespace}"):
             found = self.core.read_namespaced_service_account(name, namespace, _request_timeout=TIMEOUT)
             return dict(found.metadata.annotations or {})
+
+    def custom(self, namespace: str, group: str, version: str, plural: str, name: str) -> dict[str, Any]:
+        """An object of a kind that was added to Kubernetes; missing too where the kind is not known."""
+        with self._asking(f"{name} among the {plural} of {namespace}"):
+            found: dict[str, Any] = client.CustomObjectsApi(self.core.api_client).get_namespaced_custom_object(
+                group, version, namespace, plural, name, _request_timeout=TIMEOUT
+            )
+            return found
 
     def quotas(self, namespace: str) -> list[Quota]:
         """Every limit of every ResourceQuota of a namespace."""

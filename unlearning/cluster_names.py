@@ -5,6 +5,18 @@ from __future__ import annotations
 NAMESPACE = "unlearning"
 SERVICE_ACCOUNT = "unlearning-runner"
 
+PART = {"app.kubernetes.io/part-of": "unlearning"}
+"""Label of everything that is ours."""
+
+TRAINING_RUNTIME = "unlearning-training"
+"""TrainingRuntime of Kubeflow Trainer for trainings on several nodes."""
+
+POD_NAME = "POD_NAME"
+POD_UID = "POD_UID"
+POD_NAMESPACE = "POD_NAMESPACE"
+OWN_POD = {POD_NAME: "metadata.name", POD_UID: "metadata.uid", POD_NAMESPACE: "metadata.namespace"}
+"""Variables by which a task that trains knows its own pod, and where Kubernetes has them from."""
+
 SETTINGS = "unlearning-settings"
 """ConfigMap of settings that every task gets as environment: see `unlearning.settings`."""
 

@@ -29,8 +29,8 @@ def rendered() -> dict[str, list[Object]]:
     return {overlay: parse(render(overlay)) for overlay in overlays()}
 
 
-def test_there_are_three_overlays() -> None:
-    assert overlays() == ["gpu", "local", "production"]
+def test_there_are_four_overlays() -> None:
+    assert overlays() == ["gpu", "local", "multi-node", "production"]
 
 
 @pytest.mark.parametrize("overlay", overlays())

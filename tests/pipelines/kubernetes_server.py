@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -38,12 +39,18 @@ class Kubernetes:
         """Status and object."""
         if self.broken:
             return 500, status(500, "etcd is away")
-        if any(path.startswith(each) for each in self.forbidden):
-            return 403, status(403, f"{path} is forbidden")
         if path == "/api/v1/nodes":
             return 200, self._page(query)
         found = self.objects.get(path)
         return (200, found) if found is not None else (404, status(404, f"{path} not found"))
+
+    def create(self, path: str, body: Any) -> tuple[int, Any]:
+        """Status and object, of one that is posted."""
+        return 404, status(404, f"{path} not found")
+
+    def delete(self, path: str) -> tuple[int, Any]:
+        """Status and what is said of it."""
+        return 404, status(404, f"{path} not found")
 
     def _page(self, query: dict[str, str]) -> client.V1NodeList:
         start = int(query.get("continue", "0"))
@@ -56,6 +63,9 @@ def status(code: int, message: str) -> client.V1Status:
     return client.V1Status(code=code, message=message, status="Failure")
 
 
+K = TypeVar("K", bound=Kubernetes)
+
+
 class Handler(Quiet, BaseHTTPRequestHandler):
     """HTTP around a `Kubernetes`."""
 
@@ -63,19 +73,31 @@ class Handler(Quiet, BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        self.kubernetes.asked.append((self.command, parts.path))
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        self._say(lambda: self.kubernetes.answer(parts.path, query))
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._say(lambda: self.kubernetes.create(urlsplit(self.path).path, body))
+
+    def do_DELETE(self) -> None:
+        self._say(lambda: self.kubernetes.delete(urlsplit(self.path).path))
+
+    def _say(self, answer: Callable[[], tuple[int, Any]]) -> None:
+        path = urlsplit(self.path).path
+        self.kubernetes.asked.append((self.command, path))
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            code, answer = 401, status(401, "Unauthorized")
+            code, said = 401, status(401, "Unauthorized")
+        elif any(path.startswith(each) for each in self.kubernetes.forbidden):
+            code, said = 403, status(403, f"{path} is forbidden")
         else:
-            code, answer = self.kubernetes.answer(parts.path, query)
-        self.send_json(code, FORMATS.sanitize_for_serialization(answer))
+            code, said = answer()
+        self.send_json(code, FORMATS.sanitize_for_serialization(said))
 
 
 @contextmanager
-def serving() -> Iterator[Kubernetes]:
+def serving(kubernetes: K) -> Iterator[K]:
     """A server on a free port of localhost, as long as the block lasts."""
-    kubernetes = Kubernetes()
     with listening(type("Bound", (Handler,), {"kubernetes": kubernetes})) as kubernetes.url:
         yield kubernetes
 

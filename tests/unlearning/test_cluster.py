@@ -15,7 +15,7 @@ from unlearning.errors import UserError
 
 @pytest.fixture
 def kubernetes() -> Iterator[Kubernetes]:
-    with serving() as running:
+    with serving(Kubernetes()) as running:
         yield running
 
 

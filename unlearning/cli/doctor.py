@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.client import Endpoint
     from pipelines.doctor.findings import Check, Finding
     from unlearning.settings import Settings
+    from unlearning.workers import Workers
 
 
 def doctor(
@@ -32,6 +33,8 @@ def doctor(
     token_file: TokenFile = None,
     ca_file: CaFile = None,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that one task is to get.")] = 0,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes that are to train one model together.")] = 1,
+    node_gpus: Annotated[int, typer.Option(min=0, help="GPUs that each of several nodes is to get.")] = 0,
     context: Annotated[str, typer.Option(help="Context of the kubeconfig; the current one if left out.")] = "",
     kubernetes: Annotated[bool, typer.Option("--kubernetes/--no-kubernetes", help="Look at the cluster.")] = True,
     keyring: Annotated[Path | None, typer.Option(help="Keyring that readers of certificates have.")] = None,
@@ -41,14 +44,16 @@ def doctor(
     from pipelines.client import Endpoint
     from pipelines.doctor.findings import examine
     from unlearning import settings
+    from unlearning.workers import workers
 
+    wanted = workers(nodes=nodes, node_gpus=node_gpus)
     where = settings.from_environment()
     kubeflow = Endpoint(endpoint, namespace, token_file, ca_file)
     checks = [*_here(where, keyring), *_services(where, kubeflow)]
     if pipeline or package:
         checks += _run(pipeline, package, param, params_file)
     if kubernetes:
-        checks.append(("kubernetes", lambda: _kubernetes(context, namespace, gpus)))
+        checks.append(("kubernetes", lambda: _kubernetes(context, namespace, gpus, wanted)))
     found = list(examine(checks))
     show({"findings": [each.model_dump() for each in found]}, json, lambda: _text(found))
     if any(each.state == "failed" for each in found):
@@ -106,10 +111,11 @@ def _run(
     return [("parameters", lambda: parameters(found, texts, values)), ("image", lambda: image(found))]
 
 
-def _kubernetes(context: str, namespace: str, gpus: int) -> Iterator[Finding]:
+def _kubernetes(context: str, namespace: str, gpus: int, wanted: Workers) -> Iterator[Finding]:
     from pipelines.doctor.findings import Finding
     from pipelines.doctor.gpus import gpus as gpus_of
     from pipelines.doctor.namespace import namespace as namespace_of
+    from pipelines.doctor.trainer import trainer
     from unlearning.cluster import Cluster, NotConfiguredError
 
     try:
@@ -119,3 +125,6 @@ def _kubernetes(context: str, namespace: str, gpus: int) -> Iterator[Finding]:
         return
     yield from namespace_of(cluster, namespace)
     yield from gpus_of(cluster, namespace, gpus)
+    if wanted.nodes > 1:
+        yield from trainer(cluster, namespace)
+        yield from gpus_of(cluster, namespace, wanted.node_gpus, wanted.nodes)

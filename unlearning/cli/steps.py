@@ -229,6 +229,9 @@ def forget(
     rung: Rung = "first",
     seed: Seed = 0,
     device: Device = "auto",
+    keep_diverged: Annotated[
+        bool, typer.Option("--keep-diverged", help="Where the method diverges, write the model as it was.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Model and forget set to candidate. torchrun lets several processes work on one model."""
@@ -246,6 +249,7 @@ def forget(
             rung=rung,
             seed=seed,
             device=device,
+            keep_diverged=keep_diverged,
             candidate_path=mine,
         )
         distributed.agree(result.digest)

@@ -12,7 +12,8 @@ from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import new_folder, read_json, write_json
 from unlearning.steps.pretrain import TrainResult
-from unlearning.steps.unlearn import unlearn
+from unlearning.steps.spread import unlearn
+from unlearning.workers import Workers
 
 NONE_FILE = "none.json"
 
@@ -33,12 +34,14 @@ def retrain_or_none(
     seed: int,
     device: str,
     gpus: int = 0,
+    wanted: Workers = Workers(),  # noqa: B008 - cannot be changed
     retrained_path: Path,
 ) -> TrainResult | None:
     """Retrain the model exactly, or write that there is none, without any training.
 
     Args:
         compare_with: `retrained`, or `references` where those of the original decide.
+        wanted: who trains.
         retrained_path: folder of the retrained model, or of the word that there is none.
 
     Returns:
@@ -52,6 +55,7 @@ def retrain_or_none(
             write_json(folder / NONE_FILE, NoModel(compare_with="references").model_dump())
         return None
     return unlearn(
+        wanted,
         model_path=model_path,
         snapshot_path=snapshot_path,
         split_path=split_path,

@@ -15,7 +15,7 @@ from unlearning.cluster import Cluster
 
 @pytest.fixture
 def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubernetes]:
-    with serving() as running:
+    with serving(Kubernetes()) as running:
         running.objects = {
             SPACE: client.V1Namespace(metadata=client.V1ObjectMeta(name=names.NAMESPACE)),
             f"{SPACE}/configmaps/{names.SETTINGS}": client.V1ConfigMap(data=dict.fromkeys(names.SETTINGS_KEYS, "x")),

@@ -49,6 +49,30 @@ def test_a_quota_must_leave_room(kubernetes: Kubernetes, cluster: Cluster, hard:
     assert states(cluster, 2) == ["ok", expected]
 
 
+@pytest.mark.parametrize(
+    ("counts", "wanted", "pods", "expected"),
+    [
+        ([1, 1], 1, 2, "ok"),
+        ([8], 4, 2, "ok"),
+        ([8, 4], 4, 3, "ok"),
+        ([4], 4, 2, "failed"),
+        ([7], 4, 2, "failed"),
+        ([3, 3], 4, 2, "failed"),
+    ],
+)
+def test_all_pods_of_a_training_must_fit(
+    kubernetes: Kubernetes, cluster: Cluster, counts: list[int], wanted: int, pods: int, expected: str
+) -> None:
+    kubernetes.nodes = [node(f"n{number}", count) for number, count in enumerate(counts)]
+    key = "requests.nvidia.com/gpu"
+    status = client.V1ResourceQuotaStatus(hard={key: "7"}, used={key: "0"})
+    quota = client.V1ResourceQuota(metadata=client.V1ObjectMeta(name="q"), status=status)
+    kubernetes.objects[f"{SPACE}/resourcequotas"] = client.V1ResourceQuotaList(items=[quota])
+    nodes, limit = gpus(cluster, names.NAMESPACE, wanted, pods)
+    assert nodes.state == expected
+    assert limit.state == ("ok" if wanted * pods <= 7 else "failed")
+
+
 def test_none_asked_for_needs_no_permission(kubernetes: Kubernetes, cluster: Cluster) -> None:
     assert states(cluster, 0) == ["ok"]
     assert kubernetes.asked == []

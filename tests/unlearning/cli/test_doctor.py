@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.pipelines.kfp_server import serving
-from tests.pipelines.kubernetes_server import node, write_kubeconfig
+from tests.pipelines.kubernetes_server import Kubernetes, node, write_kubeconfig
 from tests.pipelines.kubernetes_server import serving as kubernetes_serving
 
 Cli = Callable[..., Any]
@@ -63,7 +63,7 @@ def test_a_pipelines_parameters_are_looked_at(cli: Cli) -> None:
 
 def test_a_whole_cluster(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNLEARNING_KFP_TOKEN", "right")
-    with serving() as kubeflow, kubernetes_serving() as kubernetes:
+    with serving() as kubeflow, kubernetes_serving(Kubernetes()) as kubernetes:
         write_kubeconfig(tmp_path / "kubeconfig", kubernetes.url)
         kubernetes.nodes = [node("a", 4)]
         answer = cli("doctor", "--endpoint", kubeflow.url, "--gpus", 8, "--json")
@@ -73,7 +73,19 @@ def test_a_whole_cluster(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (found["namespace"], found["gpus"]) == ({"failed"}, {"failed"})
 
 
+def test_several_nodes_are_looked_at(cli: Cli, tmp_path: Path) -> None:
+    with kubernetes_serving(Kubernetes()) as kubernetes:
+        write_kubeconfig(tmp_path / "kubeconfig", kubernetes.url)
+        kubernetes.nodes = [node("a", 4)]
+        answer = cli("doctor", "--nodes", 2, "--node-gpus", 4, "--json")
+    found = states(answer)
+    assert (found["trainer"], found["gpus"]) == ({"failed"}, {"ok", "failed"})
+
+
 def test_bad_input_is_told_in_one_line(cli: Cli) -> None:
     answer = cli("doctor", "nothing")
     assert (answer.code, answer.out) == (2, "")
     assert "no pipeline is called 'nothing'" in answer.error
+    answer = cli("doctor", "--node-gpus", 4, "--no-kubernetes")
+    assert (answer.code, answer.out) == (2, "")
+    assert "node_gpus are for a training on several nodes" in answer.error

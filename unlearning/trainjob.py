@@ -1,0 +1,183 @@
+"""TrainJobs of Kubeflow Trainer: made, followed and deleted by the official Kubernetes client.
+
+What is the same for all of them (volumes, credentials, who may talk to whom) stands in the TrainingRuntime of the
+manifests, so that whoever runs the cluster can see and change it. Trainer starts the processes: it tells torchrun
+in the environment (`PET_…`) how many there are and where they meet.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from kubernetes import client
+
+from unlearning import cluster_names
+from unlearning.cluster import GPU, TIMEOUT, MissingObjectError, asking, configured
+from unlearning.errors import UserError
+from unlearning.workers import Workers
+
+GROUP = "trainer.kubeflow.org"
+VERSION = "v1alpha1"
+JOBS = {"group": GROUP, "version": VERSION, "plural": "trainjobs"}
+MANAGER = f"{GROUP}/unlearning"
+"""Who patched the runtime."""
+
+POLL = 10.0
+"""Seconds between two looks."""
+
+PATIENCE = 600.0
+"""Seconds for which the Kubernetes API may not answer, before the TrainJob counts as lost."""
+
+State = Literal["waiting", "complete", "failed"]
+
+
+class Owner(NamedTuple):
+    """The pod of the task that a TrainJob belongs to: Kubernetes deletes the one with the other."""
+
+    name: str
+    uid: str
+
+
+class Seen(NamedTuple):
+    """A TrainJob at one look."""
+
+    state: State
+    said: str
+    """What there is to tell of it."""
+
+
+def train_job(
+    name: str, command: Sequence[str], wanted: Workers, *, image: str, namespace: str, owner: Owner | None
+) -> dict[str, Any]:
+    """The object: `command` on every process of every node.
+
+    Where nodes of one kind are wanted, the runtime is patched, which Trainer knows of since version 2.2.
+    """
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": cluster_names.PART}
+    if owner is not None:
+        metadata["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", **owner._asdict()}]
+    trainer: dict[str, Any] = {
+        "image": image,
+        "command": ["torchrun", "--no-python"],
+        "args": list(command),
+        "numNodes": wanted.nodes,
+        "numProcPerNode": wanted.on_each(0),
+    }
+    if wanted.node_gpus:
+        count = {GPU: str(wanted.node_gpus)}
+        trainer["resourcesPerNode"] = {"requests": count, "limits": count}
+    spec: dict[str, Any] = {
+        "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": cluster_names.TRAINING_RUNTIME},
+        "trainer": trainer,
+    }
+    if wanted.gpu_nodes:
+        spec["runtimePatches"] = [{"manager": MANAGER, "trainingRuntimeSpec": _on_nodes(wanted.gpu_nodes)}]
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TrainJob", "metadata": metadata, "spec": spec}
+
+
+def _on_nodes(labels: dict[str, str]) -> dict[str, Any]:
+    """Patch of a runtime: its pods on nodes with these labels alone."""
+    job = {"name": "node", "template": {"spec": {"template": {"spec": {"nodeSelector": labels}}}}}
+    return {"template": {"spec": {"replicatedJobs": [job]}}}
+
+
+class TrainJobs:
+    """TrainJobs of one namespace, as whoever the kubeconfig or the pod's service account stands for."""
+
+    def __init__(self, namespace: str) -> None:
+        """
+        Raises:
+            UserError: nothing tells where a cluster is.
+        """
+        configuration = configured()
+        self.host, self.namespace = str(configuration.host), namespace
+        self.api = client.CustomObjectsApi(client.ApiClient(configuration))
+
+    def create(self, job: dict[str, Any]) -> None:
+        """Start one.
+
+        Raises:
+            UserError: Trainer is not installed, or does not take it.
+        """
+        try:
+            with asking(self.host, f"TrainJob {job['metadata']['name']} in {self.namespace}", "create"):
+                self.api.create_namespaced_custom_object(
+                    **JOBS, namespace=self.namespace, body=job, _request_timeout=TIMEOUT
+                )
+        except MissingObjectError:
+            raise UserError(
+                f"{self.host} knows no TrainJobs in {self.namespace}: install Kubeflow Trainer, or train on one node"
+            ) from None
+
+    def look(self, name: str) -> Seen:
+        """How one is.
+
+        Raises:
+            UserError: it is gone, or the API does not answer.
+        """
+        with asking(self.host, f"TrainJob {name} in {self.namespace}"):
+            found = self.api.get_namespaced_custom_object(
+                **JOBS, namespace=self.namespace, name=name, _request_timeout=TIMEOUT
+            )
+        return seen(found.get("status") or {})
+
+    def follow(self, name: str, *, poll: float = POLL, patience: float = PATIENCE) -> None:
+        """Wait until it is complete, telling what changes.
+
+        Raises:
+            UserError: it failed, it is gone, or the API has not answered for `patience` seconds.
+        """
+        told, answered = "", time.monotonic()
+        while True:
+            try:
+                now = self.look(name)
+                answered = time.monotonic()
+            except MissingObjectError:
+                raise UserError(f"TrainJob {name} was deleted before it ended: run the task again") from None
+            except UserError as error:
+                if time.monotonic() - answered > patience:
+                    raise
+                now = Seen("waiting", str(error))
+            if now.said != told:
+                told = now.said
+                print(f"TrainJob {name}: {told}", file=sys.stderr, flush=True)
+            if now.state == "failed":
+                raise UserError(f"TrainJob {name} failed: {told}; its pods' logs say why")
+            if now.state == "complete":
+                return
+            time.sleep(poll)
+
+    def delete(self, name: str) -> None:
+        """Delete one with its pods; nothing happens where it is gone."""
+        try:
+            with asking(self.host, f"TrainJob {name} in {self.namespace}", "delete"):
+                self.api.delete_namespaced_custom_object(
+                    **JOBS,
+                    namespace=self.namespace,
+                    name=name,
+                    propagation_policy="Foreground",
+                    _request_timeout=TIMEOUT,
+                )
+        except MissingObjectError:
+            return
+
+
+def seen(status: dict[str, Any]) -> Seen:
+    """What a TrainJob's status says: Trainer sets the conditions Complete, Failed and Suspended."""
+    true = {each["type"]: each for each in status.get("conditions") or () if each.get("status") == "True"}
+    if "Failed" in true:
+        return Seen("failed", _words(true["Failed"]))
+    if "Complete" in true:
+        return Seen("complete", "complete")
+    if "Suspended" in true:
+        return Seen("waiting", f"suspended, {_words(true['Suspended'])}")
+    jobs = {each["name"]: each for each in status.get("jobsStatus") or ()}
+    node = jobs.get("node", {})
+    return Seen("waiting", f"{node['active']} active, {node['ready']} ready" if node else "not started yet")
+
+
+def _words(condition: dict[str, Any]) -> str:
+    return str(condition.get("message") or condition.get("reason") or "no reason given")
