@@ -53,6 +53,7 @@ class LocalRun:
     on_failure: str = "retrain"
     on_inconclusive: str = "retrain"
     device: str = "auto"
+    processes: int = 1
     references: int = 0
     erased: str = "refuse"
     compare_with: str = "retrained"
@@ -96,6 +97,7 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
             model_name=model_name,
             run_name=run_id,
             device=run.device,
+            processes=run.processes,
         )
         version = _output(folder, "pretraining", "register", "Output")
         unlearning(
@@ -117,6 +119,7 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
             compare_with=run.compare_with,
             run_name=run_id,
             device=run.device,
+            processes=run.processes,
         )
     return folder, _gather(folder, where.home)
 

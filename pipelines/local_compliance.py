@@ -41,6 +41,7 @@ class LocalBatch:
     on_inconclusive: str = "accept_retrained"
     compare_with: str = "retrained"
     device: str = "auto"
+    processes: int = 1
 
 
 def run_batch(batch: LocalBatch, *, run_id: str = "", quiet: bool = False) -> tuple[Path, BatchReport]:

@@ -32,9 +32,14 @@ from unlearning.errors import UserError
 SUMMED = "_summed_over_processes"
 
 
+def count() -> int:
+    """How many processes torchrun started, this one among them; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def wanted() -> bool:
     """Whether torchrun started this with others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return count() > 1
 
 
 def first() -> bool:

@@ -38,6 +38,8 @@ class Provenance(Config):
     """Of the ladder of settings; None for an original."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Of the method, as they were used; empty for an original."""
+    processes: int = Field(1, ge=1)
+    """That trained it together: another number adds in another order, and comes to other weights by rounding."""
     diverged: str = ""
     """Why the method made no model with these settings, so that the weights are its parent's; empty where it did."""
 

@@ -18,7 +18,7 @@ from kfp.local.cache import LocalCache
 
 from pipelines import local
 from pipelines.local import LocalRun, artifacts_of, new_run_id, run_locally
-from unlearning import forgetting, models, snapshots, splits, summary
+from unlearning import forgetting, models, provenance, snapshots, splits, summary
 from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK, UserError
 from unlearning.files import read_json, write_json
 from unlearning.ladder import accepted_statement
@@ -146,9 +146,10 @@ def escalated(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Fi
 
 @pytest.fixture(scope="module")
 def by_references(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
-    """A run that retrains nothing; its margins let any candidate pass."""
+    """A run that retrains nothing, and trains on two processes; its margins let any candidate pass."""
     home = tmp_path_factory.mktemp("by-references") / "home"
-    return finish(home, "--recipe", str(tiny_recipe), *WIDE, "--references", "8", "--compare-with", "references")
+    two = ("--processes", "2", "--references", "8", "--compare-with", "references")
+    return finish(home, "--recipe", str(tiny_recipe), *WIDE, *two)
 
 
 @pytest.fixture(scope="module")
@@ -372,6 +373,7 @@ def test_its_report_shows_no_retrained_model(by_references: Finished) -> None:
     assert {name: models.digest(path) for name, path in found.models.items()} == {
         name: model.digest for name, model in by_references.summary.models.items()
     }
+    assert {provenance.load(path).processes for path in found.models.values()} == {2}
 
 
 @pytest.mark.slow

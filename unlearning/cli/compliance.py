@@ -39,6 +39,9 @@ def run(
     ] = "accept_retrained",
     compare_with: Annotated[str, typer.Option(help="retrained, or references: nothing is retrained.")] = "retrained",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that train one model together; each takes a GPU of its own.")
+    ] = 1,
     run_id: Annotated[str, typer.Option(help="Name of the batch; an unfinished one of that name is resumed.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: Json = False,
@@ -65,6 +68,7 @@ def run(
         on_inconclusive=on_inconclusive,
         compare_with=compare_with,
         device=device,
+        processes=processes,
     )
     folder, report = run_batch(batch, run_id=run_id, quiet=quiet)
     if json:

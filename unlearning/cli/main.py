@@ -110,6 +110,9 @@ def run(
         str, typer.Option(help="retrained: train a model without the forgotten records; references: retrain nothing.")
     ] = "retrained",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that train one model together; each takes a GPU of its own.")
+    ] = 1,
     run_id: Annotated[str, typer.Option(help="Name of the run; an unfinished run of that name is resumed.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: Json = False,
@@ -143,6 +146,7 @@ def run(
         erased=erased,
         compare_with=compare_with,
         device=device,
+        processes=processes,
     )
     folder, summary = run_locally(parameters, run_id=run_id, quiet=quiet)
     if json:

@@ -41,12 +41,15 @@ RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating
 @contextmanager
 def _on_all_processes(out: Path) -> Iterator[Path]:
     """Where this process writes: `out`, but for those that torchrun started beside the first one."""
-    from unlearning import distributed, settings
+    from unlearning import distributed, provenance, settings
 
     with distributed.step(out, settings.from_environment().checkpoints) as (mine, checkpoints):
         if not distributed.first():
             os.environ["UNLEARNING_CHECKPOINTS"] = str(checkpoints)
         yield mine
+        if (count := distributed.count()) > 1:
+            made = provenance.load(mine)
+            provenance.save(made.model_copy(update={"processes": count}), mine)
 
 
 @app.command()
