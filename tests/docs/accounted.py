@@ -13,7 +13,7 @@ NEEDS_AN_ENGINE = "needs docker, podman or buildah, and many minutes; tests/imag
 SUITE = "is the suite that this test is part of"
 ANOTHER_BATCH = "takes another minute; the tutorial runs a batch, tests/unlearning/steps/test_collect.py finds persons"
 SERVES = "serves until it is stopped"
-SEVERAL_PROCESSES = "tests/unlearning/test_distributed.py does it with 2 and 3 processes; here it would take a minute"
+SEVERAL_PROCESSES = "tests/unlearning/steps/test_spread.py does it with 2 processes; here it would take a minute"
 
 NOT_RUN: dict[tuple[str, str], str] = {
     ("README.md", "make run"): TAKES_MINUTES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,11 @@ def made(paradigm: str, encoder: str) -> Model:
         return PARADIGMS[paradigm].build(ENCODERS[encoder], (1, 6, 6), ("a", "b"))
 
 
-def results() -> dict[str, Tensor]:
+def results(encoders: Iterable[str] = ENCODERS) -> dict[str, Tensor]:
     """Weights and losses of everything, by name."""
     found: dict[str, Tensor] = {}
     for paradigm in PARADIGMS:
-        for encoder in ENCODERS:
+        for encoder in encoders:
             found |= trained(paradigm, encoder, torch.float32)[1]
             found |= unlearned(paradigm, encoder)
     return found
@@ -113,14 +114,14 @@ def unlearned(paradigm: str, encoder: str) -> dict[str, Tensor]:
     return found | kept(f"{paradigm}.{encoder}.stage 2", second, recording)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *encoders: str) -> None:
     """Leave this process's results in the folder."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     with distributed.group():
-        found = results()
+        found = results(encoders)
         save_file(found, str(folder / f"{torch.distributed.get_rank()}.safetensors"))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -22,7 +22,8 @@ from unlearning.distributed import SYNCED, sharded
 from unlearning.encoders import build_backbone
 
 ROOT = Path(__file__).parents[2]
-PROCESSES = (2, 3)
+WORLDS = {2: tuple(worker.ENCODERS), 3: ("mlp",)}
+"""Encoders that so many processes train."""
 PATIENCE = 300
 
 
@@ -58,11 +59,12 @@ def alone() -> dict[str, Tensor]:
         torch.use_deterministic_algorithms(False)
 
 
-@pytest.fixture(scope="module", params=PROCESSES)
+@pytest.fixture(scope="module")
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
     """What each process came to."""
     folder = tmp_path_factory.mktemp(f"processes-{request.param}")
-    finish(start([sys.executable, "-m", "tests.unlearning.distributed_worker", str(folder)], request.param))
+    command = [sys.executable, "-m", "tests.unlearning.distributed_worker", str(folder), *WORLDS[request.param]]
+    finish(start(command, request.param))
     return [load_file(folder / f"{rank}.safetensors") for rank in range(request.param)]
 
 
@@ -70,8 +72,15 @@ def close(one: Tensor, other: Tensor, tolerance: float = 1e-9) -> bool:
     return torch.allclose(one.double(), other.double(), rtol=tolerance, atol=tolerance)
 
 
+EACH = pytest.mark.parametrize(
+    ("together", "encoder"),
+    [(processes, encoder) for processes, encoders in WORLDS.items() for encoder in encoders],
+    indirect=["together"],
+)
+
+
 @pytest.mark.parametrize("paradigm", worker.PARADIGMS)
-@pytest.mark.parametrize("encoder", worker.ENCODERS)
+@EACH
 @pytest.mark.parametrize("what", ["trained", "stage 1", "stage 2"])
 def test_several_processes_come_to_what_one_comes_to(
     alone: dict[str, Tensor], together: list[dict[str, Tensor]], paradigm: str, encoder: str, what: str
@@ -82,7 +91,7 @@ def test_several_processes_come_to_what_one_comes_to(
 
 
 @pytest.mark.parametrize("paradigm", worker.PARADIGMS)
-@pytest.mark.parametrize("encoder", worker.ENCODERS)
+@EACH
 def test_in_single_precision_losses_agree(
     alone: dict[str, Tensor], together: list[dict[str, Tensor]], paradigm: str, encoder: str
 ) -> None:
@@ -90,6 +99,7 @@ def test_in_single_precision_losses_agree(
     assert close(alone[name], together[0][name], 1e-5)
 
 
+@pytest.mark.parametrize("together", WORLDS, indirect=True)
 def test_every_process_has_the_same_weights_to_the_last_bit(together: list[dict[str, Tensor]]) -> None:
     first, *others = together
     for other in others:
@@ -131,40 +141,10 @@ def step(name: str, *arguments: object) -> list[str]:
     return [str(Path(sys.executable).with_name("unlearn")), "step", name, *map(str, arguments), "--json"]
 
 
-def steady(chain: dict[str, Path], folder: Path) -> Path:
-    """The recipe with plain SGD: Adam makes whole steps of rounding where a gradient is nothing but rounding."""
-    recipe = json.loads(chain["resolved"].read_text())
-    stages = [recipe["methods"][name]["optimisation"] for name in ("gradient_penalty", "gradient_penalty_stage2")]
-    for settings in (recipe["training"], *stages):
-        settings["optimiser"] = "sgd"
-    (folder / "recipe.json").write_text(json.dumps(recipe))
-    return folder / "recipe.json"
-
-
-@pytest.mark.slow
-def test_steps_under_torchrun(chain: dict[str, Path], tmp_path: Path) -> None:
-    """The command line with one process and with two, of which the first one alone writes and speaks."""
-    data = ("--snapshot", chain["snapshot"], "--split", chain["split"])
-    recipe, made = steady(chain, tmp_path), {}
-    for processes in (1, 2):
-        settings = {"UNLEARNING_CHECKPOINTS": str(tmp_path / f"checkpoints {processes}")}
-        model, candidate = tmp_path / f"model {processes}", tmp_path / f"candidate {processes}"
-        pretrain = step("pretrain", *data, "--recipe-file", recipe, "--out", model)
-        first, *others = finish(start(pretrain, processes, **settings))
-        assert json.loads(first[first.index("{") :])["digest"] == models.digest(model)
-        inputs = ("--model", model, "--forget", chain["forget"], *data)
-        finish(start(step("forget", *inputs, "--out", candidate), processes, **settings))
-        made[processes] = [load_file(each / models.WEIGHTS_FILE) for each in (model, candidate)]
-        assert others == [""] * (processes - 1)
-        assert [path for path in tmp_path.glob("checkpoints*/**/*") if path.is_file()] == []
-    for one, other in zip(made[1], made[2], strict=True):
-        assert [name for name in one if not close(one[name], other[name], 1e-3)] == []
-
-
 @pytest.mark.slow
 def test_an_interrupted_training_goes_on_with_all_processes(chain: dict[str, Path], tmp_path: Path) -> None:
     recipe = json.loads(chain["resolved"].read_text())
-    recipe["training"]["epochs"], recipe["checkpoint_every"] = 300, 1
+    recipe["training"]["epochs"], recipe["checkpoint_every"] = 100, 1
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     data = ("--snapshot", chain["snapshot"], "--split", chain["split"], "--recipe-file", tmp_path / "recipe.json")
     settings = {"UNLEARNING_CHECKPOINTS": str(tmp_path / "checkpoints")}
@@ -180,6 +160,6 @@ def test_an_interrupted_training_goes_on_with_all_processes(chain: dict[str, Pat
     said, _ = finish(start(step("pretrain", *data, "--out", tmp_path / "model"), 2, **settings))
     totals = {int(total) for total in re.findall(r"pretrain: \d+/(\d+)  ", said)}
     assert len(totals) == 1
-    assert 0 < totals.pop() < 300, "it did not begin anew"
+    assert 0 < totals.pop() < 100, "it did not begin anew"
     finish(start(step("pretrain", *data, "--out", tmp_path / "whole"), 2, **settings))
     assert models.digest(tmp_path / "model") == models.digest(tmp_path / "whole")

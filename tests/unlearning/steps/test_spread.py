@@ -56,7 +56,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return models.load(path, torch.device("cpu")).state_dict()
 
 
-SGD = "{optimiser: sgd, learning_rate: 0.05}"
+SGD = "{optimisation: {optimiser: sgd}}"
 """Adam makes as much of the rounding of a gradient that should be zero as of any other gradient."""
 
 
@@ -71,7 +71,7 @@ def plain(chain: Chain, path: Path) -> Path:
 def alike(one: Path, other: Path) -> bool:
     """Up to rounding: several processes add in another order."""
     first, second = weights(one), weights(other)
-    return all(torch.allclose(first[key], second[key], rtol=1e-3, atol=1e-4) for key in first)
+    return all(torch.allclose(first[key], second[key], rtol=1e-3, atol=1e-3) for key in first)
 
 
 @pytest.mark.parametrize("command", [spread.PRETRAIN, spread.FORGET], ids=lambda command: str(command.name))
@@ -94,20 +94,24 @@ def test_alone_it_is_the_step_itself(chain: Chain, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_trains(chain: Chain, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_trains(chain: Chain, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = {"recipe_path": plain(chain, tmp_path / "recipe.json")}
     found = spread.pretrain(Workers(processes=2), **training(chain, tmp_path / "two") | given)
     assert found.digest == models.digest(tmp_path / "two")
     assert found.device == "cpu"
     assert found.seconds > 0
+    said = capfd.readouterr()
+    assert (said.out.count("digest: "), said.err.count("pretrain: 6/6")) == (1, 1), "the first alone speaks"
+    assert [path for path in (chain["home"] / "checkpoints").rglob("*") if path.is_file()] == []
     spread.pretrain(Workers(), **training(chain, tmp_path / "one") | given)
     assert alike(tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.slow
 def test_two_processes_forget_what_one_forgets(chain: Chain, tmp_path: Path) -> None:
-    found = spread.unlearn(Workers(processes=2), **forgetting(chain, tmp_path / "two", overrides=SGD))
-    spread.unlearn(Workers(), **forgetting(chain, tmp_path / "one", overrides=SGD))
+    penalty = {"method": "gradient_penalty", "overrides": SGD}
+    found = spread.unlearn(Workers(processes=2), **forgetting(chain, tmp_path / "two", **penalty))
+    spread.unlearn(Workers(), **forgetting(chain, tmp_path / "one", **penalty))
     assert found.diverged == ""
     assert alike(tmp_path / "two", tmp_path / "one")
     made = {name: provenance.load(tmp_path / name) for name in ("one", "two")}
