@@ -32,7 +32,7 @@ def tidy(text: str) -> str:
     inner = {name: each for name, each in components.items() if "dag" in each}
     specification["components"] = inner | kept.components
     specification["deploymentSpec"]["executors"], settings["executors"] = kept.executors, kept.settings
-    documents = (yaml.safe_dump(each, sort_keys=True) for each in (specification, platform))
+    documents = (yaml.dump(each, Dumper=yaml.CSafeDumper, sort_keys=True) for each in (specification, platform))
     return comment + "---\n".join(documents)
 
 

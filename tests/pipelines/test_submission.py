@@ -13,7 +13,8 @@ from pipelines.client import Endpoint, Pipelines
 from pipelines.packages import Package, checked, compiled
 from pipelines.status import status_of
 from pipelines.submission import Request, schedule, submit, unschedule
-from tests.pipelines.kfp_server import ROUTES, Kubeflow, RefusalError, read_as
+from tests.certificates import certificate, server_side
+from tests.pipelines.kfp_server import ROUTES, Kubeflow, RefusalError, read_as, serving
 from unlearning.errors import UserError
 
 SPEC = {
@@ -122,6 +123,61 @@ def test_a_token_file_that_is_renewed_is_read_again(kubeflow: Kubeflow, tmp_path
     kubeflow.accepts = "renewed"
     path.write_text("renewed")
     assert not submit(server, REQUEST).created
+
+
+def test_an_endpoint_is_known_by_the_certificates_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNLEARNING_KFP_TOKEN", "right")
+    shown, other = certificate(tmp_path / "shown"), certificate(tmp_path / "other")
+    with serving(server_side(shown)) as kubeflow:
+        assert kubeflow.url.startswith("https://")
+        assert submit(Pipelines(Endpoint(kubeflow.url, ca_file=shown)), REQUEST).created
+        for file in (other, None):
+            with pytest.raises(UserError, match=r"does not answer \(SSLError\)"):
+                submit(Pipelines(Endpoint(kubeflow.url, ca_file=file)), REQUEST)
+    with pytest.raises(UserError, match=r"^no file of certificates at "):
+        Pipelines(Endpoint(kubeflow.url, ca_file=tmp_path / "none"))
+
+
+def test_in_a_pod_the_service_account_s_token_is_taken(
+    kubeflow: Kubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    monkeypatch.setattr("pipelines.client.IN_CLUSTER_TOKEN", token)
+    with pytest.raises(UserError, match="401"):
+        submit(Pipelines(Endpoint(kubeflow.url)), REQUEST)
+    token.write_text("right\n")
+    server = Pipelines(Endpoint(kubeflow.url))
+    assert submit(server, REQUEST).created
+    kubeflow.accepts = "renewed"
+    token.write_text("renewed\n")
+    assert not submit(server, REQUEST).created
+
+
+def test_where_several_users_are_kept_apart_everything_is_in_the_namespace(
+    kubeflow: Kubeflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEARNING_KFP_TOKEN", "right")
+    kubeflow.several_users = True
+    ours, others = (Pipelines(Endpoint(kubeflow.url, each)) for each in ("ours", "others"))
+    assert ours.several_users()
+    assert submit(ours, REQUEST).created
+    schedule(ours, REQUEST, "0 3 * * *")
+    (made,) = kubeflow.experiments.values()
+    assert made.namespace == "ours"
+    assert others.experiment("unlearning") is None
+    assert ours.experiment("unlearning") == made.experiment_id
+    with pytest.raises(UserError, match=r"400 .*a namespace is needed"):
+        submit(Pipelines(Endpoint(kubeflow.url)), REQUEST)
+
+
+def test_a_schedule_that_is_gone_already_counts_as_deleted(server: Pipelines, kubeflow: Kubeflow) -> None:
+    made = schedule(server, REQUEST, "0 3 * * *")
+    server.delete_schedule(made.schedule_id)
+    server.delete_schedule(made.schedule_id)
+    assert kubeflow.schedules == {}
+    kubeflow.fail.append(("DELETE /recurringruns/{id}", 403))
+    with pytest.raises(UserError, match="403"):
+        server.delete_schedule(made.schedule_id)
 
 
 def test_an_endpoint_that_does_not_answer_is_told_in_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -188,20 +189,33 @@ def status(
     _report(_followed(server, run, quiet=json) if follow else status_of(server.run(run)), json)
 
 
-def _followed(server: Pipelines, run: str, quiet: bool, every: float = 5.0) -> RunStatus:
+EVERY = 5.0
+"""Seconds between two looks at a run that is followed."""
+
+PATIENCE = 600.0
+"""Seconds for which the endpoint may be away while a run is followed, which goes on meanwhile."""
+
+
+def _followed(server: Pipelines, run: str, quiet: bool) -> RunStatus:
     """Ask until the run is over; prints each change of a task once."""
     from pipelines.status import status_of
 
     told: dict[str, str] = {}
+    now, answered = status_of(server.run(run)), time.monotonic()
     while True:
-        now = status_of(server.run(run))
         for task in now.tasks:
             if not quiet and told.get(task.id) != task.state:
                 print(f"{task.name}: {task.state}", flush=True)
             told[task.id] = task.state
         if now.finished:
             return now
-        time.sleep(every)
+        time.sleep(EVERY)
+        try:
+            now, answered = status_of(server.run(run)), time.monotonic()
+        except UserError as error:
+            if time.monotonic() - answered > PATIENCE:
+                raise
+            print(f"{error}; asking again", file=sys.stderr, flush=True)
 
 
 def _report(found: RunStatus, json: bool) -> None:

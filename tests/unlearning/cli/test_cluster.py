@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import kfp_server_api as api
 import pytest
 
 from tests.pipelines.kfp_server import Kubeflow, serving
@@ -40,6 +41,59 @@ def test_the_end_of_a_run_is_the_exit_code(cli: Cli, kubeflow: Kubeflow, state: 
     identity = json.loads(cli("submit", "pretraining", "--json").out)["run_id"]
     kubeflow.runs[identity].state = state
     assert cli("status", identity, "--follow").code == code
+
+
+def at(state: str, *tasks: tuple[str, str]) -> Callable[[Any], None]:
+    """A run and its tasks, as they come to be."""
+
+    def move(run: Any) -> None:
+        details = [api.V2beta1PipelineTaskDetail(task_id=each, display_name=each, state=told) for each, told in tasks]
+        run.state, run.run_details = state, api.V2beta1RunDetails(task_details=details)
+
+    return move
+
+
+def test_a_run_is_followed_while_it_changes_and_each_change_told_once(
+    cli: Cli, kubeflow: Kubeflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unlearning.cli.cluster.EVERY", 0.01)
+    kubeflow.moves = [
+        at("PENDING"),
+        at("RUNNING", ("Ingest", "RUNNING")),
+        at("RUNNING", ("Ingest", "RUNNING")),
+        at("RUNNING", ("Ingest", "SUCCEEDED"), ("Pretrain", "RUNNING")),
+        at("SUCCEEDED", ("Ingest", "SUCCEEDED"), ("Pretrain", "SUCCEEDED")),
+    ]
+    answer = cli("submit", "pretraining", "--wait")
+    assert answer.code == 0
+    told = answer.out.splitlines()
+    assert told[:4] == ["Ingest: RUNNING", "Ingest: SUCCEEDED", "Pretrain: RUNNING", "Pretrain: SUCCEEDED"]
+    assert told[4].endswith(": SUCCEEDED")
+    assert kubeflow.moves == []
+
+
+def test_an_endpoint_that_is_away_for_a_while_is_asked_again(
+    cli: Cli, kubeflow: Kubeflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unlearning.cli.cluster.EVERY", 0.01)
+    identity = json.loads(cli("submit", "pretraining", "--json").out)["run_id"]
+
+    def breaks(run: Any) -> None:
+        kubeflow.fail.append(("GET /runs/{id}", 403))
+
+    kubeflow.moves = [breaks, at("SUCCEEDED")]
+    answer = cli("status", identity, "--follow")
+    assert answer.code == 0
+    assert answer.err.count("asking again") == 1
+
+
+def test_an_endpoint_that_stays_away_is_an_error(cli: Cli, kubeflow: Kubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlearning.cli.cluster.EVERY", 0.01)
+    monkeypatch.setattr("unlearning.cli.cluster.PATIENCE", 0.0)
+    identity = json.loads(cli("submit", "pretraining", "--json").out)["run_id"]
+    kubeflow.moves = [lambda run: kubeflow.fail.append(("GET /runs/{id}", 403))]
+    answer = cli("status", identity, "--follow")
+    assert (answer.code, answer.error.count("403")) == (2, 1)
 
 
 def test_an_unknown_run_is_bad_input(cli: Cli, kubeflow: Kubeflow) -> None:
