@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,13 +61,18 @@ def alone() -> dict[str, Tensor]:
         torch.use_deterministic_algorithms(False)
 
 
-@pytest.fixture(scope="module")
-def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+@cache
+def trained_by(processes: int) -> list[dict[str, Tensor]]:
     """What each process came to."""
-    folder = tmp_path_factory.mktemp(f"processes-{request.param}")
-    command = [sys.executable, "-m", "tests.unlearning.distributed_worker", str(folder), *WORLDS[request.param]]
-    finish(start(command, request.param))
-    return [load_file(folder / f"{rank}.safetensors") for rank in range(request.param)]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.unlearning.distributed_worker", folder, *WORLDS[processes]]
+        finish(start(command, processes))
+        return [load_file(Path(folder) / f"{rank}.safetensors") for rank in range(processes)]
+
+
+@pytest.fixture
+def together(request: pytest.FixtureRequest) -> list[dict[str, Tensor]]:
+    return trained_by(request.param)
 
 
 def close(one: Tensor, other: Tensor, tolerance: float = 1e-9) -> bool:
