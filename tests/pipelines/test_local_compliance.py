@@ -198,9 +198,17 @@ def live(story: Story) -> None:
     story.batch("batch-2")
 
 
+TOLD_ALREADY = pytest.mark.skipif(
+    bool(os.environ.get("REQUIRE_SERVICES")), reason="the same with services is there, and the tutorial's batch without"
+)
+
+
 @pytest.fixture(
     scope="module",
-    params=[pytest.param("embedded", marks=pytest.mark.slow), pytest.param("services", marks=pytest.mark.slow)],
+    params=[
+        pytest.param("embedded", marks=[pytest.mark.slow, TOLD_ALREADY]),
+        pytest.param("services", marks=pytest.mark.slow),
+    ],
 )
 def story(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path
