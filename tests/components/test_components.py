@@ -51,6 +51,10 @@ def confusion_of(artifact: dsl.Artifact) -> list[list[int]]:
     return [row["row"] for row in artifact.metadata["confusionMatrix"]["rows"]]
 
 
+ALONE: dict[str, Any] = {"nodes": 1, "processes": 0, "node_gpus": 0, "gpu_nodes": {}}
+"""Of a task that trains by itself."""
+
+
 def test_there_is_a_component_for_every_step() -> None:
     steps = {path.stem for path in (FOLDER.parent / "unlearning" / "steps").glob("*.py")} - {
         "__init__",
@@ -61,6 +65,7 @@ def test_there_is_a_component_for_every_step() -> None:
         "logged",
         "erase",
         "batch_report",
+        "spread",
     }
     # The step promote also rejects, references also plans and gathers, check also names batches, and fulfil also
     # releases.
@@ -123,7 +128,7 @@ def test_split_describes_its_parts(chain: Chain, tmp_path: Path) -> None:
 
 def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: Path) -> None:
     data = inputs_of(chain, "snapshot", "split")
-    run = {"device": "cpu", "gpus": 0}
+    run = {"device": "cpu", "gpus": 0, **ALONE}
     out = outputs_in(tmp_path, model=dsl.Model, metrics=dsl.Metrics)
     digest = load("pretrain").python_func(**data, **inputs_of(chain, resolved_recipe="resolved"), seed=0, **run, **out)
     assert out["model"].metadata == {"digest": digest, "device": "cpu"}
@@ -140,9 +145,26 @@ def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: P
     assert set(json.loads((tmp_path / "metrics").read_text())) == {"seconds"}
 
 
+def test_what_a_task_that_trains_is_asked_for_reaches_the_workers(chain: Chain, tmp_path: Path) -> None:
+    """Refused before anything is trained, in words that name the parameter."""
+    data = inputs_of(chain, "snapshot", "split")
+    made = {"model": inputs_of(chain, "model", "forget"), "out": outputs_in(tmp_path, metrics=dsl.Metrics)}
+    where = {"device": "cpu", "gpus": 0, "seed": 0} | ALONE | {"node_gpus": 2}
+    calls: dict[str, dict[str, Any]] = {
+        "pretrain": inputs_of(chain, resolved_recipe="resolved") | outputs_in(tmp_path, model=dsl.Model),
+        "unlearn": made["model"] | {"method": "finetune", "overrides": "", "rung": "first", "seed_offset": 0},
+        "retrain_or_none": made["model"] | {"compare_with": "retrained", "seed_offset": 0},
+    }
+    calls["unlearn"] |= outputs_in(tmp_path, candidate=dsl.Model)
+    calls["retrain_or_none"] |= outputs_in(tmp_path, retrained=dsl.Model)
+    for name, given in calls.items():
+        with pytest.raises(UserError, match="node_gpus are for a training on several nodes"):
+            load(name).python_func(**data, **given, **where, **made["out"])
+
+
 def test_retrain_gives_what_the_method_gives_or_says_that_there_is_none(chain: Chain, tmp_path: Path) -> None:
     given: dict[str, Any] = inputs_of(chain, "model", "snapshot", "split", "forget") | {"seed": 0, "seed_offset": 1}
-    given |= {"device": "cpu", "gpus": 0}
+    given |= {"device": "cpu", "gpus": 0, **ALONE}
     for compare_with, seconds in (("retrained", True), ("references", False)):
         out = outputs_in(tmp_path / compare_with, retrained=dsl.Model, metrics=dsl.Metrics)
         load("retrain_or_none").python_func(**given, compare_with=compare_with, **out)
@@ -161,7 +183,7 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
     where = {"device": "cpu", "gpus": 0}
     seeds = {"seed": 0, "seed_offset": 1}
     model = inputs_of(chain, "model")
-    load("retrain_or_none").python_func(**data, **model, **where, **seeds, compare_with="references", **none)
+    load("retrain_or_none").python_func(**data, **model, **where, **ALONE, **seeds, compare_with="references", **none)
     given = data | inputs_of(chain, "candidate", original="model") | where | {"retrained": none["retrained"]}
     curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
@@ -273,7 +295,7 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
     data, where = inputs_of(chain, "snapshot", "split", "forget"), {"device": "cpu", "gpus": 0}
     made = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
     wild = {"method": "finetune", "overrides": "{learning_rate: 1.0e30}", "rung": "first", "seed": 0, "seed_offset": 0}
-    digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, **where, **made)
+    digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, **where, **ALONE, **made)
     assert "the loss became nan" in made["candidate"].metadata["diverged"]
     assert digest == models.digest(chain["model"])
     shown = data | inputs_of(chain, "retrained", original="model") | {"candidate": made["candidate"]}
