@@ -15,17 +15,19 @@ if (location.protocol === "file:") {
       frame.document.head.append(script);
     });
 
+  // As between a page and a worker: never at once, so that whoever listens has begun to.
+  const deliver = (target, data) => setTimeout(() => target.dispatchEvent(new MessageEvent("message", { data })));
+
   window.IFrameWorker = class extends EventTarget {
     constructor(url) {
       super();
-      this.queue = [];
       const element = document.createElement("iframe");
       element.hidden = true;
       element.title = "search";
       document.body.append(element);
       this.frame = element.contentWindow;
       // The worker's own globals: what it says arrives here, what it asks for is loaded into the frame.
-      this.frame.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
+      this.frame.postMessage = (data) => deliver(this, data);
       this.frame.importScripts = async (...urls) => {
         for (const each of urls) await load(this.frame, each);
       };
@@ -33,7 +35,7 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.ready.then(() => this.frame.dispatchEvent(new MessageEvent("message", { data })));
+      this.ready.then(() => deliver(this.frame, data));
     }
 
     terminate() {
