@@ -35,6 +35,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 
 from unlearning.errors import UserError
+from unlearning.ladder import described, rung_named
 from unlearning.versions import CHAMPION, NONE, SUPERSEDED, DatasetLink, NewVersion, Version, champion, condemned
 
 __all__ = ["CHAMPION", "EXPERIMENT", "SUPERSEDED", "DatasetLink", "NewVersion", "Registry", "Version"]
@@ -44,6 +45,12 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
 EXPERIMENT = "unlearning"
+ABOUT = (
+    "One run for each model that was trained, unlearned or retrained: its data, its settings, and what its audit "
+    "found. Which version serves, and what it came from, is told under Models."
+)
+"""What the experiment's page says."""
+
 NOT_IN_NAMES = frozenset("'/:")
 
 PACKAGE = Path(__file__).parent
@@ -122,7 +129,8 @@ class Registry:
         if self.uri.startswith("sqlite:///"):
             # MLflow's own default is a folder in the current directory; keep it beside the database.
             location = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
-        return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
+        tags = {"mlflow.note.content": ABOUT}
+        return str(self.client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags))
 
     def names(self) -> list[str]:
         """Every registered model with a name that `versions` takes, sorted; others on the same server have theirs."""
@@ -261,7 +269,9 @@ class Registry:
                 raise
 
     def _log(self, new: NewVersion) -> tuple[str, str]:
-        with mlflow.start_run(experiment_id=self.experiment, run_name=f"{new.kind} {new.name}") as run:
+        with mlflow.start_run(
+            experiment_id=self.experiment, run_name=_run_name(new), description=new.description[:DESCRIPTION]
+        ) as run:
             mlflow.set_tags({**new.tags, "kind": new.kind, "operation": new.operation, "digest": new.digest})
             mlflow.log_params(dict(new.params))
             mlflow.log_metrics(dict(new.metrics))
@@ -322,6 +332,12 @@ class Registry:
                 self.client.update_model_version(name, version, description=description[:DESCRIPTION])
             else:
                 self.client.update_registered_model(name, description=description[:DESCRIPTION])
+
+
+def _run_name(new: NewVersion) -> str:
+    """What a run is called in MLflow's lists, where several rungs of a ladder stand below each other."""
+    rung = new.tags.get("rung", "")
+    return f"{new.kind} {new.name}" + (f", {described(rung_named(rung))}" if rung.startswith("stronger") else "")
 
 
 def _log_model(new: NewVersion) -> ModelInfo:

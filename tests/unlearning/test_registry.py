@@ -147,6 +147,22 @@ def test_a_run_made_the_logged_model_and_records_what_is_known(fixture: Fixture,
     assert "evaluation.json" in [each.path for each in on_page]
 
 
+@pytest.mark.parametrize(
+    ("rung", "shown"),
+    [("", ""), ("first", ""), ("retrained", ""), ("stronger_1", ", stronger setting 1")],
+)
+def test_a_run_has_a_name_of_its_own_and_says_what_its_version_says(
+    fixture: Fixture, name: str, rung: str, shown: str
+) -> None:
+    made = fixture.register(name, f"rung {rung}", kind="unlearned", description="It forgot.", tags={"rung": rung})
+    run = fixture.run_of(made)
+    assert run.info.run_name == f"unlearned {name}{shown}"
+    assert run.data.tags["mlflow.note.content"] == made.description == "It forgot."
+    experiment = fixture.client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    assert "Which version serves" in experiment.tags["mlflow.note.content"]
+
+
 def test_the_parents_logged_model_is_an_input_of_the_childs_run(fixture: Fixture, name: str) -> None:
     parent = fixture.register(name)
     child = fixture.register(name, "second", kind="unlearned", parent=parent)

@@ -104,6 +104,12 @@ def test_a_version_leads_to_the_run_that_made_it(page: Page) -> None:
     page.get_by_role("link", name="unlearned shop-simclr").first.click()
     expect(page).to_have_url(re.compile(r"#/experiments/\d+/runs/[0-9a-f]{32}"))
     expect(page.get_by_text("unlearned shop-simclr").first).to_be_visible()
+    expect(page.get_by_text("No description")).to_have_count(0)
+
+
+def test_the_experiment_says_what_its_runs_are(page: Page) -> None:
+    page.goto("/#/experiments")
+    expect(page.get_by_text("One run for each model").first).to_be_visible()
 
 
 def test_what_was_withdrawn_says_so_and_what_serves_instead(page: Page) -> None:
