@@ -11,10 +11,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, chdir, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,12 @@ from tests import services
 from tests.conftest import set_home
 from tests.unlearning.erasures import found_in
 from unlearning import models, snapshots, splits
-from unlearning.cli import main
 from unlearning.files import write_json
 from unlearning.steps import evaluate, ingest, pretrain, register, split
 
 UNLEARN = Path(sys.executable).with_name("unlearn")
 WIDE = ("--auc-margin", "0.49", "--utility-margin", "0.9")
 PATIENCE = 600.0
-OTHERS = ("UNLEARNING_", "MLFLOW_", "AWS_")
-"""Beginnings of the variables that stand for services and settings."""
 RECEIVED = "2026-01-02T03:04:05Z"
 MODEL = "tiny"
 FIRST, SECOND, STRANGER = "CASE-1", "CASE-2", "CASE-3"
@@ -82,20 +78,20 @@ class Story:
         return {**self.services, **ours}
 
     def run(self, *arguments: object, alone: bool = False) -> Answer:
-        """An `unlearn` command in this process; `alone` sees neither settings nor services."""
-        out, err = StringIO(), StringIO()
-        with ExitStack() as stack:
-            for each in (redirect_stdout(out), redirect_stderr(err), chdir(self.folder)):
-                stack.enter_context(each)
-            patch = stack.enter_context(pytest.MonkeyPatch.context())
-            for name in [name for name in os.environ if name.startswith(OTHERS)]:
-                patch.delenv(name)
-            for name, value in ({} if alone else self.settings).items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["unlearn", *map(str, arguments)])
-            code = stack.enter_context(pytest.raises(SystemExit))
-            main()
-        return Answer(int(code.value.code or 0), out.getvalue(), err.getvalue())
+        """An `unlearn` command; `alone` sees neither settings nor services."""
+        others = ("UNLEARNING_", "MLFLOW_", "AWS_")
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        command = [str(UNLEARN), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=ours | ({} if alone else self.settings),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
 
     def ask(self, *requests: tuple[str, tuple[str, ...]]) -> None:
         asked = [{"id": name, "records": ids, "received": RECEIVED} for name, ids in requests]
@@ -104,22 +100,7 @@ class Story:
         assert answer.code == 0, answer.err
 
     def batch(self, name: str, *arguments: object) -> None:
-        self.batches[name] = self.honour(name, *arguments)
-
-    def honour(self, name: str, *arguments: object) -> Answer:
-        """A batch, in a process of its own, which starts others."""
-        given = ("compliance", "run", "--run-id", name, "--json", *WIDE, *arguments)
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
-        done = subprocess.run(
-            [str(UNLEARN), *map(str, given)],
-            env=ours | self.settings,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        self.batches[name] = self.run("compliance", "run", "--run-id", name, "--json", *WIDE, *arguments)
 
     def lineage(self, *arguments: object) -> Any:
         return self.run("lineage", *arguments, "--json").json
@@ -331,7 +312,7 @@ def test_a_batch_that_is_run_again_changes_nothing(story: Story) -> None:
         }
 
     before = written()
-    again = story.honour("batch-2")
+    again = story.run("compliance", "run", "--run-id", "batch-2", "--json", *WIDE)
     assert again.json["requests"] == story.batches["batch-2"].json["requests"]
     assert written() == before
     assert story.lineage("serving", MODEL)["version"] == "3"
