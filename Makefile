@@ -11,8 +11,6 @@ DATASET ?= fashion-mnist
 SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
-# Processes of the tests; more than there are cores let waiting ones make room for others.
-WORKERS ?= auto
 
 .PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-services check audit-dependencies format pipelines manifests images try-image lock mlflow docs docs-serve clean
 
@@ -45,11 +43,11 @@ benchmark-quick: $(VENV)/run.stamp  ## The same on small bundled images, two see
 benchmark-speed: $(VENV)/run.stamp  ## Speed as ratios and memory, about five minutes; against lightly where the extra `benchmark` is installed.
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
-test: $(VENV)/dev.stamp  ## The suite every change runs; WORKERS=3.
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+test: $(VENV)/dev.stamp  ## The suite every change runs.
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(VENV)/dev.stamp  ## Everything, slow tests too.
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
 	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/test_local_compliance.py

@@ -14,7 +14,8 @@ import yaml
 
 from manifests.objects import Object, name_of
 from manifests.policies import POLICIES
-from manifests.trainer_schema import GROUP, against_trainer
+from manifests.trainer_schema import against_trainer
+from unlearning.cluster_names import TRAINER_GROUP
 
 OVERLAYS = Path(__file__).parent / "overlays"
 KUBERNETES = "1.32"
@@ -45,7 +46,7 @@ def parse(text: str) -> list[Object]:
 def against_schemas(items: Sequence[Object]) -> Iterator[str]:
     """What does not fit the published schemas; unknown fields do not."""
     for item in items:
-        if item["apiVersion"].startswith(f"{GROUP}/"):
+        if item["apiVersion"].startswith(f"{TRAINER_GROUP}/"):
             yield from against_trainer(item)
             continue
         try:

@@ -15,9 +15,6 @@ OUTSIDE = {
 }
 """What is referred to and made by hand, since it is secret: docs/deploying.md."""
 
-TASK = {"app.kubernetes.io/part-of": "unlearning", "app.kubernetes.io/component": "task"}
-"""Labels of every task's pod, which KFP makes: pipelines/tasks.py."""
-
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "ACCESS_KEY")
 
 
@@ -167,7 +164,7 @@ def selectors_match(items: Sequence[Object]) -> Iterator[str]:
         if not own.items() <= labels_of(pod_of(item) or {}).items():
             yield f"{name_of(item)}: does not select its own pods"
         for wanted in _wanted(item["kind"], spec):
-            if not any(wanted.items() <= each.items() for each in [*labels, TASK]):
+            if not any(wanted.items() <= each.items() for each in [*labels, cluster_names.TASK]):
                 yield f"{name_of(item)}: selects no pod"
 
 

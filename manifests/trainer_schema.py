@@ -9,13 +9,12 @@ from kubeflow_trainer_api import models
 from pydantic import ValidationError
 
 from manifests.objects import Object, name_of
-
-GROUP = "trainer.kubeflow.org"
+from unlearning.cluster_names import TRAINER_GROUP
 
 
 def against_trainer(item: Object) -> Iterator[str]:
     """What does not fit; unknown fields, kinds and versions do not."""
-    version = item["apiVersion"].removeprefix(f"{GROUP}/")
+    version = item["apiVersion"].removeprefix(f"{TRAINER_GROUP}/")
     model = getattr(models, f"Trainer{version.capitalize()}{item['kind']}", None)
     if model is None:
         yield f"{name_of(item)}: Kubeflow Trainer has no {item['kind']} in {item['apiVersion']}"

@@ -114,13 +114,7 @@ def compliance(
         on_inconclusive: Where the audit cannot tell: retrain, stop, accept, or accept_retrained: a request for a few
             records is honoured by training again without them, and the certificate says that no audit could tell.
         compare_with: What a candidate is compared with: retrained, or references (refused where a version has none).
-        device: auto, cpu or cuda.
-        gpus: GPUs that each task which computes asks the cluster for; 0 runs on the CPU.
-        gpu_nodes: Labels of the nodes that such a task may run on, such as
-            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any.
-        nodes: Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains.
-        node_gpus: GPUs of each of several nodes. The task that waits for them needs none of its own.
-        processes: Processes that train one model together on each node. 0: one for each GPU, or one.
+        {hardware}
     """
     run = dsl.PIPELINE_JOB_NAME_PLACEHOLDER
     ladder: dict[str, Any] = {

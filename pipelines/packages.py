@@ -65,7 +65,7 @@ def read(path: Path) -> Package:
         UserError: there is no such file, or it is not a compiled pipeline.
     """
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
     spec = documents[0] if documents else None

@@ -64,13 +64,7 @@ def pretraining(
         reference_tasks: Tasks that train them side by side.
         model_name: Registered model in MLflow. Empty: the recipe's name.
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
-        device: auto, cpu or cuda.
-        gpus: GPUs that each task which computes asks the cluster for; 0 runs on the CPU.
-        gpu_nodes: Labels of the nodes that such a task may run on, such as
-            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any.
-        nodes: Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains.
-        node_gpus: GPUs of each of several nodes. The task that waits for them needs none of its own.
-        processes: Processes that train one model together on each node. 0: one for each GPU, or one.
+        {hardware}
     """
     data, resolved = prepare(recipe, overrides, seed, erased)
     hardware = Hardware(device, gpus, gpu_nodes, nodes, node_gpus, processes)

@@ -3,6 +3,7 @@
 Kubernetes settings and retries are ignored on one machine.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,6 @@ from kfp import dsl, kubernetes
 from components.base import IMAGE
 from unlearning import cluster_names
 
-GPU = "nvidia.com/gpu"
 HOUR = 3_600
 TIMEOUT = 6 * HOUR
 """Seconds after which a task without training is stopped: it waits for something that does not come."""
@@ -29,10 +29,22 @@ USER = 10001
 """Of the image: a number, so that Kubernetes can see that it is not root."""
 
 
+HARDWARE = """\
+device: auto, cpu or cuda.
+    gpus: GPUs that each task which computes asks the cluster for; 0 runs on the CPU.
+    gpu_nodes: Labels of the nodes that such a task may run on, such as
+        {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any.
+    nodes: Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains.
+    node_gpus: GPUs of each of several nodes. The task that waits for them needs none of its own.
+    processes: Processes that train one model together on each node. 0: one for each GPU, or one."""
+"""What people read of the parameters that `Hardware` holds, in every pipeline: stands for its `{hardware}`."""
+
+
 def pipeline(name: str, description: str) -> Callable[[Callable[..., Any]], Any]:
     """`dsl.pipeline` with types: the decorated function becomes a KFP graph component."""
 
     def decorate(function: Callable[..., Any]) -> Any:
+        function.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("{hardware}", HARDWARE)
         return dsl.pipeline(name=name, description=description, pipeline_config=KEPT)(function)
 
     return decorate
@@ -79,10 +91,10 @@ def on_gpu(task: Any, hardware: Hardware) -> Any:
     the accelerator limit names to no conditional branch.
     """
     kubernetes.set_timeout(task, TRAINING_TIMEOUT)
-    kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
+    kubernetes.add_toleration(task, key=cluster_names.GPU, operator="Exists", effect="NoSchedule")
     kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=SHARED_MEMORY)  # noqa: S108
     kubernetes.add_node_selector_json(task, hardware.gpu_nodes)
-    return task.set_accelerator_type(GPU).set_accelerator_limit(hardware.gpus)
+    return task.set_accelerator_type(cluster_names.GPU).set_accelerator_limit(hardware.gpus)
 
 
 def training(task: Any, hardware: Hardware) -> Any:
@@ -113,7 +125,7 @@ def _placed(task: Any) -> Any:
     )
     kubernetes.mount_pvc(task, cluster_names.CACHE, cluster_names.CACHE_PATH)
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
-    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "unlearning")
-    kubernetes.add_pod_label(task, "app.kubernetes.io/component", "task")
+    for label, value in cluster_names.TASK.items():
+        kubernetes.add_pod_label(task, label, value)
     kubernetes.set_timeout(task, TIMEOUT)
     return task

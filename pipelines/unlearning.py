@@ -226,13 +226,7 @@ def unlearning(
             is retrained; refused where the version has none, and for forget_kind class and cluster).
         run_name: Name of this run in MLflow. Empty: the KFP run's own name.
         batch: Compliance batch that asks for it, for forget_kind batch. Empty for none.
-        device: auto, cpu or cuda.
-        gpus: GPUs that each task which computes asks the cluster for; 0 runs on the CPU.
-        gpu_nodes: Labels of the nodes that such a task may run on, such as
-            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any.
-        nodes: Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains.
-        node_gpus: GPUs of each of several nodes. The task that waits for them needs none of its own.
-        processes: Processes that train one model together on each node. 0: one for each GPU, or one.
+        {hardware}
     """
     margins: dict[str, Any] = {"auc_margin": auc_margin, "utility_margin": utility_margin}
     policy = {"stronger": stronger, "on_failure": on_failure, "on_inconclusive": on_inconclusive}

@@ -11,9 +11,9 @@ from kubernetes import client, config
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
+from unlearning.cluster_names import GPU
 from unlearning.errors import UserError
 
-GPU = "nvidia.com/gpu"
 GPU_TYPE = "nvidia.com/gpu.product"
 """Label that NVIDIA's device plugin puts on nodes."""
 TIMEOUT = 15

@@ -8,6 +8,14 @@ SERVICE_ACCOUNT = "unlearning-runner"
 PART = {"app.kubernetes.io/part-of": "unlearning"}
 """Label of everything that is ours."""
 
+TASK = PART | {"app.kubernetes.io/component": "task"}
+"""Labels of every task's pod, which KFP makes."""
+
+GPU = "nvidia.com/gpu"
+"""The resource, and the taint of nodes that have it."""
+
+TRAINER_GROUP = "trainer.kubeflow.org"
+TRAINER_VERSION = "v1alpha1"
 TRAINING_RUNTIME = "unlearning-training"
 """TrainingRuntime of Kubeflow Trainer for trainings on several nodes."""
 

@@ -10,19 +10,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Literal, NamedTuple
 
 from kubernetes import client
 
 from unlearning import cluster_names
-from unlearning.cluster import GPU, TIMEOUT, MissingObjectError, asking, configured
+from unlearning.cluster import TIMEOUT, MissingObjectError, asking, configured
+from unlearning.cluster_names import GPU, TRAINER_GROUP, TRAINER_VERSION
 from unlearning.errors import UserError
 from unlearning.workers import Workers
 
-GROUP = "trainer.kubeflow.org"
-VERSION = "v1alpha1"
-JOBS = {"group": GROUP, "version": VERSION, "plural": "trainjobs"}
-MANAGER = f"{GROUP}/unlearning"
+MANAGER = f"{TRAINER_GROUP}/unlearning"
 """Who patched the runtime."""
 
 POLL = 10.0
@@ -70,12 +69,12 @@ def train_job(
         count = {GPU: str(wanted.node_gpus)}
         trainer["resourcesPerNode"] = {"requests": count, "limits": count}
     spec: dict[str, Any] = {
-        "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": cluster_names.TRAINING_RUNTIME},
+        "runtimeRef": {"apiGroup": TRAINER_GROUP, "kind": "TrainingRuntime", "name": cluster_names.TRAINING_RUNTIME},
         "trainer": trainer,
     }
     if wanted.gpu_nodes:
         spec["runtimePatches"] = [{"manager": MANAGER, "trainingRuntimeSpec": _on_nodes(wanted.gpu_nodes)}]
-    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TrainJob", "metadata": metadata, "spec": spec}
+    return {"apiVersion": f"{TRAINER_GROUP}/{TRAINER_VERSION}", "kind": "TrainJob", "metadata": metadata, "spec": spec}
 
 
 def _on_nodes(labels: dict[str, str]) -> dict[str, Any]:
@@ -95,6 +94,11 @@ class TrainJobs:
         configuration = configured()
         self.host, self.namespace = str(configuration.host), namespace
         self.api = client.CustomObjectsApi(client.ApiClient(configuration))
+        kind = {"group": TRAINER_GROUP, "version": TRAINER_VERSION, "plural": "trainjobs"}
+        self.given: dict[str, Any] = {**kind, "namespace": namespace, "_request_timeout": TIMEOUT}
+
+    def _asking(self, name: str, verb: str = "look at") -> AbstractContextManager[None]:
+        return asking(self.host, f"TrainJob {name} in {self.namespace}", verb)
 
     def create(self, job: dict[str, Any]) -> None:
         """Start one.
@@ -103,10 +107,8 @@ class TrainJobs:
             UserError: Trainer is not installed, or does not take it.
         """
         try:
-            with asking(self.host, f"TrainJob {job['metadata']['name']} in {self.namespace}", "create"):
-                self.api.create_namespaced_custom_object(
-                    **JOBS, namespace=self.namespace, body=job, _request_timeout=TIMEOUT
-                )
+            with self._asking(job["metadata"]["name"], "create"):
+                self.api.create_namespaced_custom_object(**self.given, body=job)
         except MissingObjectError:
             raise UserError(
                 f"{self.host} knows no TrainJobs in {self.namespace}: install Kubeflow Trainer, or train on one node"
@@ -118,10 +120,8 @@ class TrainJobs:
         Raises:
             UserError: it is gone, or the API does not answer.
         """
-        with asking(self.host, f"TrainJob {name} in {self.namespace}"):
-            found = self.api.get_namespaced_custom_object(
-                **JOBS, namespace=self.namespace, name=name, _request_timeout=TIMEOUT
-            )
+        with self._asking(name):
+            found = self.api.get_namespaced_custom_object(**self.given, name=name)
         return seen(found.get("status") or {})
 
     def follow(self, name: str, *, poll: float = POLL, patience: float = PATIENCE) -> None:
@@ -152,17 +152,8 @@ class TrainJobs:
 
     def delete(self, name: str) -> None:
         """Delete one with its pods; nothing happens where it is gone."""
-        try:
-            with asking(self.host, f"TrainJob {name} in {self.namespace}", "delete"):
-                self.api.delete_namespaced_custom_object(
-                    **JOBS,
-                    namespace=self.namespace,
-                    name=name,
-                    propagation_policy="Foreground",
-                    _request_timeout=TIMEOUT,
-                )
-        except MissingObjectError:
-            return
+        with suppress(MissingObjectError), self._asking(name, "delete"):
+            self.api.delete_namespaced_custom_object(**self.given, name=name, propagation_policy="Foreground")
 
 
 def seen(status: dict[str, Any]) -> Seen:

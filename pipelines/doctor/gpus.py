@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipelines.doctor.findings import Finding
-from unlearning.cluster import GPU, Cluster, ForbiddenError
+from unlearning.cluster import Cluster, ForbiddenError
+from unlearning.cluster_names import GPU
 
 TOLERATED = {GPU}
 """Taints that the tasks that train bear: see pipelines/tasks.py."""

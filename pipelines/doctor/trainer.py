@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipelines.doctor.findings import Finding
 from unlearning import cluster_names
 from unlearning.cluster import Cluster, ForbiddenError, MissingObjectError
-from unlearning.trainjob import GROUP, VERSION
+from unlearning.cluster_names import TRAINER_GROUP, TRAINER_VERSION
 
 SHARED = "ReadWriteMany"
 
@@ -24,7 +24,7 @@ def trainer(cluster: Cluster, namespace: str) -> Iterator[Finding]:
 def _runtime(cluster: Cluster, namespace: str) -> Finding:
     name = cluster_names.TRAINING_RUNTIME
     try:
-        cluster.custom(namespace, GROUP, VERSION, "trainingruntimes", name)
+        cluster.custom(namespace, TRAINER_GROUP, TRAINER_VERSION, "trainingruntimes", name)
     except MissingObjectError as error:
         do = "install Kubeflow Trainer and apply the overlay multi-node, or train on one node"
         return Finding(check="trainer", state="failed", found=str(error), do=do)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import yaml
 from kubernetes import client
 
@@ -19,6 +20,8 @@ from unlearning import cluster_names
 SPACE = f"/api/v1/namespaces/{cluster_names.NAMESPACE}"
 """Path of our namespace."""
 TOKEN = "a-token"  # noqa: S105 - of this server
+KUBECONFIG = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+"""Where the client keeps the path that it looks at."""
 FORMATS = client.ApiClient(client.Configuration())
 
 
@@ -100,6 +103,15 @@ def serving(kubernetes: K) -> Iterator[K]:
     """A server on a free port of localhost, as long as the block lasts."""
     with listening(type("Bound", (Handler,), {"kubernetes": kubernetes})) as kubernetes.url:
         yield kubernetes
+
+
+@contextmanager
+def reached(kubernetes: K, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[K]:
+    """The same, and a kubeconfig in the folder that leads there, where the client looks for one."""
+    with serving(kubernetes) as running:
+        write_kubeconfig(folder / "kubeconfig", running.url)
+        patch.setattr(KUBECONFIG, str(folder / "kubeconfig"))
+        yield running
 
 
 def write_kubeconfig(path: Path, url: str, token: str = TOKEN) -> None:

@@ -8,21 +8,20 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from tests.pipelines.kubernetes_server import Kubernetes, node, serving, write_kubeconfig
+from tests.pipelines.kubernetes_server import KUBECONFIG, Kubernetes, node, reached, write_kubeconfig
 from unlearning.cluster import Cluster, ForbiddenError, MissingObjectError, Node, NotConfiguredError, Quota
 from unlearning.errors import UserError
 
 
 @pytest.fixture
-def kubernetes() -> Iterator[Kubernetes]:
-    with serving(Kubernetes()) as running:
+def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubernetes]:
+    with reached(Kubernetes(), tmp_path, monkeypatch) as running:
         yield running
 
 
 @pytest.fixture
-def cluster(kubernetes: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    write_kubeconfig(tmp_path / "config", kubernetes.url)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+def cluster(kubernetes: Kubernetes) -> Cluster:
+    assert kubernetes, "the kubeconfig leads there"
     return Cluster()
 
 
@@ -104,14 +103,14 @@ def test_credentials_that_are_not_valid_are_said_to_be(
     kubernetes: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_kubeconfig(tmp_path / "config", kubernetes.url, token="other")  # noqa: S106 - of nobody
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    monkeypatch.setattr(KUBECONFIG, str(tmp_path / "config"))
     with pytest.raises(UserError, match=r"status 401 .*the credentials are not valid"):
         Cluster().nodes()
 
 
 def test_a_cluster_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_kubeconfig(tmp_path / "config", "http://127.0.0.1:9")
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    monkeypatch.setattr(KUBECONFIG, str(tmp_path / "config"))
     with pytest.raises(UserError, match=r"http://127.0.0.1:9 does not answer"):
         Cluster().nodes()
 
@@ -120,7 +119,7 @@ def test_no_cluster_at_all_and_no_such_context(
     kubernetes: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    monkeypatch.setattr(KUBECONFIG, str(tmp_path / "config"))
     with pytest.raises(NotConfiguredError):
         Cluster()
     write_kubeconfig(tmp_path / "config", kubernetes.url)

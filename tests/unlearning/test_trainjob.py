@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from manifests.trainer_schema import against_trainer
-from tests.pipelines.kubernetes_server import serving, write_kubeconfig
+from tests.pipelines.kubernetes_server import reached
 from tests.unlearning.trainer_server import JOBS, Trainer, conditions
 from unlearning import cluster_names
 from unlearning.cluster import ForbiddenError
@@ -22,9 +22,7 @@ SPACE = cluster_names.NAMESPACE
 
 @pytest.fixture
 def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
-    with serving(Trainer(tmp_path)) as running:
-        write_kubeconfig(tmp_path / "config", running.url)
-        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    with reached(Trainer(tmp_path), tmp_path, monkeypatch) as running:
         running.starts = False
         yield running
 

@@ -11,11 +11,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from unlearning import cluster_names, models, provenance, settings
 from unlearning.devices import choose_device
@@ -28,8 +28,6 @@ from unlearning.steps.unlearn import UnlearnResult
 from unlearning.trainjob import Owner, TrainJobs, train_job
 from unlearning.workers import Workers
 
-Result = TypeVar("Result", bound=TrainResult)
-
 
 @dataclass(frozen=True)
 class Command:
@@ -39,7 +37,7 @@ class Command:
     reads: Mapping[str, str]
     """Options that name what it reads, by the keyword of the step."""
     settings: Mapping[str, str]
-    """Options with values, by keyword."""
+    """Options with values, and switches, by keyword; what is not given is the command's own default."""
     writes: str
     """Keyword of the folder that `--out` names."""
 
@@ -54,10 +52,9 @@ class Command:
             raise TypeError(f"unlearn step {self.name} has no option for {', '.join(unknown)}")
         words = [option for key, named in self.reads.items() for option in (named, str(paths[key]))]
         for key, named in self.settings.items():
-            if isinstance(given[key], bool):
-                words += [named] if given[key] else []
-            else:
-                words.append(f"{named}={given[key]}")
+            value = given.get(key, False)
+            if value is not False:
+                words.append(named if value is True else f"{named}={value}")
         return ["step", self.name, *words, "--out", str(paths[self.writes])]
 
 
@@ -93,7 +90,7 @@ def pretrain(wanted: Workers, **given: Any) -> TrainResult:
     Raises:
         UserError: as there, or one of the workers failed.
     """
-    return _spread(PRETRAIN, pretraining.pretrain, _trained, wanted, given)
+    return _spread(PRETRAIN, wanted, given) or pretraining.pretrain(**given)
 
 
 def unlearn(wanted: Workers, **given: Any) -> UnlearnResult:
@@ -102,33 +99,21 @@ def unlearn(wanted: Workers, **given: Any) -> UnlearnResult:
     Raises:
         UserError: as there, or one of the workers failed.
     """
-    return _spread(FORGET, unlearning.unlearn, _unlearned, wanted, {"rung": "first", "keep_diverged": False} | given)
+    return _spread(FORGET, wanted, given) or unlearning.unlearn(**given)
 
 
-def _spread(
-    command: Command,
-    alone: Callable[..., Result],
-    result: Callable[[Path], Result],
-    wanted: Workers,
-    given: dict[str, Any],
-) -> Result:
-    processes = wanted.on_each(given.get("gpus", 0))
+def _spread(command: Command, wanted: Workers, given: dict[str, Any]) -> UnlearnResult | None:
+    """What several workers came to; None where the task is to do it by itself."""
+    gpus = given.get("gpus", 0)
+    processes = wanted.on_each(gpus)
     if wanted.nodes == processes == 1:
-        return alone(**given)
+        return None
     if wanted.nodes == 1:
-        choose_device(given["device"], given.get("gpus", 0))
+        choose_device(given["device"], gpus)
         _here(command.line(given, given), processes)
     else:
         _on_nodes(command, wanted, given)
-    return result(given[command.writes])
-
-
-def _trained(path: Path) -> TrainResult:
-    made = provenance.load(path)
-    return TrainResult(models.digest(path), made.seconds, made.device)
-
-
-def _unlearned(path: Path) -> UnlearnResult:
+    path = given[command.writes]
     made = provenance.load(path)
     return UnlearnResult(models.digest(path), made.seconds, made.device, made.diverged)
 

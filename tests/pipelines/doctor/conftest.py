@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from tests.pipelines.kubernetes_server import SPACE, Kubernetes, serving, write_kubeconfig
+from tests.pipelines.kubernetes_server import SPACE, Kubernetes, reached
 from unlearning import cluster_names as names
 from unlearning.cluster import Cluster
 
 
 @pytest.fixture
 def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubernetes]:
-    with serving(Kubernetes()) as running:
+    with reached(Kubernetes(), tmp_path, monkeypatch) as running:
         running.objects = {
             SPACE: client.V1Namespace(metadata=client.V1ObjectMeta(name=names.NAMESPACE)),
             f"{SPACE}/configmaps/{names.SETTINGS}": client.V1ConfigMap(data=dict.fromkeys(names.SETTINGS_KEYS, "x")),
@@ -32,8 +32,6 @@ def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube
             ),
             f"{SPACE}/resourcequotas": client.V1ResourceQuotaList(items=[]),
         }
-        write_kubeconfig(tmp_path / "kubeconfig", running.url)
-        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
         yield running
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,10 +74,15 @@ def _fetched(url: str, address: str) -> bool:
     return url.partition("#")[0] != address.partition("#")[0] and not url.startswith("data:")
 
 
+def violations(page: Page, **given: Any) -> list[dict[str, Any]]:
+    """What axe-core finds, as it says it; `given` goes to its `run`."""
+    found: list[dict[str, Any]] = Axe().run(page, **given).response["violations"]
+    return found
+
+
 def problems(page: Page) -> list[str]:
     """What axe-core finds, of every weight: rule, impact, and the first element."""
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}" for each in found]
+    return [f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}" for each in violations(page)]
 
 
 def too_wide(page: Page) -> list[str]:

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
-from tests.unlearning.browser.conftest import Open
+from tests.docs import pages
+from tests.unlearning.browser.conftest import Open, violations
 
-ROOT = Path(__file__).parents[3]
 PAGES = ("index", "method", "compliance", "cli", "reference/audit")
 SERIOUS = {"serious", "critical"}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs") / "site"
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, check=True, timeout=300)
-    return folder
+    return pages.site(tmp_path_factory.mktemp("docs") / "site")
 
 
 @pytest.mark.parametrize(("name", "dark"), [*((name, False) for name in PAGES), ("index", True), ("cli", True)])
 def test_what_is_written_is_accessible(site: Path, opened: Open, name: str, dark: bool) -> None:
     """Nothing serious in the text of a page; the frame around it is Material's."""
     page = opened(site / f"{name}.html", dark=dark, alone=False)
-    found = Axe().run(page, context=".md-content", options={"preload": False}).response["violations"]
+    found = violations(page, context=".md-content", options={"preload": False})
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found if each["impact"] in SERIOUS] == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.pipelines.kfp_server import serving
-from tests.pipelines.kubernetes_server import Kubernetes, node, write_kubeconfig
+from tests.pipelines.kubernetes_server import KUBECONFIG, Kubernetes, node, write_kubeconfig
 from tests.pipelines.kubernetes_server import serving as kubernetes_serving
 
 Cli = Callable[..., Any]
@@ -23,7 +23,7 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("UNLEARNING_SIGNING_KEY", "UNLEARNING_SIGNING_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    monkeypatch.setattr(KUBECONFIG, str(tmp_path / "kubeconfig"))
 
 
 def states(answer: Any) -> dict[str, set[str]]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 import typer
 
-from tests.pipelines.kubernetes_server import serving, write_kubeconfig
+from tests.pipelines.kubernetes_server import reached
 from tests.unlearning.trainer_server import Trainer, conditions
 from unlearning import cluster_names, models, provenance, recipes
 from unlearning.cli.steps import app
@@ -36,9 +36,7 @@ def trainer(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     for variable, value in {"POD_NAME": "a-pod", "POD_UID": "1-2-3", "POD_NAMESPACE": cluster_names.NAMESPACE}.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr("unlearning.trainjob.TrainJobs.follow.__kwdefaults__", {"poll": 0.05, "patience": 5.0})
-    with serving(Trainer(tmp_path)) as running:
-        write_kubeconfig(tmp_path / "config", running.url)
-        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    with reached(Trainer(tmp_path), tmp_path, monkeypatch) as running:
         yield running
 
 
