@@ -65,6 +65,7 @@ def measure(dataset: str, paradigm: str, epochs: int, threads: int) -> dict[str,
         "measuring_of_references": whole - training,
         "training_ratio": training * full / single,
         "ratio": (training * full + whole - training) / single,
+        "ratio_to_one_thread": (training * full + whole - training) / (one * full),
     }
 
 
@@ -80,7 +81,10 @@ def main(
         runs = [measure("fashion-mnist", paradigm, epochs, threads) for _ in range(repeats)]
         found[paradigm] = {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
         ratio, training = found[paradigm]["ratio"], found[paradigm]["training_ratio"]
-        typer.echo(f"{paradigm}: {ratio:.2f} trainings, {training:.2f} of it training")
+        slow = found[paradigm]["ratio_to_one_thread"]
+        typer.echo(
+            f"{paradigm}: {ratio:.2f} trainings, {training:.2f} of it training; {slow:.2f} of a training on one thread"
+        )
     about = {
         "commit": settings.from_environment().commit,
         "machine": machine(),

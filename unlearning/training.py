@@ -74,15 +74,29 @@ class Checkpoint:
     """Weights, optimiser state and random state after an epoch, in one safetensors file.
 
     `fingerprint` names the training it belongs to; another training's checkpoint is refused. `data` says
-    what is trained on, for whoever has to find every trace of it.
+    what is trained on, for whoever has to find every trace of it. With `last` the finished model is saved
+    too, for a training that is one of several: whoever goes on with the others finds it done.
     """
 
-    def __init__(self, path: Path, fingerprint: object, every: int, data: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fingerprint: object,
+        every: int,
+        data: Mapping[str, str] | None = None,
+        *,
+        last: bool = False,
+    ) -> None:
         self.path = path
         self.partial = path.with_suffix(".partial")
         self.fingerprint = sha256_json(fingerprint)
         self.every = every
         self.data = dict(data or {})
+        self.last = last
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """Whether to save after `epoch` of `epochs`."""
+        return self.last if epoch == epochs else epoch % self.every == 0
 
     def save(self, epoch: int, model: nn.Module, optimiser: torch.optim.Optimizer, draw: torch.Generator) -> None:
         """Replace the file in one step.
@@ -212,7 +226,7 @@ def fit(
                     f"{purpose}: the loss became {mean} in epoch {epoch + 1}; nothing was saved: lower "
                     "the learning rate or set clip_norm"
                 )
-            if checkpoint and (epoch + 1) % checkpoint.every == 0 and epoch + 1 < config.epochs:
+            if checkpoint and checkpoint.due(epoch + 1, config.epochs):
                 checkpoint.save(epoch + 1, model, optimiser, draw)
             if after_epoch is not None:
                 after_epoch(epoch + 1)

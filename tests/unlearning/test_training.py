@@ -290,6 +290,17 @@ def test_the_last_epoch_needs_no_checkpoint(simclr: SimCLR, model: Model, noise:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_training_that_is_one_of_several_is_found_done(
+    simclr: SimCLR, build_model: BuildModel, noise: MakeRecords, model: Model, tmp_path: Path
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "one", every=100, last=True)
+    trained_with_checkpoint(simclr, model, noise(20), checkpoint)
+    idle = InterruptedSimCLR(simclr.config)
+    idle.steps_left = 0
+    found = train(build_model(simclr, 1), idle, noise(20), config_of(), seed=0, checkpoint=checkpoint)
+    assert torch.equal(weights_of(found), weights_of(model))
+
+
 def test_deleting_a_checkpoint_leaves_no_trace_of_the_training_data(checkpoint: Checkpoint) -> None:
     checkpoint.partial.write_bytes(b"half written")
     checkpoint.delete()

@@ -18,15 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unlearning.audit.signals import Measured, SignalConfig, measure
+from unlearning.audit.signals import Measured, SignalConfig, measure_each
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm
 from unlearning.progress import hushed, track
 from unlearning.records import Records, concatenate
 from unlearning.seeding import derive, initialisation
-from unlearning.training import TrainingConfig, train
+from unlearning.training import Checkpoint, TrainingConfig, train
 
 Mask = npt.NDArray[np.bool_]
+
+TOGETHER = 4
+"""Models that are measured on the same views, so that these are drawn once; more would gain little."""
 
 
 def halves(records: int, count: int, seed: int) -> Mask:
@@ -63,7 +66,7 @@ class Reference:
     measured: Measured
     """Members first, then holdout, each in the split's order."""
     seconds: float
-    """Training alone."""
+    """Training alone, without what an interrupted task had done before."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class ReferenceTraining:
     signals: SignalConfig
     count: int
     seed: int
+    checkpoint: Callable[[int], Checkpoint] | None = None
+    """Where the training of a reference is saved, and goes on from; none where nothing is."""
 
     @property
     def trained(self) -> Mask:
@@ -86,18 +91,22 @@ class ReferenceTraining:
         return halves(len(self.members), self.count, self.seed)
 
 
-def _make(number: int, untrained: Model, given: ReferenceTraining) -> Reference:
-    device = given.members.images.device
-    rows = torch.from_numpy(given.trained[number].nonzero()[0]).to(device)
+def _train(number: int, untrained: Model, given: ReferenceTraining) -> tuple[Model, float]:
+    """The reference `number` and the seconds its training took."""
+    rows = torch.from_numpy(given.trained[number].nonzero()[0]).to(given.members.images.device)
     begun = time.perf_counter()
+    checkpoint = given.checkpoint(number) if given.checkpoint else None
     with hushed():
         model = train(
-            untrained, given.paradigm, given.members[rows], given.training, seed=given.seed, purpose=_purpose(number)
+            untrained,
+            given.paradigm,
+            given.members[rows],
+            given.training,
+            seed=given.seed,
+            purpose=_purpose(number),
+            checkpoint=checkpoint,
         )
-    seconds = time.perf_counter() - begun
-    # The seed of the views is the same for all references, as it is for all models of an audit.
-    audited = concatenate(given.members, given.holdout)
-    return Reference(number, model, measure(model, given.paradigm, audited, given.signals, seed=given.seed), seconds)
+    return model, time.perf_counter() - begun
 
 
 def _purpose(number: int) -> str:
@@ -105,18 +114,22 @@ def _purpose(number: int) -> str:
 
 
 @contextmanager
-def _one_thread_each(device: torch.device) -> Iterator[int]:
-    """How many references are trained side by side: small models gain more from a core each than from
+def _side_by_side(device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Threads that work on references at once: small models gain more from a core each than from
     sharing all of them; a GPU is given one at a time."""
-    if device.type != "cpu":
-        yield 1
-        return
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    workers = min(threads, os.cpu_count() or 1) if device.type == "cpu" else 1
+    if device.type == "cpu":
+        torch.set_num_threads(1)
     try:
-        yield min(threads, os.cpu_count() or 1)
+        with ThreadPoolExecutor(workers, initializer=_take_a_core if device.type == "cpu" else None) as pool:
+            yield pool
     finally:
         torch.set_num_threads(threads)
+
+
+def _take_a_core() -> None:
+    torch.set_num_threads(1)  # the setting belongs to a thread
 
 
 def make_references(given: ReferenceTraining, numbers: Sequence[int]) -> list[Reference]:
@@ -133,16 +146,29 @@ def make_references(given: ReferenceTraining, numbers: Sequence[int]) -> list[Re
     for number in numbers:  # one after another: weights come from a global generator
         with initialisation(given.seed, _purpose(number)):
             untrained.append(given.build().to(device))
-    done = []
-    with _one_thread_each(device) as workers, ThreadPoolExecutor(workers) as pool:
-
-        def one(number: int, model: Model) -> Reference:
-            if device.type == "cpu":
-                torch.set_num_threads(1)  # the setting belongs to a thread
-            return _make(number, model, given)
-
+    with _side_by_side(device) as pool:
+        trained = []
         with track("references", len(numbers)) as advance:
-            for made in pool.map(one, numbers, untrained):
-                done.append(made)
-                advance(f"{made.seconds:.0f} s each")
-    return done
+            for made in pool.map(_train, numbers, untrained, [given] * len(numbers)):
+                trained.append(made)
+                advance(f"{made[1]:.0f} s each")
+        measured = _measure([model for model, _ in trained], given, pool)
+    return [
+        Reference(number, model, shown, seconds)
+        for number, (model, seconds), shown in zip(numbers, trained, measured, strict=True)
+    ]
+
+
+def _measure(models: Sequence[Model], given: ReferenceTraining, pool: ThreadPoolExecutor) -> list[Measured]:
+    """What the models show. The seed of the views is the same for all of them, as it is for all models of an audit."""
+    audited, measured = concatenate(given.members, given.holdout), []
+
+    def one(share: Sequence[Model]) -> list[Measured]:
+        return measure_each(share, given.paradigm, audited, given.signals, seed=given.seed)
+
+    with track("signals of references", len(models)) as advance:
+        for shown in pool.map(one, [models[first : first + TOGETHER] for first in range(0, len(models), TOGETHER)]):
+            measured += shown
+            for _ in shown:
+                advance("")
+    return measured

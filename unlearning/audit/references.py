@@ -38,7 +38,7 @@ class ReferencesManifest(Config):
     numbers: tuple[int, ...]
     """Which of the set are here."""
     seconds: tuple[float, ...]
-    """Training time of each."""
+    """Training time of each, without what an interrupted task had done before."""
 
 
 @dataclass(frozen=True)

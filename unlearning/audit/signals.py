@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,29 +64,35 @@ def representation(features: Tensor) -> Tensor:
     return torch.stack([length.log(), spread.log(), active, peak])
 
 
-@torch.no_grad()
 def _similarities(
-    model: Model, paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """View similarities of outputs and features, and the representation's numbers, (B,) each."""
-    views = torch.cat([paradigm.views(batch.images, draw) for _ in range(max(queries, 2))])
-    features = model.features(views.flatten(0, 1))
-    outputs = model.head(features)
-    shape = (len(views), len(batch), -1)
-    similarities = [mean_pairwise_cosine(values.view(shape)) for values in (outputs, features)]
-    return similarities, list(representation(features.view(shape)))
+    models: Sequence[Model], paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
+) -> list[list[Tensor]]:
+    """Of each model the view similarities of outputs and features, and the representation's numbers, (B,) each."""
+    shown: list[list[tuple[Tensor, Tensor]]] = [[] for _ in models]
+    with torch.no_grad():
+        # One set of views at a time: what a set gives stays in the processor's cache.
+        for _ in range(max(queries, 2)):
+            views = paradigm.views(batch.images, draw)
+            for model, sets in zip(models, shown, strict=True):
+                features = model.features(views.flatten(0, 1))
+                sets.append((features.view(*views.shape[:2], -1), model.head(features).view(*views.shape[:2], -1)))
+        return [_compared(*map(torch.cat, zip(*sets, strict=True))) for sets in shown]
+
+
+def _compared(features: Tensor, outputs: Tensor) -> list[Tensor]:
+    return [mean_pairwise_cosine(outputs), mean_pairwise_cosine(features), *representation(features)]
 
 
 def _losses_and_norms(
-    model: Model, paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
-) -> tuple[Tensor, Tensor]:
-    """(Q, B) losses and (Q, B) log gradient norms, one row per query."""
-    losses, norms = [], []
+    models: Sequence[Model], paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Of each model (Q, B) losses and (Q, B) log gradient norms, one row per query."""
+    found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in models]
     for _ in range(queries):
-        found = losses_and_norms(model, paradigm, paradigm.views(batch.images, draw), batch.labels)
-        losses.append(found[0])
-        norms.append(found[1].log())
-    return torch.stack(losses), torch.stack(norms)
+        views = paradigm.views(batch.images, draw)
+        for model, rows in zip(models, found, strict=True):
+            rows.append(losses_and_norms(model, paradigm, views, batch.labels))
+    return [(torch.stack([loss for loss, _ in rows]), torch.stack([norm.log() for _, norm in rows])) for rows in found]
 
 
 @dataclass(frozen=True)
@@ -109,38 +115,50 @@ class Measured:
         )
 
 
-def measure(model: Model, paradigm: Paradigm, records: Records, config: SignalConfig, *, seed: int) -> Measured:
-    """Every signal of every record, and the losses of single queries.
+def measure_each(
+    models: Sequence[Model], paradigm: Paradigm, records: Records, config: SignalConfig, *, seed: int
+) -> list[Measured]:
+    """What each of several models of one paradigm shows of the same views, which are drawn once for all of them.
 
     Records are shuffled before batching, so that in contrastive losses every group meets the same
     mixture of negatives; give all audited groups in one call, and the same seed for every model
     to be compared, so that the views are the same too.
 
     Returns:
+        For each model
         `view_similarity`: mean cosine of the model's outputs over augmented views.
         `encoder_similarity`: the same of the backbone's features, all that a served encoder shows.
         `loss`: minus the mean per-record loss.
         `gradient_norm`: minus the mean log g (see `input_gradients`).
     """
-    device = next(model.parameters()).device
+    device = next(models[0].parameters()).device
     draw = generator(seed, "signals", device)
     order = torch.randperm(len(records), generator=draw, device=device)
-    names = (*SIGNALS, *REPRESENTATION)
-    values = np.empty((len(names), len(records)))
-    singles = np.empty((len(records), config.queries))
+    values = np.empty((len(models), len(SIGNALS) + len(REPRESENTATION), len(records)))
+    singles = np.empty((len(models), len(records), config.queries))
     for rows in order.tensor_split(-(-len(order) // config.batch_size)):
         batch, places = records[rows], rows.cpu().numpy()
-        similarities, represented = _similarities(model, paradigm, batch, draw, config.queries)
-        losses, norms = _losses_and_norms(model, paradigm, batch, draw, config.queries)
-        signals = [*similarities, -losses.mean(dim=0), -norms.mean(dim=0), *represented]
-        values[:, places] = torch.stack(signals).double().cpu().numpy()
-        singles[places] = losses.T.double().cpu().numpy()
-    found = dict(zip(names, values, strict=True))
+        similarities = _similarities(models, paradigm, batch, draw, config.queries)
+        for number, (losses, norms) in enumerate(_losses_and_norms(models, paradigm, batch, draw, config.queries)):
+            (view, encoder, *represented) = similarities[number]
+            signals = [view, encoder, -losses.mean(dim=0), -norms.mean(dim=0), *represented]
+            values[number][:, places] = torch.stack(signals).double().cpu().numpy()
+            singles[number][places] = losses.T.double().cpu().numpy()
+    return [_named(*each) for each in zip(values, singles, strict=True)]
+
+
+def _named(values: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> Measured:
+    found = dict(zip((*SIGNALS, *REPRESENTATION), values, strict=True))
     return Measured(
         signals={name: found[name] for name in SIGNALS},
         encoder={name: found[name] for name in ENCODER_SIGNALS},
-        losses=singles,
+        losses=losses,
     )
+
+
+def measure(model: Model, paradigm: Paradigm, records: Records, config: SignalConfig, *, seed: int) -> Measured:
+    """Every signal of every record, and the losses of single queries; see `measure_each`."""
+    return measure_each([model], paradigm, records, config, seed=seed)[0]
 
 
 def measure_signals(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from unlearning.audit.reference_models import Reference, ReferenceTraining, make
 from unlearning.audit.references import References, ReferencesManifest
 from unlearning.audit.signals import SignalConfig
 from unlearning.devices import choose_device, deterministic
-from unlearning.errors import UserError
-from unlearning.files import new_folder
+from unlearning.errors import TrainingDivergedError, UserError
+from unlearning.files import new_folder, sha256_json
 from unlearning.paradigms import make_paradigm
+from unlearning.provenance import Provenance
 from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
 from unlearning.snapshots import Snapshot
@@ -26,6 +28,7 @@ from unlearning.splits import Split
 from unlearning.steps.data import load_split, part, refuse_erased_in
 from unlearning.steps.unlearn import check_split
 from unlearning.store import Store, open_store
+from unlearning.training import Checkpoint
 
 GROUPS = ("class", "cluster")
 """Kinds of forget sets that go together: every reference has seen others of the group."""
@@ -97,7 +100,7 @@ def make(
     gpus: int = 0,
     references_path: Path,
 ) -> References:
-    """Train the references `numbers` of `count` and write weights and signals.
+    """Train the references `numbers` of `count` and write weights and signals; goes on where it was interrupted.
 
     Raises:
         UserError: not an original, not trained on this split, or on records that were erased since.
@@ -111,13 +114,39 @@ def make(
     refuse_erased_in(snapshot.manifest)
     chosen = choose_device(device, gpus)
     deterministic()
+    original = models.digest(model_path)
     given = training_of(made.recipe, snapshot, split, count=count, seed=made.seed, device=chosen)
-    collected, found = train(given, numbers, original=models.digest(model_path), split=split.digest)
+    checkpoints = {number: _checkpoint(number, count, original, made, split) for number in numbers}
+    try:
+        collected, found = train(
+            replace(given, checkpoint=checkpoints.__getitem__), numbers, original=original, split=split.digest
+        )
+    except TrainingDivergedError:
+        _delete(checkpoints.values())  # going on from them would only diverge again
+        raise
     with new_folder(references_path) as folder:
         references.save(collected, folder)
         for each in found:
             models.save(each.model, folder / references.model_folder(each.number))
+    _delete(checkpoints.values())
     return collected
+
+
+def _checkpoint(number: int, count: int, original: str, made: Provenance, split: Split) -> Checkpoint:
+    fingerprint = {"original": original, "split": split.digest, "count": count}
+    folder = settings.from_environment().checkpoints / f"references-{sha256_json(fingerprint)[:16]}"
+    return Checkpoint(
+        folder / f"{number:03d}.safetensors",
+        fingerprint | {"number": number},
+        made.recipe.checkpoint_every,
+        {"snapshot": made.snapshot, "split": split.digest},
+        last=True,
+    )
+
+
+def _delete(checkpoints: Iterable[Checkpoint]) -> None:
+    for each in checkpoints:
+        each.delete()
 
 
 def references_key(original: str) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from unlearning.audit.signals import SIGNALS, SignalConfig, mean_pairwise_cosine, measure_signals
+from unlearning.audit.signals import SIGNALS, SignalConfig, mean_pairwise_cosine, measure, measure_each, measure_signals
 from unlearning.models import Model
+from unlearning.paradigms import Paradigm
 from unlearning.paradigms.simclr import SimCLR
 from unlearning.paradigms.supervised import Supervised
 from unlearning.records import Records, as_pixels, concatenate
@@ -101,6 +102,22 @@ def test_the_same_seed_gives_the_same_values_and_another_does_not(
     for signal in SIGNALS:
         np.testing.assert_array_equal(first[signal], again[signal])
         assert not np.allclose(first[signal], other[signal])
+
+
+def test_models_measured_together_show_what_each_shows_alone(
+    every_paradigm: Mapping[str, Paradigm], build_model: BuildModel, noise: MakeRecords
+) -> None:
+    records, config = noise(21), SignalConfig(queries=3, batch_size=8)
+    for paradigm in every_paradigm.values():
+        models = [build_model(paradigm, seed).eval() for seed in range(3)]
+        together = measure_each(models, paradigm, records, config, seed=4)
+        for model, found in zip(models, together, strict=True):
+            alone = measure(model, paradigm, records, config, seed=4)
+            np.testing.assert_array_equal(found.losses, alone.losses)
+            for one, other in ((found.signals, alone.signals), (found.encoder, alone.encoder)):
+                assert one.keys() == other.keys()
+                assert all(np.array_equal(one[name], other[name]) for name in one)
+        assert not np.allclose(together[0].losses, together[1].losses)
 
 
 def test_there_is_one_finite_value_per_record_and_signal(

@@ -123,3 +123,10 @@ def diverged(diverged_chain: Chain, evidence: dict[str, Path]) -> dict[str, Path
 def failed(evidence: dict[str, Path], chain: Chain) -> Evidence:
     """The same candidate, judged by margins that it cannot keep."""
     return Evidence(**evidence | {"verdict_path": chain["failed"]})
+
+
+@pytest.fixture
+def checkpoints(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for the checkpoints of this test alone."""
+    monkeypatch.setenv("UNLEARNING_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return tmp_path / "checkpoints"

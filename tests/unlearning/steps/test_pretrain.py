@@ -1,27 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.unlearning.steps.interruption import files_below, stop_after
 from unlearning import models, provenance, snapshots, splits
 from unlearning.errors import TrainingDivergedError, UserError
 from unlearning.files import read_json, write_json
-from unlearning.progress import Advance
 from unlearning.records import as_pixels
 from unlearning.steps.pretrain import TARGET_QUANTILES, TrainResult, pretrain
 
 Chain = dict[str, Path]
-
-
-@pytest.fixture
-def checkpoints(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for the checkpoints of this test alone."""
-    monkeypatch.setenv("UNLEARNING_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    return tmp_path / "checkpoints"
 
 
 def pretrain_into(chain: Chain, path: Path, recipe: Path | None = None, seed: int = 0) -> TrainResult:
@@ -33,31 +24,6 @@ def pretrain_into(chain: Chain, path: Path, recipe: Path | None = None, seed: in
         device="cpu",
         model_path=path,
     )
-
-
-def files_below(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> list[int]:
-    """Make training fail after so many epochs of one call; returns the epochs each call set out to train."""
-    asked: list[int] = []
-
-    @contextmanager
-    def track(what: str, total: int) -> Iterator[Advance]:
-        done = 0
-
-        def advance(note: str) -> None:
-            nonlocal done
-            done += 1
-            if done == epochs:
-                raise ConnectionAbortedError("the machine went away")
-
-        asked.append(total)
-        yield advance
-
-    patch.setattr("unlearning.training.track", track)
-    return asked
 
 
 def interrupt(chain: Chain, path: Path, patch: pytest.MonkeyPatch) -> None:

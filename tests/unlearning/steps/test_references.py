@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
+from tests.unlearning.steps.interruption import files_below, stop_after
 from unlearning import models, splits
 from unlearning.audit import references
-from unlearning.errors import UserError
+from unlearning.errors import TrainingDivergedError, UserError
 from unlearning.files import read_json, write_json
 from unlearning.reference_plan import MOST
 from unlearning.registry import Version
@@ -16,6 +18,7 @@ from unlearning.settings import from_environment
 from unlearning.steps.references import fetch, gather, make, references_key
 from unlearning.steps.register import register
 from unlearning.store import open_store
+from unlearning.training import Checkpoint
 
 Chain = dict[str, Path]
 
@@ -43,6 +46,72 @@ def test_a_part_made_again_is_the_same(chain: Chain, tmp_path: Path) -> None:
     assert np.array_equal(alone.member_losses[0], whole.member_losses[3])
     folder = references.model_folder(3)
     assert models.digest(tmp_path / "part" / folder) == models.digest(chain["references"] / folder)
+
+
+def made_anew(chain: Chain, path: Path, numbers: list[int]) -> bool:
+    """Make a part, and whether it is the one that was made without an interruption."""
+    whole, part = references.load(chain["references"]), make_into(chain, path, numbers=numbers)
+    folders = [references.model_folder(number) for number in numbers]
+    same = [models.digest(path / folder) == models.digest(chain["references"] / folder) for folder in folders]
+    return all(same) and np.array_equal(part.member_losses, whole.member_losses[numbers])
+
+
+def test_an_interrupted_part_goes_on_in_the_middle_of_a_reference(
+    chain: Chain, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in the fourth of six epochs of its first reference; a checkpoint is from the second."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(ConnectionAbortedError):
+            make_into(chain, tmp_path / "part", numbers=[3])
+    assert [path.name for path in files_below(checkpoints)] == ["003.safetensors"]
+    asked = stop_after(monkeypatch, -1)
+    assert made_anew(chain, tmp_path / "part", [3])
+    assert asked == [4]
+    assert files_below(checkpoints) == []
+
+
+def test_an_interrupted_part_trains_no_finished_reference_again(
+    chain: Chain, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*arguments: object, **settings: object) -> None:
+        raise ConnectionAbortedError("the machine went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unlearning.audit.reference_models.measure_each", gone)
+        with pytest.raises(ConnectionAbortedError):
+            make_into(chain, tmp_path / "part", numbers=[3, 6])
+    assert not (tmp_path / "part").exists()
+    asked = stop_after(monkeypatch, -1)
+    assert made_anew(chain, tmp_path / "part", [3, 6])
+    assert asked == [0, 0]
+    assert files_below(checkpoints) == []
+
+
+def test_what_an_interruption_leaves_says_what_it_was_trained_on(
+    chain: Chain, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a purge of that data finds it."""
+    stop_after(monkeypatch, 3)
+    with pytest.raises(ConnectionAbortedError):
+        make_into(chain, tmp_path / "part")
+    split = splits.load(chain["split"])
+    with safe_open(str(files_below(checkpoints)[0]), framework="np") as handle:
+        assert {"snapshot": split.snapshot, "split": split.digest}.items() <= handle.metadata().items()
+
+
+def test_a_diverged_reference_leaves_nothing(
+    chain: Chain, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*arguments: object, checkpoint: Checkpoint, **settings: object) -> None:
+        checkpoint.path.parent.mkdir(parents=True)
+        checkpoint.path.write_bytes(b"half way")
+        raise TrainingDivergedError("the loss became nan")
+
+    monkeypatch.setattr("unlearning.audit.reference_models.train", diverge)
+    with pytest.raises(TrainingDivergedError):
+        make_into(chain, tmp_path / "part")
+    assert files_below(tmp_path) == []
 
 
 def test_members_are_known_better_by_the_references_trained_on_them(chain: Chain) -> None:
