@@ -44,6 +44,7 @@ from unlearning.forgetting import ForgetSet
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import other_labels
 from unlearning.models import Model
+from unlearning.paradigms import PARADIGMS
 from unlearning.records import Records, concatenate
 from unlearning.seeding import generator
 from unlearning.steps.references import train, training_of
@@ -210,7 +211,7 @@ def main(
         work = [
             Job(paradigm=name, seed=seed, simulated=simulated, repeats=repeats, kinds=missing)
             for seed in range(0 if power_only else seeds)
-            for name in paradigm or ["simclr", "supervised"]
+            for name in paradigm or PARADIGMS
             if (missing := tuple(kind for kind in KINDS if (name, seed, kind) not in done))
         ]
         for _, fresh in in_parallel(validate, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):

@@ -14,3 +14,4 @@ def test_every_part_takes_time_and_the_ratio_is_their_sum(home: Path) -> None:
     whole = found["training_of_references"] + found["measuring_of_references"]
     assert found["ratio"] == pytest.approx(whole / single)
     assert found["training_ratio"] == pytest.approx(found["training_of_references"] / single)
+    assert found["ratio_to_one_thread"] == pytest.approx(whole / found["single_one_thread"])
