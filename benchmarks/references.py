@@ -58,14 +58,15 @@ def measure(dataset: str, paradigm: str, epochs: int, threads: int) -> dict[str,
     training = sum(each.seconds for each in made) / threads
     full = recipes.load(recipes.default_recipe(dataset, paradigm)).training.epochs / epochs
     single = min(one, all_threads) * full
+    cost = training * full + whole - training
     return {
         "single_one_thread": one * full,
         "single_all_threads": all_threads * full,
         "training_of_references": training * full,
         "measuring_of_references": whole - training,
         "training_ratio": training * full / single,
-        "ratio": (training * full + whole - training) / single,
-        "ratio_to_one_thread": (training * full + whole - training) / (one * full),
+        "ratio": cost / single,
+        "ratio_to_one_thread": cost / (one * full),
     }
 
 

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.audit import COUNT, simulated, without_pair
 from benchmarks.audit_page import Judged, measured_errors, render
 from unlearning.audit.reference_models import halves
-from unlearning.audit.references import NAMES, References, ReferencesManifest
-from unlearning.audit.signals import SignalConfig
+from unlearning.audit.references import References, ReferencesManifest
+from unlearning.audit.signals import NAMES, SignalConfig
 
 MEMBERS, HOLDOUT = 60, 30
 

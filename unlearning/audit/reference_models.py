@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from unlearning.training import Checkpoint, TrainingConfig, train
 Mask = npt.NDArray[np.bool_]
 
 TOGETHER = 4
-"""Models that are measured on the same views, so that these are drawn once; more would gain little."""
+"""Most models that are measured on the same views at once, so that these are drawn once; more would gain little."""
 
 
 def halves(records: int, count: int, seed: int) -> Mask:
@@ -82,8 +82,8 @@ class ReferenceTraining:
     signals: SignalConfig
     count: int
     seed: int
-    checkpoint: Callable[[int], Checkpoint] | None = None
-    """Where the training of a reference is saved, and goes on from; none where nothing is."""
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
+    """By number, where the training of a reference is saved, and goes on from."""
 
     @property
     def trained(self) -> Mask:
@@ -95,7 +95,6 @@ def _train(number: int, untrained: Model, given: ReferenceTraining) -> tuple[Mod
     """The reference `number` and the seconds its training took."""
     rows = torch.from_numpy(given.trained[number].nonzero()[0]).to(given.members.images.device)
     begun = time.perf_counter()
-    checkpoint = given.checkpoint(number) if given.checkpoint else None
     with hushed():
         model = train(
             untrained,
@@ -104,7 +103,7 @@ def _train(number: int, untrained: Model, given: ReferenceTraining) -> tuple[Mod
             given.training,
             seed=given.seed,
             purpose=_purpose(number),
-            checkpoint=checkpoint,
+            checkpoint=given.checkpoints.get(number),
         )
     return model, time.perf_counter() - begun
 
@@ -114,22 +113,22 @@ def _purpose(number: int) -> str:
 
 
 @contextmanager
-def _side_by_side(device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """Threads that work on references at once: small models gain more from a core each than from
-    sharing all of them; a GPU is given one at a time."""
+def _side_by_side(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Threads that work on references at once, and how many: small models gain more from a core each than
+    from sharing all of them; a GPU is given one at a time."""
+    if device.type != "cpu":
+        with ThreadPoolExecutor(1) as pool:
+            yield pool, 1
+        return
     threads = torch.get_num_threads()
-    workers = min(threads, os.cpu_count() or 1) if device.type == "cpu" else 1
-    if device.type == "cpu":
-        torch.set_num_threads(1)
+    workers = min(threads, os.cpu_count() or 1)
+    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(workers, initializer=_take_a_core if device.type == "cpu" else None) as pool:
-            yield pool
+        # The setting belongs to a thread: each of them makes it.
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool, workers
     finally:
         torch.set_num_threads(threads)
-
-
-def _take_a_core() -> None:
-    torch.set_num_threads(1)  # the setting belongs to a thread
 
 
 def make_references(given: ReferenceTraining, numbers: Sequence[int]) -> list[Reference]:
@@ -146,28 +145,31 @@ def make_references(given: ReferenceTraining, numbers: Sequence[int]) -> list[Re
     for number in numbers:  # one after another: weights come from a global generator
         with initialisation(given.seed, _purpose(number)):
             untrained.append(given.build().to(device))
-    with _side_by_side(device) as pool:
+    with _side_by_side(device) as (pool, workers):
         trained = []
         with track("references", len(numbers)) as advance:
-            for made in pool.map(_train, numbers, untrained, [given] * len(numbers)):
-                trained.append(made)
-                advance(f"{made[1]:.0f} s each")
-        measured = _measure([model for model, _ in trained], given, pool)
+            for model, seconds in pool.map(_train, numbers, untrained, [given] * len(numbers)):
+                trained.append((model, seconds))
+                advance(f"{seconds:.0f} s each")
+        measured = _measure([model for model, _ in trained], given, pool, workers)
     return [
         Reference(number, model, shown, seconds)
         for number, (model, seconds), shown in zip(numbers, trained, measured, strict=True)
     ]
 
 
-def _measure(models: Sequence[Model], given: ReferenceTraining, pool: ThreadPoolExecutor) -> list[Measured]:
+def _measure(
+    models: Sequence[Model], given: ReferenceTraining, pool: ThreadPoolExecutor, workers: int
+) -> list[Measured]:
     """What the models show. The seed of the views is the same for all of them, as it is for all models of an audit."""
     audited, measured = concatenate(given.members, given.holdout), []
+    size = max(1, min(TOGETHER, -(-len(models) // workers)))  # a few models too are shared out to all workers
 
     def one(share: Sequence[Model]) -> list[Measured]:
         return measure_each(share, given.paradigm, audited, given.signals, seed=given.seed)
 
     with track("signals of references", len(models)) as advance:
-        for shown in pool.map(one, [models[first : first + TOGETHER] for first in range(0, len(models), TOGETHER)]):
+        for shown in pool.map(one, [models[first : first + size] for first in range(0, len(models), size)]):
             measured += shown
             for _ in shown:
                 advance("")

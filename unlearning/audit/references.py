@@ -13,12 +13,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from unlearning.audit.reference_models import Mask, Reference
-from unlearning.audit.signals import ENCODER_SIGNALS, REPRESENTATION, SIGNALS, Measured, SignalConfig, Signals
+from unlearning.audit.signals import ENCODER_SIGNALS, NAMES, SIGNALS, Measured, SignalConfig, Signals
 from unlearning.config import Config
 from unlearning.errors import UserError
 from unlearning.files import read_json, write_json
 
-NAMES = (*SIGNALS, *REPRESENTATION)
 MANIFEST_FILE = "references.json"
 SIGNALS_FILE = "signals.safetensors"
 MODELS_FOLDER = "models"

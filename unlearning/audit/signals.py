@@ -29,6 +29,9 @@ REPRESENTATION = ("length", "spread", "active", "peak")
 """What any encoder's output says of a record, however it was trained; see `representation`. These have no
 direction: only a learned attack uses them."""
 
+NAMES = (*SIGNALS, *REPRESENTATION)
+"""Everything that is measured of a record, in the order of what `measure_each` fills in."""
+
 ENCODER_SIGNALS = ("encoder_similarity", *REPRESENTATION)
 
 
@@ -64,19 +67,19 @@ def representation(features: Tensor) -> Tensor:
     return torch.stack([length.log(), spread.log(), active, peak])
 
 
+@torch.no_grad()
 def _similarities(
     models: Sequence[Model], paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
 ) -> list[list[Tensor]]:
     """Of each model the view similarities of outputs and features, and the representation's numbers, (B,) each."""
     shown: list[list[tuple[Tensor, Tensor]]] = [[] for _ in models]
-    with torch.no_grad():
-        # One set of views at a time: what a set gives stays in the processor's cache.
-        for _ in range(max(queries, 2)):
-            views = paradigm.views(batch.images, draw)
-            for model, sets in zip(models, shown, strict=True):
-                features = model.features(views.flatten(0, 1))
-                sets.append((features.view(*views.shape[:2], -1), model.head(features).view(*views.shape[:2], -1)))
-        return [_compared(*map(torch.cat, zip(*sets, strict=True))) for sets in shown]
+    # One set of views at a time: what a set gives stays in the processor's cache.
+    for _ in range(max(queries, 2)):
+        views = paradigm.views(batch.images, draw)
+        for model, sets in zip(models, shown, strict=True):
+            features = model.features(views.flatten(0, 1))
+            sets.append((features.view(*views.shape[:2], -1), model.head(features).view(*views.shape[:2], -1)))
+    return [_compared(*map(torch.cat, zip(*sets, strict=True))) for sets in shown]
 
 
 def _compared(features: Tensor, outputs: Tensor) -> list[Tensor]:
@@ -134,13 +137,13 @@ def measure_each(
     device = next(models[0].parameters()).device
     draw = generator(seed, "signals", device)
     order = torch.randperm(len(records), generator=draw, device=device)
-    values = np.empty((len(models), len(SIGNALS) + len(REPRESENTATION), len(records)))
+    values = np.empty((len(models), len(NAMES), len(records)))
     singles = np.empty((len(models), len(records), config.queries))
     for rows in order.tensor_split(-(-len(order) // config.batch_size)):
         batch, places = records[rows], rows.cpu().numpy()
         similarities = _similarities(models, paradigm, batch, draw, config.queries)
         for number, (losses, norms) in enumerate(_losses_and_norms(models, paradigm, batch, draw, config.queries)):
-            (view, encoder, *represented) = similarities[number]
+            view, encoder, *represented = similarities[number]
             signals = [view, encoder, -losses.mean(dim=0), -norms.mean(dim=0), *represented]
             values[number][:, places] = torch.stack(signals).double().cpu().numpy()
             singles[number][places] = losses.T.double().cpu().numpy()
@@ -148,7 +151,7 @@ def measure_each(
 
 
 def _named(values: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> Measured:
-    found = dict(zip((*SIGNALS, *REPRESENTATION), values, strict=True))
+    found = dict(zip(NAMES, values, strict=True))
     return Measured(
         signals={name: found[name] for name in SIGNALS},
         encoder={name: found[name] for name in ENCODER_SIGNALS},

@@ -1,4 +1,4 @@
-"""What several steps read: the records of a part, ready for a model."""
+"""What several steps share: the records of a part, ready for a model, and where a training on them is saved."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
-from unlearning import snapshots, splits
+from unlearning import settings, snapshots, splits
 from unlearning.errors import UserError
+from unlearning.files import sha256_json
 from unlearning.records import Records
 from unlearning.snapshots import Manifest, Snapshot
 from unlearning.splits import Split
 from unlearning.steps.tombstones import refuse_erased
+from unlearning.training import Checkpoint
 
 
 def load_split(snapshot_path: Path, split_path: Path) -> tuple[Snapshot, Split]:
@@ -41,3 +43,19 @@ def refuse_erased_in(manifest: Manifest) -> None:
 def part(snapshot: Snapshot, ids: tuple[str, ...], side: int, device: torch.device) -> Records:
     """Records by id, at the size the model sees, on the device it runs on."""
     return snapshot.rows(ids).resized(side).to(device)
+
+
+def checkpoint_of(
+    kind: str, fingerprint: object, split: Split, every: int, *, name: str = "state", last: bool = False
+) -> Checkpoint:
+    """Where a training on a split is saved while it lasts: in a folder of its own, which says what it is trained on.
+
+    Args:
+        kind: what is trained; the folder's name begins with it.
+        fingerprint: all that the training depends on.
+        every, last: see `Checkpoint`.
+        name: the file's.
+    """
+    folder = settings.from_environment().checkpoints / f"{kind}-{sha256_json(fingerprint)[:16]}"
+    data = {"snapshot": split.snapshot, "split": split.digest}
+    return Checkpoint(folder / f"{name}.safetensors", fingerprint, every, data, last=last)

@@ -9,7 +9,7 @@ from pathlib import Path
 from unlearning import models, provenance, recipes, settings
 from unlearning.devices import choose_device, deterministic
 from unlearning.errors import TrainingDivergedError
-from unlearning.files import read_json, sha256_json
+from unlearning.files import read_json
 from unlearning.input_gradients import measure_gradient_target
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm, make_paradigm
@@ -17,8 +17,8 @@ from unlearning.provenance import Provenance
 from unlearning.recipes import Recipe
 from unlearning.records import Records
 from unlearning.seeding import initialisation
-from unlearning.steps.data import load_split, part, refuse_erased_in
-from unlearning.training import Checkpoint, train
+from unlearning.steps.data import checkpoint_of, load_split, part, refuse_erased_in
+from unlearning.training import train
 
 TARGET_QUANTILES = 64
 """How finely τ describes the non-members' gradient norms."""
@@ -69,9 +69,7 @@ def pretrain(
     with initialisation(seed, "pretrain"):
         model = paradigm.build(recipe.encoder, (channels, side, side), snapshot.manifest.class_names)
     fingerprint = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "split": split.digest}
-    folder = where.checkpoints / f"pretrain-{sha256_json(fingerprint)[:16]}"
-    data = {"snapshot": snapshot.manifest.digest, "split": split.digest}
-    checkpoint = Checkpoint(folder / "state.safetensors", fingerprint, recipe.checkpoint_every, data)
+    checkpoint = checkpoint_of("pretrain", fingerprint, split, recipe.checkpoint_every)
     begun = time.perf_counter()
     try:
         train(

@@ -18,14 +18,13 @@ from unlearning.audit.references import References, ReferencesManifest
 from unlearning.audit.signals import SignalConfig
 from unlearning.devices import choose_device, deterministic
 from unlearning.errors import TrainingDivergedError, UserError
-from unlearning.files import new_folder, sha256_json
+from unlearning.files import new_folder
 from unlearning.paradigms import make_paradigm
-from unlearning.provenance import Provenance
 from unlearning.recipes import Recipe
 from unlearning.reference_plan import check_count
 from unlearning.snapshots import Snapshot
 from unlearning.splits import Split
-from unlearning.steps.data import load_split, part, refuse_erased_in
+from unlearning.steps.data import checkpoint_of, load_split, part, refuse_erased_in
 from unlearning.steps.unlearn import check_split
 from unlearning.store import Store, open_store
 from unlearning.training import Checkpoint
@@ -116,11 +115,20 @@ def make(
     deterministic()
     original = models.digest(model_path)
     given = training_of(made.recipe, snapshot, split, count=count, seed=made.seed, device=chosen)
-    checkpoints = {number: _checkpoint(number, count, original, made, split) for number in numbers}
-    try:
-        collected, found = train(
-            replace(given, checkpoint=checkpoints.__getitem__), numbers, original=original, split=split.digest
+    checkpoints = {
+        number: checkpoint_of(
+            "references",
+            {"original": original, "split": split.digest, "count": count, "number": number},
+            split,
+            made.recipe.checkpoint_every,
+            name=f"{number:03d}",
+            last=True,
         )
+        for number in numbers
+    }
+    given = replace(given, checkpoints=checkpoints)
+    try:
+        collected, found = train(given, numbers, original=original, split=split.digest)
     except TrainingDivergedError:
         _delete(checkpoints.values())  # going on from them would only diverge again
         raise
@@ -130,18 +138,6 @@ def make(
             models.save(each.model, folder / references.model_folder(each.number))
     _delete(checkpoints.values())
     return collected
-
-
-def _checkpoint(number: int, count: int, original: str, made: Provenance, split: Split) -> Checkpoint:
-    fingerprint = {"original": original, "split": split.digest, "count": count}
-    folder = settings.from_environment().checkpoints / f"references-{sha256_json(fingerprint)[:16]}"
-    return Checkpoint(
-        folder / f"{number:03d}.safetensors",
-        fingerprint | {"number": number},
-        made.recipe.checkpoint_every,
-        {"snapshot": made.snapshot, "split": split.digest},
-        last=True,
-    )
 
 
 def _delete(checkpoints: Iterable[Checkpoint]) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unlearning.audit.reference_models import ReferenceTraining, halves, make_references
-from unlearning.audit.signals import SignalConfig, measure
+from unlearning.audit.signals import Measured, SignalConfig, measure, measure_each
 from unlearning.models import Model
 from unlearning.records import Records, concatenate
 from unlearning.seeding import initialisation
@@ -87,6 +87,24 @@ def test_side_by_side_or_one_after_another(training: ReferenceTraining, monkeypa
     for first, second in zip(alone, beside, strict=True):
         for name, value in first.model.state_dict().items():
             assert torch.equal(value, second.model.state_dict()[name]), name
+
+
+def test_a_few_references_are_measured_by_all_workers(
+    training: ReferenceTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[int] = []
+
+    def measured(models: Sequence[Model], *given: Any, **seed: Any) -> list[Measured]:
+        together.append(len(models))
+        return measure_each(models, *given, **seed)
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("unlearning.audit.reference_models.measure_each", measured)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    make_references(training, [0, 1, 2, 3])
+    torch.set_num_threads(threads)
+    assert together == [2, 2]
 
 
 def test_what_a_model_was_trained_on_before_does_not_matter(training: ReferenceTraining) -> None:
