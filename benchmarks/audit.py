@@ -15,7 +15,7 @@ and `gradient_penalty`, whose right verdict nobody knows, for comparison.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +29,10 @@ from benchmarks import power
 from benchmarks.audit_page import JUDGED, KINDS, Judged, show
 from benchmarks.conditions import scaled
 from benchmarks.pool import in_parallel
-from benchmarks.rows import machine
+from benchmarks.rows import library_digest, machine
 from benchmarks.workbench import CPU, RETRAINING, Bench, prepare, unlearn_with
 from unlearning import forgetting, recipes, settings
+from unlearning.audit import reference_models, references
 from unlearning.audit.audit import compare, measure_like_references
 from unlearning.audit.out_of_training import AuditedModel, Forgotten, as_audited, attack_model, out_of_training, without
 from unlearning.audit.references import References
@@ -39,12 +40,13 @@ from unlearning.audit.results import Comparison, Outcome
 from unlearning.audit.verdict import VerdictConfig, judge_gaps
 from unlearning.config import Config
 from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
+from unlearning.files import new_folder, read_json, sha256_json, write_json
 from unlearning.forgetting import ForgetSet
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import other_labels
 from unlearning.models import Model
 from unlearning.paradigms import PARADIGMS
+from unlearning.recipes import Recipe
 from unlearning.records import Records, concatenate
 from unlearning.seeding import generator
 from unlearning.steps.references import train, training_of
@@ -61,20 +63,50 @@ WRONG_EPOCHS, WRONG_RATE = 20, 0.002
 """Enough to learn the wrong labels; with many more the model knows the images again, as members."""
 
 
-class Job(Config):
-    """One original with its references."""
+SIMULATED = {"never_trained": False, "untouched": True}
+"""Kinds that references in the place of the audited model stand for, and whether they know the records."""
+
+
+class Original(Config):
+    """One original; it and its references are made once and kept."""
 
     paradigm: str
     seed: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """At the scale of the benchmarks."""
+        return scaled(recipes.default_recipe("fashion-mnist", self.paradigm))
+
+    def folder(self) -> Path:
+        """Where they are kept: elsewhere after every change of the sources or settings that decide them."""
+        halving = Path(reference_models.__file__).read_text(encoding="utf-8")
+        version = sha256_json([library_digest(), halving, self.recipe.model_dump(mode="json")])
+        return settings.from_environment().home / "benchmarks" / f"audit-{self.paradigm}-{self.seed}-{version[:12]}"
+
+    def open(self) -> Bench:
+        """The original, trained unless it is kept."""
+        return prepare(self.recipe, self.seed, self.folder() / "original")
+
+
+class Job(Config):
+    """All models of one kind, of one original."""
+
+    original: Original
+    kind: str
     simulated: int
     repeats: int
-    kinds: tuple[str, ...]
 
 
-def reference_models(bench: Bench) -> References:
-    """The references of a bench's original."""
+def make_references(original: Original) -> None:
+    """Train an original and its references, unless they are kept."""
+    bench, path = original.open(), original.folder() / "references"
+    if path.exists():
+        return
     given = training_of(bench.recipe, bench.snapshot, bench.split, count=COUNT, seed=bench.seed, device=CPU)
-    return train(given, range(COUNT), original="benchmark", split=bench.split.digest)[0]
+    found = train(given, range(COUNT), original="benchmark", split=bench.split.digest)[0]
+    with new_folder(path) as folder:
+        references.save(found, folder)
 
 
 def judge(model: AuditedModel, forgotten: Forgotten, seed: int) -> tuple[Outcome, tuple[Comparison, ...]]:
@@ -126,48 +158,58 @@ def _mislabelled(bench: Bench, retain: Records, forget: Records, seed: int) -> M
     return model.eval()
 
 
-def _unlearned(
-    bench: Bench, references: References, turn: int, kinds: tuple[str, ...]
-) -> Iterator[tuple[str, AuditedModel, Forgotten]]:
-    """The models of one forget set."""
-    chosen: ForgetSet = forgetting.select(
-        bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
-    )
-    forgotten = Forgotten.of(references, bench.split, chosen.ids)
-    retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
-    holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
-    given: dict[str, Any] = {"forget": forget, "retain": retain, "calibration": calibration}
-    makers: dict[str, Callable[[], Model]] = {
-        "untouched": lambda: bench.original,
-        "retrained": lambda: unlearn_with(bench, "retrain", **given, seed=bench.seed + RETRAINING + turn)[0],
-        "over_forgotten": lambda: over_forget(bench, **given, seed=bench.seed + turn),
-        "gradient_penalty": lambda: unlearn_with(bench, "gradient_penalty", **given, seed=bench.seed + turn)[0],
-    }
-    for kind in kinds:
-        if kind not in makers:
-            continue
-        model = makers[kind]()
-        shown = measure_like_references(
-            model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten
+def _unlearned(bench: Bench, known: References, kind: str, repeats: int) -> Iterator[tuple[AuditedModel, Forgotten]]:
+    """The models of one kind, each of a forget set of its own."""
+    for turn in range(repeats):
+        chosen: ForgetSet = forgetting.select(
+            bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
         )
-        yield kind, shown, forgotten
+        forgotten = Forgotten.of(known, bench.split, chosen.ids)
+        retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
+        holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
+        given: dict[str, Any] = {"forget": forget, "retain": retain, "calibration": calibration}
+        match kind:
+            case "untouched":
+                model = bench.original
+            case "retrained":
+                model = unlearn_with(bench, "retrain", **given, seed=bench.seed + RETRAINING + turn)[0]
+            case "over_forgotten":
+                model = over_forget(bench, **given, seed=bench.seed + turn)
+            case "gradient_penalty":
+                model = unlearn_with(bench, "gradient_penalty", **given, seed=bench.seed + turn)[0]
+            case _:
+                raise ValueError(f"no such kind: {kind}")
+        yield (
+            measure_like_references(
+                model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten
+            ),
+            forgotten,
+        )
+
+
+def _models(job: Job) -> Iterator[tuple[AuditedModel, Forgotten]]:
+    """All that a job judges."""
+    bench = job.original.open()
+    known = references.load(job.original.folder() / "references")
+    if job.kind != "never_trained":
+        yield from _unlearned(bench, known, job.kind, job.repeats)
+    if job.kind in SIMULATED:
+        knows = SIMULATED[job.kind]
+        sets, size = 2 * job.repeats if knows else job.simulated, len(bench.split.members) // 5
+        yield from simulated(known, known=knows, sets=sets, size=size, seed=bench.seed + knows)
 
 
 def validate(job: Job) -> list[Judged]:
-    """Every verdict on one original, its references and what was made of it."""
-    torch.set_num_threads(1)
-    bench = prepare(scaled(recipes.default_recipe("fashion-mnist", job.paradigm)), job.seed)
-    references = reference_models(bench)
+    """Every verdict on one kind of models."""
     commit, where = settings.from_environment().commit, machine()
     found: list[Judged] = []
-
-    def add(kind: str, model: AuditedModel, forgotten: Forgotten) -> None:
+    for model, forgotten in _models(job):
         outcome, comparisons = judge(model, forgotten, len(found))
         found.append(
             Judged(
-                paradigm=job.paradigm,
-                seed=job.seed,
-                kind=kind,
+                paradigm=job.original.paradigm,
+                seed=job.original.seed,
+                kind=job.kind,
                 outcome=outcome,
                 gaps={each.attack: each.difference.estimate for each in comparisons},
                 errors={each.attack: (each.difference.high - each.difference.low) / 2 for each in comparisons},
@@ -177,16 +219,6 @@ def validate(job: Job) -> list[Judged]:
                 machine=where,
             )
         )
-
-    for turn in range(job.repeats):
-        for kind, model, forgotten in _unlearned(bench, references, turn, job.kinds):
-            add(kind, model, forgotten)
-    size = len(bench.split.members) // 5
-    for kind, known, sets in (("never_trained", False, job.simulated), ("untouched", True, 2 * job.repeats)):
-        for model, forgotten in simulated(
-            references, known=known, sets=sets if kind in job.kinds else 0, size=size, seed=job.seed + known
-        ):
-            add(kind, model, forgotten)
     return found
 
 
@@ -209,12 +241,19 @@ def main(
         seen = power.load(drawn)
         done = {(each.paradigm, each.seed, each.kind) for each in found}
         work = [
-            Job(paradigm=name, seed=seed, simulated=simulated, repeats=repeats, kinds=missing)
+            Job(original=Original(paradigm=name, seed=seed), kind=kind, simulated=simulated, repeats=repeats)
             for seed in range(0 if power_only else seeds)
             for name in paradigm or PARADIGMS
-            if (missing := tuple(kind for kind in KINDS if (name, seed, kind) not in done))
+            for kind in KINDS
+            if (name, seed, kind) not in done
         ]
-        for _, fresh in in_parallel(validate, work, jobs=jobs, label=lambda job: f"{job.paradigm} seed {job.seed}"):
+        originals = [
+            Original(paradigm=name, seed=seed)
+            for name, seed in dict.fromkeys((job.original.paradigm, job.original.seed) for job in work)
+        ]
+        for _ in in_parallel(make_references, originals, jobs=jobs, label=lambda each: f"{each.paradigm} {each.seed}"):
+            pass
+        for _, fresh in in_parallel(validate, work, jobs=jobs, label=lambda job: f"{job.original.paradigm} {job.kind}"):
             found += fresh
             write_json(output, [each.model_dump(mode="json") for each in found])
             show(found, seen, output)

@@ -20,7 +20,8 @@ Found = TypeVar("Found")
 
 
 def _begin() -> None:
-    """One thread, so that processes side by side take the same time as alone, and no progress of their own.
+    """One thread, for torch and NumPy, so that processes side by side take the same time as alone, and no
+    progress of their own.
 
     An error still reaches the parent: it travels with the result.
     """
@@ -38,6 +39,7 @@ def in_parallel(
             Any other error ends everything at once.
     """
     failures = []
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy of the processes to come reads it when it is imported
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from benchmarks.conditions import FORGOTTEN_CLASS, Request
-from unlearning import forgetting, settings
+from unlearning import forgetting, models, settings
 from unlearning.audit.attacks import AuditedSignals, MembershipScores, attack_all
 from unlearning.audit.audit import measure_model
 from unlearning.evaluation import Evaluation, evaluate
@@ -65,13 +66,15 @@ class Case:
     seconds: float
 
 
-def prepare(recipe: Recipe, seed: int) -> Bench:
-    """Ingest, split and pretrain."""
+def prepare(recipe: Recipe, seed: int, kept: Path | None = None) -> Bench:
+    """Ingest, split and pretrain; an original in the folder `kept` is taken from there, and put there if none is."""
     folder = settings.from_environment().data
     snapshot = open_source(recipe.data.source, folder, limit=recipe.data.limit, seed=seed)
     split = make_split(snapshot.manifest, recipe.split, seed)
     paradigm = make_paradigm(recipe.paradigm)
     side = recipe.data.image_side
+    if kept is not None and kept.exists():
+        return Bench(recipe, seed, snapshot, split, paradigm, models.load(kept), 0.0)
     members = part(snapshot, split.members, side, CPU)
     shape = (snapshot.manifest.image_shape[0], side, side)
     with initialisation(seed, "pretrain"):
@@ -81,6 +84,8 @@ def prepare(recipe: Recipe, seed: int) -> Bench:
     seconds = time.perf_counter() - begun
     calibration = part(snapshot, split.calibration, side, CPU)
     store_gradient_target(model, paradigm, recipe, nonmembers=calibration, members=members, seed=seed)
+    if kept is not None:
+        models.save(model, kept)
     return Bench(recipe, seed, snapshot, split, paradigm, model, seconds)
 
 

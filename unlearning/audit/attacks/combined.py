@@ -11,11 +11,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from unlearning.audit import logistic
 from unlearning.audit.attacks.base import AuditedSignals, MembershipScores
 from unlearning.audit.signals import Signals
 
@@ -36,10 +34,7 @@ def _matrix(signals: Signals) -> Matrix:
 
 
 def _fit_and_score(members: Matrix, strangers: Matrix, scored: Matrix) -> Matrix:
-    truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    model.fit(np.concatenate([members, strangers]), truth)
-    scores = model.decision_function(scored)
+    scores = logistic.fit(members, strangers).scores(scored)
     # Each fold has its own fit and so its own offset; ranks within the fold make folds comparable.
     return np.asarray(rankdata(scores) / len(scores), dtype=np.float64)
 

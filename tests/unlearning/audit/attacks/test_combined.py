@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import FunctionTransformer
 
+from unlearning.audit import logistic
 from unlearning.audit.attacks import Attack, AuditedSignals
 from unlearning.audit.attacks import combined as module
 from unlearning.audit.attacks.combined import combined_forget, combined_retained
@@ -52,18 +52,18 @@ class Spy:
 def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
     seen = Spy()
 
-    class Spied(LogisticRegression):  # type: ignore[misc]
-        def fit(self, values: Array, truth: Array) -> Any:
-            seen.members.append({tuple(row) for row in values[truth == 1].tolist()})
-            seen.strangers.append({tuple(row) for row in values[truth == 0].tolist()})
-            return super().fit(values, truth)
+    def fit(members: Array, strangers: Array) -> Any:
+        fitted = logistic.fit(members, strangers)
+        seen.members.append({tuple(row) for row in members.tolist()})
+        seen.strangers.append({tuple(row) for row in strangers.tolist()})
 
-        def decision_function(self, values: Array) -> Any:
+        def scores(values: Array) -> Array:
             seen.scored.append([tuple(row) for row in values.tolist()])
-            return super().decision_function(values)
+            return fitted.scores(values)
 
-    monkeypatch.setattr(module, "LogisticRegression", Spied)
-    monkeypatch.setattr(module, "StandardScaler", FunctionTransformer)  # leaves the rows recognisable
+        return SimpleNamespace(scores=scores)
+
+    monkeypatch.setattr(module, "logistic", SimpleNamespace(fit=fit))
     return seen
 
 
@@ -106,15 +106,11 @@ def test_the_forget_fit_sees_all_but_the_fold_and_never_a_retained_record(spy: S
 def test_a_classifier_that_knows_its_own_records_by_heart_gains_nothing(
     attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class ByHeart(LogisticRegression):  # type: ignore[misc]
-        def fit(self, values: Array, truth: Array) -> Any:
-            self.known_ = {tuple(row): label for row, label in zip(values.tolist(), truth, strict=True)}
-            return super().fit(values, truth)
+    def by_heart(members: Array, strangers: Array) -> Any:
+        known = {tuple(row): 1.0 for row in members.tolist()} | {tuple(row): 0.0 for row in strangers.tolist()}
+        return SimpleNamespace(scores=lambda values: np.array([known.get(tuple(row), 0.5) for row in values.tolist()]))
 
-        def decision_function(self, values: Array) -> Array:
-            return np.array([self.known_.get(tuple(row), 0.5) for row in values.tolist()])
-
-    monkeypatch.setattr(module, "LogisticRegression", ByHeart)
+    monkeypatch.setattr(module, "logistic", SimpleNamespace(fit=by_heart))
     assert area(attack, noise(0)) == 0.5
 
 
