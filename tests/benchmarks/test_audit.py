@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.audit import COUNT, simulated, without_pair
-from benchmarks.audit_page import Judged, measured_errors, render
+from benchmarks import audit
+from benchmarks.audit import COUNT, Job, Original, make_references, simulated, validate, without_pair
+from benchmarks.audit_page import KINDS, Judged, measured_errors, render
+from unlearning import recipes
 from unlearning.audit.reference_models import halves
 from unlearning.audit.references import References, ReferencesManifest
 from unlearning.audit.signals import NAMES, SignalConfig
 
 MEMBERS, HOLDOUT = 60, 30
+SHORT = "{split: {members: 100, holdout: 60}, training: {epochs: 2}, signals: {queries: 2}}"
 
 
 @pytest.fixture
@@ -80,3 +84,49 @@ def test_measured_errors_are_means_of_what_was_retrained() -> None:
     (errors,) = measured_errors(found).values()
     assert errors == pytest.approx([0.015, 0.1], rel=1e-3)
     assert list(measured_errors(found)) == [20]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
+    """One that is trained for a moment, with its references."""
+    short = recipes.load("digits-simclr", SHORT)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("UNLEARNING_HOME", str(tmp_path_factory.mktemp("home")))
+        changed.setattr(audit, "scaled", lambda name: short)
+        optimisation = audit.OVERDONE.optimisation.model_copy(update={"epochs": 2})
+        changed.setattr(audit, "OVERDONE", audit.OVERDONE.model_copy(update={"optimisation": optimisation}))
+        made = Original(paradigm="simclr", seed=0)
+        make_references(made)
+        yield made
+
+
+def test_an_original_and_its_references_are_made_once(original: Original, monkeypatch: pytest.MonkeyPatch) -> None:
+    def again(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(audit, "train", again)
+    monkeypatch.setattr("benchmarks.workbench.train", again)
+    make_references(original)
+    with pytest.raises(AssertionError, match="trained again"):
+        make_references(Original(paradigm="simclr", seed=1))
+
+
+def test_another_recipe_has_another_original(original: Original, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = original.folder()
+    longer = recipes.load("digits-simclr", SHORT.replace("epochs: 2", "epochs: 3"))
+    monkeypatch.setattr(audit, "scaled", lambda name: longer)
+    assert original.folder() != before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_judged_as_often_as_was_asked(original: Original, kind: str) -> None:
+    found = validate(Job(original=original, kind=kind, simulated=2, repeats=1))
+    expected = {"never_trained": 2, "untouched": 1 + 2}.get(kind, 1)
+    assert [(each.kind, each.paradigm, each.seed) for each in found] == [(kind, "simclr", 0)] * expected
+    assert {each.forgotten for each in found} == {20}
+    assert all(set(each.gaps) >= {"lira_online", "combined_forget"} for each in found)
+
+
+def test_a_model_is_judged_the_same_twice(original: Original) -> None:
+    job = Job(original=original, kind="over_forgotten", simulated=0, repeats=1)
+    assert validate(job) == validate(job)
