@@ -27,6 +27,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from unlearning.devices import choose_device
 from unlearning.errors import UserError
 
 SUMMED = "_summed_over_processes"
@@ -48,16 +49,20 @@ def first() -> bool:
 
 
 @contextmanager
-def group() -> Iterator[None]:
-    """All processes, connected: by NCCL where each has a GPU of its own, by gloo where none has.
+def group(device: str) -> Iterator[None]:
+    """All processes, connected: by NCCL where each works on a GPU of its own, by gloo where none does.
+
+    Args:
+        device: `auto`, or a torch device name, as `choose_device` takes it.
 
     Raises:
-        UserError: there are GPUs, but fewer than processes.
+        UserError: no such device, or fewer GPUs than processes.
     """
     if not wanted():
         yield
         return
-    local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    gpus = torch.cuda.device_count() if choose_device(device).type == "cuda" else 0
+    local = int(os.environ.get("LOCAL_RANK", "0"))
     if 0 < gpus <= local:
         raise UserError(f"process {local} of this machine has no GPU: there are {gpus}; start no more than that")
     if gpus:
@@ -70,15 +75,19 @@ def group() -> Iterator[None]:
 
 
 @contextmanager
-def step(out: Path, checkpoints: Path) -> Iterator[tuple[Path, Path]]:
+def step(out: Path, checkpoints: Path, device: str) -> Iterator[tuple[Path, Path]]:
     """A step on all processes, of which the first writes and speaks.
 
     The others go on from the same checkpoints, and write where nobody looks.
 
+    Args:
+        out, checkpoints: where the first process writes.
+        device: see `group`.
+
     Yields:
         Where this process writes its result, and its checkpoints.
     """
-    with group(), ExitStack() as stack:
+    with group(device), ExitStack() as stack:
         if not first():
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             if checkpoints.is_dir():

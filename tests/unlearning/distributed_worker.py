@@ -118,7 +118,7 @@ def main(folder: Path, *encoders: str) -> None:
     """Leave this process's results in the folder."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    with distributed.group():
+    with distributed.group("cpu"):
         found = results(encoders)
         save_file(found, str(folder / f"{torch.distributed.get_rank()}.safetensors"))
 

@@ -22,6 +22,7 @@ from tests.unlearning import distributed_worker as worker
 from unlearning import distributed, models
 from unlearning.distributed import SYNCED, sharded
 from unlearning.encoders import build_backbone
+from unlearning.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 WORLDS = {2: tuple(worker.ENCODERS), 3: ("mlp",)}
@@ -127,13 +128,40 @@ def test_without_others_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     model = worker.made("simclr", "resnet")
     kinds = [type(module) for module in model.modules()]
-    with distributed.step(Path("out"), Path("checkpoints")) as mine, sharded(model):
+    with distributed.step(Path("out"), Path("checkpoints"), "cpu") as mine, sharded(model):
         assert mine == (Path("out"), Path("checkpoints"))
         distributed.agree("0" * 64)
         assert [type(module) for module in model.modules()] == kinds
         assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert not distributed.wanted()
     assert distributed.first()
+
+
+@pytest.fixture
+def second_of_two(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The second of two processes on a machine with one GPU; the backends that it connects by."""
+    connected: list[str] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.distributed, "init_process_group", connected.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    return connected
+
+
+def test_processes_that_work_on_the_cpu_need_no_gpu_each(second_of_two: list[str]) -> None:
+    with distributed.group("cpu"):
+        pass
+    assert second_of_two == ["gloo"]
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_more_processes_than_gpus_are_refused(second_of_two: list[str], device: str) -> None:
+    refused = pytest.raises(UserError, match="process 1 of this machine has no GPU: there are 1")
+    with refused, distributed.group(device):
+        raise AssertionError("connected")
+    assert second_of_two == []
 
 
 @pytest.mark.parametrize("encoder", worker.ENCODERS)

@@ -39,11 +39,11 @@ RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating
 
 
 @contextmanager
-def _on_all_processes(out: Path) -> Iterator[Path]:
+def _on_all_processes(out: Path, device: str) -> Iterator[Path]:
     """Where this process writes: `out`, but for those that torchrun started beside the first one."""
     from unlearning import distributed, provenance, settings
 
-    with distributed.step(out, settings.from_environment().checkpoints) as (mine, checkpoints):
+    with distributed.step(out, settings.from_environment().checkpoints, device) as (mine, checkpoints):
         if not distributed.first():
             os.environ["UNLEARNING_CHECKPOINTS"] = str(checkpoints)
         yield mine
@@ -93,7 +93,7 @@ def pretrain(
     from unlearning import distributed
     from unlearning.steps.pretrain import pretrain as step
 
-    with _on_all_processes(out) as mine:
+    with _on_all_processes(out, device) as mine:
         result = step(
             snapshot_path=snapshot, split_path=split, recipe_path=recipe_file, seed=seed, device=device, model_path=mine
         )
@@ -241,7 +241,7 @@ def forget(
     from unlearning import distributed
     from unlearning.steps.unlearn import unlearn as step
 
-    with _on_all_processes(out) as mine:
+    with _on_all_processes(out, device) as mine:
         result = step(
             model_path=model,
             snapshot_path=snapshot,
