@@ -31,13 +31,16 @@ def load_split(snapshot_path: Path, split_path: Path) -> tuple[Snapshot, Split]:
     return snapshot, split
 
 
-def refuse_erased_in(manifest: Manifest) -> None:
+def refuse_erased_in(manifest: Manifest, instead: str = "ingest again, with erased=drop") -> None:
     """Nothing new is made from a snapshot with records that were erased since.
+
+    Args:
+        instead: what to do then.
 
     Raises:
         UserError: there are such records.
     """
-    refuse_erased(manifest.record_ids, f"snapshot {manifest.digest[:12]}", "ingest again, with erased=drop")
+    refuse_erased(manifest.record_ids, f"snapshot {manifest.digest[:12]}", instead)
 
 
 def part(snapshot: Snapshot, ids: tuple[str, ...], side: int, device: torch.device) -> Records:

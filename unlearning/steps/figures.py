@@ -79,7 +79,7 @@ def measure(
     """
     run = _load(model_paths["original"], snapshot_path, split_path, forget_path, device, gpus)
     if trace:
-        refuse_erased_in(run.snapshot.manifest)
+        refuse_erased_in(run.snapshot.manifest, "draw without training again, with --no-trace")
     paradigm, holdout = make_paradigm(run.recipe.paradigm), run.records(run.split.holdout)
     measured = evidence.measure_models(
         {name: models.load(model_paths[name], run.device) for name in paper.in_order(model_paths)},

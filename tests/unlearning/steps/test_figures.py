@@ -80,6 +80,14 @@ def test_a_forget_set_of_another_split_is_refused(chain: Chain, tmp_path: Path) 
         measured(chain | {"other": path}, trace=False, forget="other")
 
 
+def test_after_an_erasure_no_training_is_traced_and_the_refusal_says_what_still_can_be_drawn(chain: Chain) -> None:
+    erased = forgetting.load(chain["forget"]).ids[0]
+    tombstones.add(open_store(from_environment().store), [erased], request="R1")
+    with pytest.raises(UserError, match=r"holds 1 erased record \(.*: draw without training again, with --no-trace"):
+        measured(chain, trace=True)
+    assert not measured(chain, trace=False).training
+
+
 def test_drawing_leaves_a_page_the_figures_and_their_numbers(traced: Evidence, chain: Chain, tmp_path: Path) -> None:
     paths = draw(traced, tmp_path / "figures")
     # The tiny recipe has no augmentation: there are no views to compare.
