@@ -10,7 +10,8 @@ Four kinds of models whose right verdict is known, all judged beside reference m
   long; with labels, trained further with wrong labels on the forget set. (Plain ascent, however strong, spoils
   the model for everybody: nothing sets the forgotten records apart.)
 
-and `gradient_penalty`, whose right verdict nobody knows, for comparison.
+and, for comparison, models whose right verdict nobody knows: `gradient_penalty`, and the two stronger settings of it
+that the ladder tries.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import typer
 from torch import Tensor
 
 from benchmarks import power
-from benchmarks.audit_page import JUDGED, KINDS, Judged, show
+from benchmarks.audit_page import JUDGED, KINDS, TRIED, Judged, show
 from benchmarks.conditions import scaled
 from benchmarks.pool import in_parallel
 from benchmarks.rows import library_digest, machine
@@ -54,6 +55,7 @@ from unlearning.training import OptimisationConfig
 from unlearning.training import train as fit_members
 
 COUNT = 16
+METHOD = "gradient_penalty"
 OVERDONE = UnlearningConfig(
     optimisation=OptimisationConfig(epochs=30, batch_size=128, learning_rate=0.002), weight=1.0, forget_batch=64
 )
@@ -175,10 +177,8 @@ def _unlearned(bench: Bench, known: References, kind: str, repeats: int) -> Iter
                 model = unlearn_with(bench, "retrain", **given, seed=bench.seed + RETRAINING + turn)[0]
             case "over_forgotten":
                 model = over_forget(bench, **given, seed=bench.seed + turn)
-            case "gradient_penalty":
-                model = unlearn_with(bench, "gradient_penalty", **given, seed=bench.seed + turn)[0]
             case _:
-                raise ValueError(f"no such kind: {kind}")
+                model = unlearn_with(bench, METHOD, **given, seed=bench.seed + turn, rung=TRIED[kind])[0]
         yield (
             measure_like_references(
                 model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten

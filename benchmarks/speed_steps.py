@@ -110,5 +110,5 @@ def unlearning(parts: Parts, *, repeats: int) -> Ratio:
 
 
 def _seconds_of(parts: Parts, method: str) -> float:
-    shown = {"retain": parts.retain, "forget": parts.forget, "calibration": parts.calibration}
+    shown: dict[str, Any] = {"retain": parts.retain, "forget": parts.forget, "calibration": parts.calibration}
     return unlearn_with(parts.bench, method, **shown, seed=parts.bench.seed)[1]

@@ -14,10 +14,12 @@ from unlearning.audit.attacks import AuditedSignals, MembershipScores, attack_al
 from unlearning.audit.audit import measure_model
 from unlearning.evaluation import Evaluation, evaluate
 from unlearning.forgetting import pixel_distances
+from unlearning.ladder import Rung
 from unlearning.methods import METHODS
 from unlearning.models import Model
 from unlearning.paradigms import Paradigm, make_paradigm
 from unlearning.recipes import Recipe
+from unlearning.recipes.stronger import settings_at
 from unlearning.records import Records
 from unlearning.seeding import initialisation
 from unlearning.snapshots import Snapshot
@@ -130,9 +132,16 @@ def _class_name(snapshot: Snapshot) -> str:
 
 
 def unlearn_with(
-    bench: Bench, method: str, *, forget: Records, retain: Records, calibration: Records, seed: int
+    bench: Bench,
+    method: str,
+    *,
+    forget: Records,
+    retain: Records,
+    calibration: Records,
+    seed: int,
+    rung: Rung = "first",
 ) -> tuple[Model, float]:
-    """The unlearned model and the wall seconds it took."""
+    """The unlearned model and the wall seconds it took, with the settings of a rung of the ladder."""
     begun = time.perf_counter()
     model = METHODS[method](
         bench.original,
@@ -140,7 +149,7 @@ def unlearn_with(
         retain=retain,
         forget=forget,
         calibration=calibration,
-        config=bench.recipe.method_config(method),
+        config=settings_at(bench.recipe, method, rung),
         seed=seed,
     )
     return model, time.perf_counter() - begun
