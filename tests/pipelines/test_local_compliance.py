@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests import services
+from tests import forked, services
 from tests.conftest import set_home
 from tests.unlearning.erasures import found_in
 from unlearning import models, snapshots, splits
@@ -56,6 +56,8 @@ class Story:
     folder: Path
     services: Mapping[str, str]
     """How the services are reached; nothing where it all happens in a folder."""
+    fork: forked.Run
+    """For commands that run no pipeline."""
     ids: dict[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: dict[str, bytes] = field(default_factory=dict)
     """What a purge must find, by name."""
@@ -77,14 +79,22 @@ class Story:
         ours = {"UNLEARNING_HOME": str(self.home), "UNLEARNING_COMMIT": "test", "OMP_NUM_THREADS": "1"}
         return {**self.services, **ours}
 
-    def run(self, *arguments: object, alone: bool = False) -> Answer:
-        """An `unlearn` command; `alone` sees neither settings nor services."""
+    def environment(self, *, alone: bool = False) -> dict[str, str]:
         others = ("UNLEARNING_", "MLFLOW_", "AWS_")
         ours = {name: value for name, value in os.environ.items() if not name.startswith(others)}
-        command = [str(UNLEARN), *map(str, arguments)]
+        return ours | ({} if alone else self.settings)
+
+    def run(self, *arguments: object, alone: bool = False) -> Answer:
+        """An `unlearn` command that runs no pipeline; `alone` sees neither settings nor services."""
+        done = self.fork([*map(str, arguments)], self.environment(alone=alone), self.folder)
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def honour(self, batch: str, *arguments: object) -> Answer:
+        """A compliance batch, in a process of its own."""
+        command = [str(UNLEARN), "compliance", "run", "--run-id", batch, "--json", *WIDE, *map(str, arguments)]
         done = subprocess.run(
             command,
-            env=ours | ({} if alone else self.settings),
+            env=self.environment(),
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -100,7 +110,7 @@ class Story:
         assert answer.code == 0, answer.err
 
     def batch(self, name: str, *arguments: object) -> None:
-        self.batches[name] = self.run("compliance", "run", "--run-id", name, "--json", *WIDE, *arguments)
+        self.batches[name] = self.honour(name, *arguments)
 
     def lineage(self, *arguments: object) -> Any:
         return self.run("lineage", *arguments, "--json").json
@@ -196,8 +206,8 @@ def story(
 ) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp(str(request.param))
     around = services.running(folder) if request.param == "services" else nullcontext()
-    with around as running:
-        story = Story(folder, running.environment if running else {})
+    with around as running, forked.commands() as fork:
+        story = Story(folder, running.environment if running else {}, fork)
         story.recipe.write_text(tiny_recipe.read_text())
         live(story)
         yield story
@@ -312,7 +322,7 @@ def test_a_batch_that_is_run_again_changes_nothing(story: Story) -> None:
         }
 
     before = written()
-    again = story.run("compliance", "run", "--run-id", "batch-2", "--json", *WIDE)
+    again = story.honour("batch-2")
     assert again.json["requests"] == story.batches["batch-2"].json["requests"]
     assert written() == before
     assert story.lineage("serving", MODEL)["version"] == "3"
