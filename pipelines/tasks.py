@@ -4,11 +4,15 @@ Kubernetes settings and retries are ignored on one machine.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from kfp import dsl, kubernetes
+from kfp.dsl import pipeline_task
 
 from components.base import IMAGE
 from unlearning import cluster_names
@@ -45,9 +49,22 @@ def pipeline(name: str, description: str) -> Callable[[Callable[..., Any]], Any]
 
     def decorate(function: Callable[..., Any]) -> Any:
         function.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("{hardware}", HARDWARE)
-        return dsl.pipeline(name=name, description=description, pipeline_config=KEPT)(function)
+        with _stacks_without_source():
+            return dsl.pipeline(name=name, description=description, pipeline_config=KEPT)(function)
 
     return decorate
+
+
+@contextmanager
+def _stacks_without_source() -> Iterator[None]:
+    """For the name of its caller alone, every setter of a kfp task reads the source of the whole stack and looks
+    through all modules for it: half of the seconds in which `unlearn run` begins. Here it gets the names alone."""
+    before = pipeline_task.inspect
+    pipeline_task.inspect = SimpleNamespace(stack=partial(inspect.stack, 0))
+    try:
+        yield
+    finally:
+        pipeline_task.inspect = before
 
 
 def pure(task: Any, name: str) -> Any:
