@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,5 +80,18 @@ def test_the_scores_are_those_of_the_formulas(make: Make) -> None:
     found = REFERENCE_ATTACKS["rmia"](losses)
     sure = [np.exp(-values).mean(axis=-1) for values in (losses.forget, losses.holdout)]
     references = [np.exp(-values).mean(axis=-1) for values in (losses.reference_forget, losses.reference_holdout)]
-    expected = rmia.offline(sure[0], references[0], losses.trained, sure[1], references[1], losses.left_out)
+    expected = rmia.offline(sure[0], references[0], losses.trained, sure[1], references[1], losses.left_out, gamma=1.0)
     assert np.array_equal(found.forget, expected)
+
+
+@pytest.mark.parametrize("name", REFERENCE_ATTACKS)
+def test_members_are_found_where_losses_are_small_and_bounded_as_well(make: Make, name: str) -> None:
+    """BYOL's are: with γ = 2 no record is twice as likely as another, and RMIA would see nothing at all."""
+
+    def bounded(losses: ReferencedLosses) -> ReferencedLosses:
+        """All between 0 and 0.2, in the same order."""
+        names = ("forget", "holdout", "reference_forget", "reference_holdout")
+        return replace(losses, **{name: 0.2 * -np.expm1(-getattr(losses, name)) for name in names})
+
+    areas = [auc_interval(*REFERENCE_ATTACKS[name](bounded(make(seed, 1.0))).pair).estimate for seed in range(5)]
+    assert np.mean(areas) > 0.75
