@@ -37,7 +37,7 @@ def commands() -> Iterator[Run]:
             arguments: Sequence[str], environment: Mapping[str, str], folder: Path
         ) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                [forking, "-m", "unlearning", *arguments],
+                [forking, "-m", "unlearning.cli", *arguments],
                 env={**environment, **served},
                 cwd=folder,
                 capture_output=True,

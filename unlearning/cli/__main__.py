@@ -1,4 +1,4 @@
-"""`python -m unlearning`: the command line where `unlearn` is not on the path."""
+"""`python -m unlearning.cli`: the command line where `unlearn` is not on the path."""
 
 from __future__ import annotations
 
