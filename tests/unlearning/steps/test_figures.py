@@ -80,7 +80,10 @@ def test_a_forget_set_of_another_split_is_refused(chain: Chain, tmp_path: Path) 
         measured(chain | {"other": path}, trace=False, forget="other")
 
 
-def test_after_an_erasure_no_training_is_traced_and_the_refusal_says_what_still_can_be_drawn(chain: Chain) -> None:
+def test_after_an_erasure_no_training_is_traced_and_the_refusal_says_what_still_can_be_drawn(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEARNING_STORE", str(tmp_path / "store"))  # its erasure is no other test's
     erased = forgetting.load(chain["forget"]).ids[0]
     tombstones.add(open_store(from_environment().store), [erased], request="R1")
     with pytest.raises(UserError, match=r"holds 1 erased record \(.*: draw without training again, with --no-trace"):
