@@ -162,13 +162,13 @@ def _mislabelled(bench: Bench, retain: Records, forget: Records, seed: int) -> M
 
 def _unlearned(bench: Bench, known: References, kind: str, repeats: int) -> Iterator[tuple[AuditedModel, Forgotten]]:
     """The models of one kind, each of a forget set of its own."""
+    holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
     for turn in range(repeats):
         chosen: ForgetSet = forgetting.select(
             bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
         )
         forgotten = Forgotten.of(known, bench.split, chosen.ids)
         retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
-        holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
         given: dict[str, Any] = {"forget": forget, "retain": retain, "calibration": calibration}
         match kind:
             case "untouched":
@@ -247,10 +247,7 @@ def main(
             for kind in KINDS
             if (name, seed, kind) not in done
         ]
-        originals = [
-            Original(paradigm=name, seed=seed)
-            for name, seed in dict.fromkeys((job.original.paradigm, job.original.seed) for job in work)
-        ]
+        originals = [*dict.fromkeys(job.original for job in work)]
         for _ in in_parallel(make_references, originals, jobs=jobs, label=lambda each: f"{each.paradigm} {each.seed}"):
             pass
         for _, fresh in in_parallel(validate, work, jobs=jobs, label=lambda job: f"{job.original.paradigm} {job.kind}"):
