@@ -32,27 +32,37 @@ from benchmarks.conditions import scaled
 from benchmarks.pool import in_parallel
 from benchmarks.rows import library_digest, machine
 from benchmarks.workbench import CPU, RETRAINING, Bench, prepare, unlearn_with
-from unlearning import forgetting, recipes, settings
-from unlearning.audit import reference_models, references
+from unlearning import recipes
 from unlearning.audit.audit import compare, measure_like_references
-from unlearning.audit.out_of_training import AuditedModel, Forgotten, as_audited, attack_model, out_of_training, without
-from unlearning.audit.references import References
+from unlearning.audit.reference_baseline import (
+    AuditedModel,
+    Forgotten,
+    as_audited,
+    attack_model,
+    out_of_training,
+    without,
+)
+from unlearning.audit.references import signals as references
+from unlearning.audit.references import training
+from unlearning.audit.references.signals import References
 from unlearning.audit.results import Comparison, Outcome
 from unlearning.audit.verdict import VerdictConfig, judge_gaps
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.files import new_folder, read_json, sha256_json, write_json
-from unlearning.forgetting import ForgetSet
+from unlearning.core import settings
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import new_folder, read_json, sha256_json, write_json
+from unlearning.core.seeding import generator
+from unlearning.data import forget_set
+from unlearning.data.forget_set import ForgetSet
+from unlearning.data.records import Records, concatenate
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import PARADIGMS
+from unlearning.learning.training import OptimisationConfig
+from unlearning.learning.training import train as fit_members
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import other_labels
-from unlearning.models import Model
-from unlearning.paradigms import PARADIGMS
 from unlearning.recipes import Recipe
-from unlearning.records import Records, concatenate
-from unlearning.seeding import generator
 from unlearning.steps.references import train, training_of
-from unlearning.training import OptimisationConfig
-from unlearning.training import train as fit_members
 
 COUNT = 16
 METHOD = "gradient_penalty"
@@ -82,7 +92,7 @@ class Original(Config):
 
     def folder(self) -> Path:
         """Where they are kept: elsewhere after every change of the sources or settings that decide them."""
-        halving = Path(reference_models.__file__).read_text(encoding="utf-8")
+        halving = Path(training.__file__).read_text(encoding="utf-8")
         version = sha256_json([library_digest(), halving, self.recipe.model_dump(mode="json")])
         return settings.from_environment().home / "benchmarks" / f"audit-{self.paradigm}-{self.seed}-{version[:12]}"
 
@@ -164,7 +174,7 @@ def _unlearned(bench: Bench, known: References, kind: str, repeats: int) -> Iter
     """The models of one kind, each of a forget set of its own."""
     holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
     for turn in range(repeats):
-        chosen: ForgetSet = forgetting.select(
+        chosen: ForgetSet = forget_set.select(
             bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
         )
         forgotten = Forgotten.of(known, bench.split, chosen.ids)

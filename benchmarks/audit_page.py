@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from benchmarks import power
+from unlearning.audit.escalation import Rung
 from unlearning.audit.results import Outcome
 from unlearning.audit.statistics import proportion_interval
-from unlearning.config import Config
-from unlearning.files import write_text
-from unlearning.ladder import Rung
+from unlearning.core.config import Config
+from unlearning.core.files import write_text
 
 
 class Judged(Config):

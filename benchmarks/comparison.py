@@ -14,10 +14,10 @@ from benchmarks.means import Mean
 from benchmarks.rows import Row
 from benchmarks.run import SWEEPS
 from benchmarks.table import Group, group
-from unlearning import comparison
-from unlearning.comparison import Comparison, Entry, Estimate
-from unlearning.errors import EXIT_BAD_INPUT, UserError
-from unlearning.paradigms import PARADIGMS
+from unlearning.core.errors import EXIT_BAD_INPUT, UserError
+from unlearning.learning.paradigms import PARADIGMS
+from unlearning.reporting import comparison
+from unlearning.reporting.comparison import Comparison, Entry, Estimate
 
 CONDITIONS = ("paradigm", "sweep", "recipe", "kind", "fraction", "epochs_factor")
 """What tells one table of methods from another."""

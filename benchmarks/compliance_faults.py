@@ -22,9 +22,9 @@ from benchmarks.faults_page import render
 from benchmarks.faults_trials import FORK, Extent, Outcome, ended, extent, start
 from benchmarks.faults_world import World
 from benchmarks.rows import machine
-from unlearning import settings
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json, write_text
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json, write_text
 
 Try = Callable[[World, Extent, int], Outcome]
 

@@ -8,9 +8,9 @@ from functools import reduce
 import yaml
 
 from unlearning import recipes
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.paradigms import PARADIGMS
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.recipes import Recipe
 
 TUNING_SEEDS_FROM = 100

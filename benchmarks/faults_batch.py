@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults_world import ACCEPTING, World
-from unlearning.errors import UserError
-from unlearning.files import new_folder, sha256_json
-from unlearning.ladder import SERVING, Rung
-from unlearning.lock import lock
+from unlearning.audit.escalation import SERVING, Rung
+from unlearning.core.errors import UserError
+from unlearning.core.files import new_folder, sha256_json
 from unlearning.steps.audit import audit
 from unlearning.steps.certify import certify
 from unlearning.steps.collect import collect
@@ -28,6 +27,7 @@ from unlearning.steps.purge import purge
 from unlearning.steps.resolve import resolve
 from unlearning.steps.select import select
 from unlearning.steps.unlearn import unlearn
+from unlearning.storage.lease import lock
 
 LEASE = timedelta(hours=1)
 GRACE_DAYS = 0

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from unlearning.errors import UserError
-from unlearning.store import LocalStore
+from unlearning.core.errors import UserError
+from unlearning.storage.store import LocalStore
 
 STORE_WRITES = ("create", "put_file", "delete", "purge")
 STORE_READS = ("read", "exists", "list", "iterate", "measure", "get_folder")

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 
 from benchmarks.faults_world import ACCEPTING, World
-from unlearning.compliance import attestation, keyring, keys, tombstones
-from unlearning.compliance.events import Certified, Fulfilled, NothingFound, Purged, digest_of
-from unlearning.compliance.keyring import Keyring
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.ledger_verification import verify
-from unlearning.compliance.state import NO_MODEL
-from unlearning.registry import CHAMPION, Version
+from unlearning.compliance.certificates import keyring, keys, verification
+from unlearning.compliance.certificates.keyring import Keyring
+from unlearning.compliance.ledger.events import Certified, Fulfilled, NothingFound, Purged, digest_of
+from unlearning.compliance.ledger.state import NO_MODEL
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.ledger.verification import verify
+from unlearning.compliance.retention import tombstones
+from unlearning.registry.client import CHAMPION, Version
 from unlearning.steps.certify import certificate_key
-from unlearning.steps.stored import data_of, load_split
-from unlearning.store import MissingKeyError
+from unlearning.storage.datasets import data_of, load_split
+from unlearning.storage.store import MissingKeyError
 
 AT_ONCE = ("what serves passed its audit, was accepted, or is the original before anything was promoted",)
 AT_THE_END = (
@@ -91,7 +92,7 @@ def _certificates(world: World, request: str, certified: list[Certified]) -> Ite
         except MissingKeyError:
             yield f"{request}: certificate {number} is missing"
             continue
-        if digest_of(data) != event.certificate or not attestation.verify(data, known).verified:
+        if digest_of(data) != event.certificate or not verification.verify(data, known).verified:
             yield f"{request}: certificate {number} is not the one of the ledger, or does not verify"
 
 

@@ -25,10 +25,10 @@ from benchmarks.faults_batch import LEASE, Clock
 from benchmarks.faults_injection import Dies, Down, Flaky, on_registry, on_store
 from benchmarks.faults_world import World
 from unlearning.compliance.fields import CLOCK_DIFFERENCE
-from unlearning.config import Config
-from unlearning.devices import deterministic
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.learning.devices import deterministic
 
 LATER = (LEASE + CLOCK_DIFFERENCE + timedelta(minutes=5)).total_seconds()
 """After so many seconds nothing is claimed or locked any more."""

@@ -7,18 +7,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from unlearning import settings, splits
-from unlearning.compliance import intake, keys
-from unlearning.compliance.requests import Request
-from unlearning.config import Config
-from unlearning.files import read_json, write_json
-from unlearning.registry import Registry
+from unlearning.compliance.certificates import keys
+from unlearning.compliance.requests import intake
+from unlearning.compliance.requests.requests import Request
+from unlearning.core import settings
+from unlearning.core.config import Config
+from unlearning.core.files import read_json, write_json
+from unlearning.data import splits
+from unlearning.registry.client import Registry
 from unlearning.steps.evaluate import evaluate
 from unlearning.steps.ingest import ingest
 from unlearning.steps.pretrain import pretrain
 from unlearning.steps.register import register
 from unlearning.steps.split import split
-from unlearning.store import Store, open_store
+from unlearning.storage.store import Store, open_store
 
 ACCEPTING = {"shop": "accept_retrained", "till": "accept"}
 """The models, and what becomes of their candidates, of which so few records cannot tell: the first one's first

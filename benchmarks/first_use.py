@@ -17,10 +17,10 @@ from typing import Annotated
 
 import typer
 
-from unlearning.config import Config
-from unlearning.errors import EXIT_BAD_INPUT, EXIT_FAILED, UserError
-from unlearning.files import write_json, write_text
-from unlearning.settings import from_environment
+from unlearning.core.config import Config
+from unlearning.core.errors import EXIT_BAD_INPUT, EXIT_FAILED, UserError
+from unlearning.core.files import write_json, write_text
+from unlearning.core.settings import from_environment
 
 ROOT = Path(__file__).parents[1]
 SECTION = "## Two commands"

@@ -22,12 +22,12 @@ from benchmarks.ledger_filling import EVENTS, clear, fill_in_parts
 from benchmarks.ledger_page import render
 from benchmarks.ledger_tasks import NOW, TASKS, Found
 from benchmarks.rows import machine
-from unlearning import settings
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.waiting import side_by_side
-from unlearning.config import Config
-from unlearning.files import write_json, write_text
-from unlearning.store import Keys, LocalStore
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.core import settings
+from unlearning.core.config import Config
+from unlearning.core.files import write_json, write_text
+from unlearning.storage.concurrency import side_by_side
+from unlearning.storage.store import Keys, LocalStore
 
 
 class Size(Config):

@@ -11,9 +11,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from unlearning.compliance import deadlines, events
-from unlearning.compliance.ledger import Ledger
-from unlearning.store import LocalStore
+from unlearning.compliance.ledger import events
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import deadlines
+from unlearning.storage.store import LocalStore
 
 EVENTS = 7
 """Of a closed request, from `received` to `certified`."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from benchmarks.speed_resident import peak_above_now
 from unlearning.compliance import places
-from unlearning.compliance.collecting import Unusable, collect, standing
-from unlearning.compliance.overview import overview
-from unlearning.config import Config
-from unlearning.store import LocalStore
+from unlearning.compliance.requests.open_requests import Unusable, collect, standing
+from unlearning.compliance.requests.overview import overview
+from unlearning.core.config import Config
+from unlearning.storage.store import LocalStore
 
 NOW = datetime(2024, 6, 10, 12, tzinfo=UTC)
 

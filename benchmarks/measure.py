@@ -9,10 +9,10 @@ import numpy as np
 from benchmarks.conditions import Request, Unit
 from benchmarks.rows import AttackRow, Row, code_digest, machine, settings_digest
 from benchmarks.workbench import Bench, Case, accuracies, attack, open_case, prepare, unlearn_with
-from unlearning import settings
 from unlearning.audit.attacks import MembershipScores
 from unlearning.audit.statistics import auc_difference, auc_interval, balanced_accuracy, tpr_at_fpr
-from unlearning.models import Model
+from unlearning.core import settings
+from unlearning.learning.models import Model
 from unlearning.recipes import Recipe
 
 

@@ -22,14 +22,16 @@ from torch.nn import functional as F
 
 from benchmarks.rows import machine
 from benchmarks.workbench import CPU, Bench, prepare
-from unlearning import forgetting, recipes, settings
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.evaluation import features
-from unlearning.files import read_json, write_json, write_text
-from unlearning.near_duplicates import NearDuplicateConfig, correlations, cosines, find
-from unlearning.paradigms import PARADIGMS
-from unlearning.records import Records
+from unlearning import recipes
+from unlearning.audit.accuracy import features
+from unlearning.core import settings
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json, write_text
+from unlearning.data import forget_set
+from unlearning.data.records import Records
+from unlearning.learning.near_duplicates import NearDuplicateConfig, correlations, cosines, find
+from unlearning.learning.paradigms import PARADIGMS
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -151,7 +153,7 @@ def measure(bench: Bench) -> Measured:
     nearest = torch.cat([correlations(others, some, config.shift)[0] for some, others in halves])
     strangers, alike, limits = dict.fromkeys(BOUNDS, 0.0), 0.0, []
     for draw in range(SETS):
-        forget = forgetting.select(split, snapshot, kind="random", fraction=0.2, seed=draw)
+        forget = forget_set.select(split, snapshot, kind="random", fraction=0.2, seed=draw)
         kept = split.retained(forget.ids)
         by_pixels, _ = correlations(snapshot.rows(forget.ids).images, snapshot.rows(kept).images, config.shift)
         for each in BOUNDS:

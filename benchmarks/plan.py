@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from pydantic import Field, ValidationError
 
-from unlearning.config import Config
-from unlearning.errors import UserError
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
 
 HOUR = 3600
 DAYS_A_YEAR = 365

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 Work = TypeVar("Work")
 Found = TypeVar("Found")

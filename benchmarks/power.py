@@ -28,9 +28,9 @@ from scipy.stats import norm
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import Interval
 from unlearning.audit.statistics import auc_difference, auc_interval, proportion_interval
-from unlearning.config import Config
-from unlearning.figures.style import COLOURS, INK, LINES, MARKERS, STYLE, svg
-from unlearning.files import read_json
+from unlearning.core.config import Config
+from unlearning.core.files import read_json
+from unlearning.reporting.figures.style import COLOURS, INK, LINES, MARKERS, STYLE, svg
 
 POWER = 0.8
 FORGOTTEN = (10, 20, 50, 100, 200, 500, 1000, 2000)

@@ -12,15 +12,16 @@ import typer
 
 from benchmarks.rows import machine
 from benchmarks.workbench import CPU
-from unlearning import recipes, settings
-from unlearning.audit.reference_models import ReferenceTraining, make_references
-from unlearning.files import write_json
-from unlearning.paradigms import PARADIGMS
-from unlearning.seeding import initialisation
-from unlearning.sources import open_source
-from unlearning.splits import make_split
+from unlearning import recipes
+from unlearning.audit.references.training import ReferenceTraining, make_references
+from unlearning.core import settings
+from unlearning.core.files import write_json
+from unlearning.core.seeding import initialisation
+from unlearning.data.sources import open_source
+from unlearning.data.splits import make_split
+from unlearning.learning.paradigms import PARADIGMS
+from unlearning.learning.training import train
 from unlearning.steps.references import training_of
-from unlearning.training import train
 
 COUNT = 16
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.files import read_json, sha256_json, write_json
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, sha256_json, write_json
 from unlearning.recipes import Recipe
 
 
@@ -64,9 +64,10 @@ class Row(Config):
 
 ROWS = TypeAdapter(list[Row])
 
-LEARNING = ("methods", "paradigms")
-FILES = ("acceleration", "augmentations", "encoders", "evaluation", "forgetting", "input_gradients", "models",
-         "records", "seeding", "snapshots", "splits", "training", "audit/audit", "audit/signals", "audit/statistics",
+LEARNING = ("methods", "learning/paradigms")
+FILES = ("core/seeding", "data/augmentations", "data/forget_set", "data/records", "data/snapshots", "data/splits",
+         "learning/acceleration", "learning/encoders", "learning/input_gradients", "learning/models",
+         "learning/training", "audit/accuracy", "audit/audit", "audit/signals", "audit/statistics",
          "audit/attacks/base", "audit/attacks/combined", "audit/attacks/threshold")  # fmt: skip
 
 

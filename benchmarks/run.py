@@ -12,10 +12,10 @@ from benchmarks import rows, table
 from benchmarks.conditions import Unit, units
 from benchmarks.measure import measure, wanted
 from benchmarks.pool import in_parallel
-from unlearning.errors import UserError
-from unlearning.files import write_text
+from unlearning.core.errors import UserError
+from unlearning.core.files import write_text
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
-from unlearning.paradigms import PARADIGMS
 
 SWEEPS = ("main", "fraction", "kind", "overfitting")
 

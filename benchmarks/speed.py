@@ -18,10 +18,11 @@ from benchmarks.conditions import TUNING_SEEDS_FROM, scaled
 from benchmarks.rows import machine
 from benchmarks.speed_rows import Memory, Ratio, Speed
 from benchmarks.workbench import prepare
-from unlearning import recipes, settings
-from unlearning.errors import UserError
-from unlearning.files import write_text
-from unlearning.paradigms import PARADIGMS
+from unlearning import recipes
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import write_text
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.recipes import Recipe
 
 SEED = TUNING_SEEDS_FROM

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.speed_rows import Goal, Ratio, interleaved, ratio
 from benchmarks.workbench import Bench
-from unlearning.models import Model
-from unlearning.paradigms.simclr import SimCLRConfig
-from unlearning.records import Records
-from unlearning.training import OptimisationConfig, make_optimiser, train
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms.simclr import SimCLRConfig
+from unlearning.learning.training import OptimisationConfig, make_optimiser, train
 
 GOAL = Goal(side="at least", bound=3.0)
 WORKERS = (0, 1)

@@ -8,16 +8,17 @@ from benchmarks import workbench  # with all that a step imports: the imports ar
 from benchmarks.pool import in_parallel
 from benchmarks.speed_resident import peak_above_now
 from benchmarks.speed_rows import Goal, Memory
-from unlearning import forgetting, settings
 from unlearning.audit.audit import measure_model
-from unlearning.config import Config
+from unlearning.core import settings
+from unlearning.core.config import Config
+from unlearning.core.seeding import initialisation
+from unlearning.data import forget_set
+from unlearning.data.sources import open_source
+from unlearning.data.splits import make_split
+from unlearning.learning.paradigms import make_paradigm
+from unlearning.learning.training import train
 from unlearning.methods import METHODS
-from unlearning.paradigms import make_paradigm
 from unlearning.recipes import Recipe
-from unlearning.seeding import initialisation
-from unlearning.sources import open_source
-from unlearning.splits import make_split
-from unlearning.training import train
 
 GOAL = Goal(side="at most", bound=2048)
 BATCHES_OF = 1000
@@ -51,7 +52,7 @@ def _work(task: Task) -> None:
     if task.what == "pretraining":
         train(model, paradigm, bench.records(split.members)[some], recipe.training, seed=seed, purpose="pretrain")
         return
-    ids = forgetting.select(split, snapshot, kind="random", fraction=0.2, class_name="", seed=seed).ids
+    ids = forget_set.select(split, snapshot, kind="random", fraction=0.2, class_name="", seed=seed).ids
     retain, forget = bench.records(split.retained(ids))[some], bench.records(ids)[some]
     if task.what == "gradient penalty":
         calibration = bench.records(split.calibration)[some]

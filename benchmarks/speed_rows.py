@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
 
 
 class Goal(Config):

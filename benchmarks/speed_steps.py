@@ -11,12 +11,12 @@ from unittest import mock
 from benchmarks.conditions import Request
 from benchmarks.speed_rows import Goal, Ratio, interleaved, ratio
 from benchmarks.workbench import Bench, unlearn_with
-from unlearning import forgetting
-from unlearning.config import Config
-from unlearning.methods import METHODS, gradient_penalty, matching
+from unlearning.core.config import Config
+from unlearning.data import forget_set
+from unlearning.data.records import Records
+from unlearning.learning.training import OptimisationConfig
+from unlearning.methods import METHODS, distribution_distance, gradient_penalty
 from unlearning.methods.gradient_penalty import GradientPenaltyConfig
-from unlearning.records import Records
-from unlearning.training import OptimisationConfig
 
 STEP_GOAL = Goal(side="at most", bound=3.0)
 RETRAINING_GOALS = {"supervised": Goal(side="at most", bound=0.1)}
@@ -44,7 +44,7 @@ class Parts:
 def parts_of(bench: Bench) -> Parts:
     """What the benchmark's main table forgets: a random fifth of the members."""
     request = Request(sweep="main", methods=())
-    ids = forgetting.select(
+    ids = forget_set.select(
         bench.split, bench.snapshot, kind=request.kind, fraction=request.fraction, class_name="", seed=bench.seed
     ).ids
     retain, calibration = bench.records(bench.split.retained(ids)), bench.records(bench.split.calibration)
@@ -87,7 +87,7 @@ def penalty_steps(parts: Parts, *, epochs: int, repeats: int) -> list[Ratio]:
 
 def penalised_steps(parts: Parts) -> int:
     """In how many of its steps the recipe's stage 1 takes the penalty: it compares gradients once in each."""
-    with mock.patch.object(gradient_penalty, "distance", wraps=matching.distance) as compared:
+    with mock.patch.object(gradient_penalty, "distance", wraps=distribution_distance.distance) as compared:
         parts.run("gradient_penalty", parts.bench.recipe.methods.gradient_penalty)()
     return compared.call_count
 

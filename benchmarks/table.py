@@ -11,9 +11,9 @@ import numpy as np
 from benchmarks import contest
 from benchmarks.means import Mean, mean
 from benchmarks.rows import Row
-from unlearning.figures.methods import Measured, Method, auc_against_accuracy
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
-from unlearning.paradigms import PARADIGMS
+from unlearning.reporting.figures.methods import Measured, Method, auc_against_accuracy
 
 GAP_BOUND = 0.02
 """Largest AUC gap to the retrained model, either way, that the gradient penalty set out to reach."""

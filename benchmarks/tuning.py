@@ -32,11 +32,11 @@ from benchmarks.workbench import accuracies, attack, open_case, prepare, unlearn
 from unlearning import recipes
 from unlearning.audit.signals import SignalConfig
 from unlearning.audit.statistics import auc_difference
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.files import read_json, sha256_json, write_json
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, sha256_json, write_json
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
-from unlearning.paradigms import PARADIGMS
 
 QUERIES = 4
 """Views per record while tuning; half of what the reported audit uses."""

@@ -9,25 +9,27 @@ from pathlib import Path
 import torch
 
 from benchmarks.conditions import FORGOTTEN_CLASS, Request
-from unlearning import forgetting, models, settings
+from unlearning.audit.accuracy import Evaluation, evaluate
 from unlearning.audit.attacks import AuditedSignals, MembershipScores, attack_all
 from unlearning.audit.audit import measure_model
-from unlearning.evaluation import Evaluation, evaluate
-from unlearning.forgetting import pixel_distances
-from unlearning.ladder import Rung
+from unlearning.audit.escalation import Rung
+from unlearning.core import settings
+from unlearning.core.seeding import initialisation
+from unlearning.data import forget_set
+from unlearning.data.forget_set import pixel_distances
+from unlearning.data.records import Records
+from unlearning.data.snapshots import Snapshot
+from unlearning.data.sources import open_source
+from unlearning.data.splits import Split, make_split
+from unlearning.learning import models
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm, make_paradigm
+from unlearning.learning.training import train
 from unlearning.methods import METHODS
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm, make_paradigm
 from unlearning.recipes import Recipe
-from unlearning.recipes.stronger import settings_at
-from unlearning.records import Records
-from unlearning.seeding import initialisation
-from unlearning.snapshots import Snapshot
-from unlearning.sources import open_source
-from unlearning.splits import Split, make_split
+from unlearning.recipes.escalated import settings_at
 from unlearning.steps.data import part
 from unlearning.steps.pretrain import store_gradient_target
-from unlearning.training import train
 
 CPU = torch.device("cpu")
 RETRAINING = 1_000_003
@@ -108,7 +110,7 @@ def _matching_holdout(bench: Bench, request: Request, forgotten: tuple[str, ...]
 
 def open_case(bench: Bench, request: Request) -> Case:
     """Choose what is forgotten, and retrain without it."""
-    chosen = forgetting.select(
+    chosen = forget_set.select(
         bench.split,
         bench.snapshot,
         kind=request.kind,

@@ -18,7 +18,7 @@ def batch_name(
     grace_days: int,
 ) -> str:
     """Refuse parameters that have no meaning; returns the batch's id, by default the run's name."""
-    from unlearning.compliance.batches import check_id
+    from unlearning.compliance.batches.store import check_id
     from unlearning.steps.check import check, check_batch
 
     check(

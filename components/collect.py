@@ -19,7 +19,7 @@ def collect(
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from unlearning.files import write_json
+    from unlearning.core.files import write_json
     from unlearning.steps.collect import collect as step
 
     result = step(

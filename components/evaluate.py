@@ -21,7 +21,7 @@ def evaluate(
     """Weighted kNN, linear probe and classifier accuracy on test records, for each model given."""
     from pathlib import Path
 
-    from unlearning.files import write_json
+    from unlearning.core.files import write_json
     from unlearning.steps.evaluate import evaluate as step
     from unlearning.steps.register import accuracy_metrics
 

@@ -23,9 +23,9 @@ def pretrain(
     """Train the recipe's model on the members; returns the digest of its weights."""
     from pathlib import Path
 
-    from unlearning.files import write_json
-    from unlearning.steps.spread import pretrain as step
-    from unlearning.workers import workers
+    from unlearning.cluster.launch import pretrain as step
+    from unlearning.cluster.workers import workers
+    from unlearning.core.files import write_json
 
     result = step(
         workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),

@@ -26,9 +26,9 @@ def retrain_or_none(
     """Retrain exactly without the forget set; where references are compared with, nothing is trained."""
     from pathlib import Path
 
-    from unlearning.files import write_json
+    from unlearning.cluster.workers import workers
+    from unlearning.core.files import write_json
     from unlearning.steps.retrain_or_none import retrain_or_none as step
-    from unlearning.workers import workers
 
     result = step(
         compare_with=compare_with,

@@ -27,7 +27,7 @@ def select(
     """Choose which members are to be forgotten, and look for others that nearly repeat them; returns how many."""
     from pathlib import Path
 
-    from unlearning.files import write_json
+    from unlearning.core.files import write_json
     from unlearning.steps.select import select as step
 
     result = step(

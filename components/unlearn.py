@@ -31,9 +31,9 @@ def unlearn(
     """
     from pathlib import Path
 
-    from unlearning.files import write_json
-    from unlearning.steps.spread import unlearn as step
-    from unlearning.workers import workers
+    from unlearning.cluster.launch import unlearn as step
+    from unlearning.cluster.workers import workers
+    from unlearning.core.files import write_json
 
     result = step(
         workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),

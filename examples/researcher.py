@@ -3,19 +3,20 @@
 import sys
 from pathlib import Path
 
-from unlearning import forgetting, recipes, sources, splits
+from unlearning import recipes
 from unlearning.audit.audit import audit
+from unlearning.core.seeding import initialisation
+from unlearning.data import forget_set, sources, splits
+from unlearning.learning.paradigms import make_paradigm
+from unlearning.learning.training import train
 from unlearning.methods import METHODS
-from unlearning.paradigms import make_paradigm
-from unlearning.seeding import initialisation
-from unlearning.training import train
 
 # %% Data: members are trained on, calibration is for the method, and the holdout for the attacks alone.
 seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 recipe = recipes.load("digits-simclr")
 snapshot = sources.open_source("digits", Path("data"), limit=None, seed=seed)
 split = splits.make_split(snapshot.manifest, recipe.split, seed)
-chosen = forgetting.select(split, snapshot, kind="random", fraction=0.2, seed=seed)
+chosen = forget_set.select(split, snapshot, kind="random", fraction=0.2, seed=seed)
 forget, retain = snapshot.rows(chosen.ids), snapshot.rows(split.retained(chosen.ids))
 
 # %% An original that learned all members, one unlearned from it, and one that never saw the forget set.

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from unlearning.errors import EXIT_BAD_INPUT, UserError
+from unlearning.core.errors import EXIT_BAD_INPUT, UserError
 
 ROOT = Path(__file__).parents[1]
 ENGINES = ("docker", "podman", "buildah")

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from images.build import find_engine, output
-from unlearning.errors import EXIT_BAD_INPUT, EXIT_NOT_PROMOTED, EXIT_OK, UserError
+from unlearning.core.errors import EXIT_BAD_INPUT, EXIT_NOT_PROMOTED, EXIT_OK, UserError
 
 CONFINED = Path(__file__).with_name("confined.sh")
 CONFINEMENT = Path(__file__).with_name("confinement.py")

@@ -15,7 +15,7 @@ import yaml
 from manifests.objects import Object, name_of
 from manifests.policies import POLICIES
 from manifests.trainer_schema import against_trainer
-from unlearning.cluster_names import TRAINER_GROUP
+from unlearning.cluster.names import TRAINER_GROUP
 
 OVERLAYS = Path(__file__).parent / "overlays"
 KUBERNETES = "1.32"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from manifests.objects import Object, containers, labels_of, name_of, pod_of, pods, references, volumes_of
-from unlearning import cluster_names
+from unlearning.cluster import names
 
 Policy = Callable[[Sequence[Object]], Iterator[str]]
 
 OUTSIDE = {
-    ("Secret", cluster_names.OBJECT_STORE),
+    ("Secret", names.OBJECT_STORE),
     ("Secret", "unlearning-postgres"),
 }
 """What is referred to and made by hand, since it is secret: docs/deploying.md."""
@@ -142,17 +142,17 @@ def tasks_find_theirs(items: Sequence[Object]) -> Iterator[str]:
     """What every task of the compiled pipelines refers to is there, and the settings have every key it reads."""
     there = {(item["kind"], item["metadata"]["name"]): item for item in items}
     for kind, name in (
-        ("PersistentVolumeClaim", cluster_names.CACHE),
-        ("ServiceAccount", cluster_names.SERVICE_ACCOUNT),
+        ("PersistentVolumeClaim", names.CACHE),
+        ("ServiceAccount", names.SERVICE_ACCOUNT),
     ):
         if (kind, name) not in there:
             yield f"tasks: {kind} {name} does not exist"
-    data = there.get(("ConfigMap", cluster_names.SETTINGS), {}).get("data", {})
-    needed = {*cluster_names.REQUIRED_SETTINGS, "UNLEARNING_SIGNING_KEY_FILE"}
+    data = there.get(("ConfigMap", names.SETTINGS), {}).get("data", {})
+    needed = {*names.REQUIRED_SETTINGS, "UNLEARNING_SIGNING_KEY_FILE"}
     for key in sorted(needed - set(data)):
-        yield f"tasks: {key} is not in ConfigMap {cluster_names.SETTINGS}"
-    for key in sorted(set(data) - needed - set(cluster_names.ENDPOINTS)):
-        yield f"ConfigMap {cluster_names.SETTINGS}: nothing reads {key}"
+        yield f"tasks: {key} is not in ConfigMap {names.SETTINGS}"
+    for key in sorted(set(data) - needed - set(names.ENDPOINTS)):
+        yield f"ConfigMap {names.SETTINGS}: nothing reads {key}"
 
 
 def selectors_match(items: Sequence[Object]) -> Iterator[str]:
@@ -164,7 +164,7 @@ def selectors_match(items: Sequence[Object]) -> Iterator[str]:
         if not own.items() <= labels_of(pod_of(item) or {}).items():
             yield f"{name_of(item)}: does not select its own pods"
         for wanted in _wanted(item["kind"], spec):
-            if not any(wanted.items() <= each.items() for each in [*labels, cluster_names.TASK]):
+            if not any(wanted.items() <= each.items() for each in [*labels, names.TASK]):
                 yield f"{name_of(item)}: selects no pod"
 
 
@@ -207,11 +207,11 @@ def namespaces_are_restricted(items: Sequence[Object]) -> Iterator[str]:
 def purging_reaches_mlflow(items: Sequence[Object]) -> Iterator[str]:
     """Tasks look for MLflow's artifacts where its server puts them."""
     for item in items:
-        if (item["kind"], item["metadata"]["name"]) == ("ConfigMap", cluster_names.SETTINGS):
+        if (item["kind"], item["metadata"]["name"]) == ("ConfigMap", names.SETTINGS):
             told = f"--artifacts-destination={item['data'].get('UNLEARNING_MLFLOW_ARTIFACTS')}"
             for name, container, _ in containers(items):
                 if container.get("command") == ["mlflow", "server"] and told not in container["args"]:
-                    yield f"{name}: keeps artifacts elsewhere than {cluster_names.SETTINGS} says"
+                    yield f"{name}: keeps artifacts elsewhere than {names.SETTINGS} says"
 
 
 POLICIES: tuple[Policy, ...] = (

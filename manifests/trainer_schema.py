@@ -9,7 +9,7 @@ from kubeflow_trainer_api import models
 from pydantic import ValidationError
 
 from manifests.objects import Object, name_of
-from unlearning.cluster_names import TRAINER_GROUP
+from unlearning.cluster.names import TRAINER_GROUP
 
 
 def against_trainer(item: Object) -> Iterator[str]:

@@ -7,10 +7,10 @@ import typer
 from kfp import compiler
 
 from pipelines.compliance import compliance
+from pipelines.deduplicate import tidy
 from pipelines.pretraining import pretraining
-from pipelines.tidy import tidy
 from pipelines.unlearning import unlearning
-from unlearning.files import write_text
+from unlearning.core.files import write_text
 
 PIPELINES = {"pretraining": pretraining, "unlearning": unlearning, "compliance": compliance}
 

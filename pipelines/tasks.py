@@ -15,7 +15,7 @@ from kfp import dsl, kubernetes
 from kfp.dsl import pipeline_task
 
 from components.base import IMAGE
-from unlearning import cluster_names
+from unlearning.cluster import names
 
 HOUR = 3_600
 TIMEOUT = 6 * HOUR
@@ -108,16 +108,16 @@ def on_gpu(task: Any, hardware: Hardware) -> Any:
     the accelerator limit names to no conditional branch.
     """
     kubernetes.set_timeout(task, TRAINING_TIMEOUT)
-    kubernetes.add_toleration(task, key=cluster_names.GPU, operator="Exists", effect="NoSchedule")
+    kubernetes.add_toleration(task, key=names.GPU, operator="Exists", effect="NoSchedule")
     kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=SHARED_MEMORY)  # noqa: S108
     kubernetes.add_node_selector_json(task, hardware.gpu_nodes)
-    return task.set_accelerator_type(cluster_names.GPU).set_accelerator_limit(hardware.gpus)
+    return task.set_accelerator_type(names.GPU).set_accelerator_limit(hardware.gpus)
 
 
 def training(task: Any, hardware: Hardware) -> Any:
     """A task that trains, and may have it done on several nodes: it knows its own pod, and its image."""
     task.set_env_variable("UNLEARNING_IMAGE", IMAGE)
-    for variable, field in cluster_names.OWN_POD.items():
+    for variable, field in names.OWN_POD.items():
         kubernetes.use_field_path_as_env(task, variable, field)
     return on_gpu(task, hardware)
 
@@ -125,24 +125,20 @@ def training(task: Any, hardware: Hardware) -> Any:
 def signing(task: Any) -> Any:
     """A task that signs certificates: it alone gets to see the key."""
     variable = "UNLEARNING_SIGNING_KEY_FILE"
-    kubernetes.use_secret_as_volume(task, cluster_names.SIGNING_KEY, cluster_names.SIGNING_PATH)
-    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {variable: variable})
+    kubernetes.use_secret_as_volume(task, names.SIGNING_KEY, names.SIGNING_PATH)
+    kubernetes.use_config_map_as_env(task, names.SETTINGS, {variable: variable})
     return task
 
 
 def _placed(task: Any) -> Any:
     """Where the store and MLflow are, who may read them, the shared cache, and no root."""
-    endpoints = cluster_names.ENDPOINTS
-    kubernetes.use_config_map_as_env(
-        task, cluster_names.SETTINGS, {key: key for key in cluster_names.REQUIRED_SETTINGS}
-    )
-    kubernetes.use_config_map_as_env(task, cluster_names.SETTINGS, {key: key for key in endpoints}, optional=True)
-    kubernetes.use_secret_as_env(
-        task, cluster_names.OBJECT_STORE, {key: key for key in cluster_names.OBJECT_STORE_KEYS}
-    )
-    kubernetes.mount_pvc(task, cluster_names.CACHE, cluster_names.CACHE_PATH)
+    endpoints = names.ENDPOINTS
+    kubernetes.use_config_map_as_env(task, names.SETTINGS, {key: key for key in names.REQUIRED_SETTINGS})
+    kubernetes.use_config_map_as_env(task, names.SETTINGS, {key: key for key in endpoints}, optional=True)
+    kubernetes.use_secret_as_env(task, names.OBJECT_STORE, {key: key for key in names.OBJECT_STORE_KEYS})
+    kubernetes.mount_pvc(task, names.CACHE, names.CACHE_PATH)
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
-    for label, value in cluster_names.TASK.items():
+    for label, value in names.TASK.items():
         kubernetes.add_pod_label(task, label, value)
     kubernetes.set_timeout(task, TIMEOUT)
     return task

@@ -27,7 +27,7 @@ from components.retrain_or_none import retrain_or_none
 from components.select import select
 from components.unlearn import unlearn
 from pipelines.tasks import Hardware, effectful, on_gpu, pipeline, pure, training
-from unlearning.ladder import MAX_STRONGER, RETRAINED, RUNGS, Rung, strength
+from unlearning.audit.escalation import MAX_STRONGER, RETRAINED, RUNGS, Rung, strength
 
 REFERENCE_OFFSET = 1_000_003
 """The reference is trained from another seed than anything that may be promoted."""

@@ -13,17 +13,17 @@ import pytest
 import torch
 from hypothesis import settings
 
-from unlearning.augmentations import AugmentationConfig
-from unlearning.encoders import MLPConfig
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.paradigms.byol import BYOL, BYOLConfig
-from unlearning.paradigms.moco import MoCo, MoCoConfig
-from unlearning.paradigms.simclr import SimCLR, SimCLRConfig
-from unlearning.paradigms.supervised import Supervised, SupervisedConfig
-from unlearning.records import Records
-from unlearning.seeding import generator, initialisation
-from unlearning.training import OptimisationConfig, train
+from unlearning.core.seeding import generator, initialisation
+from unlearning.data.augmentations import AugmentationConfig
+from unlearning.data.records import Records
+from unlearning.learning.encoders import MLPConfig
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.paradigms.byol import BYOL, BYOLConfig
+from unlearning.learning.paradigms.moco import MoCo, MoCoConfig
+from unlearning.learning.paradigms.simclr import SimCLR, SimCLRConfig
+from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
+from unlearning.learning.training import OptimisationConfig, train
 
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)

@@ -1,4 +1,5 @@
-"""Commands in forks of a process that has imported everything, as local runs start their tasks (`pipelines/warm.py`).
+"""Commands in forks of a process that has imported everything, as local runs start their tasks (see
+`pipelines/local/fork_server_launch.py`).
 
 For tests that give many short commands, each of which would spend seconds on imports. Not for those that run
 pipelines: what a task imports of kfp is too little for that.
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import warm
-from pipelines.warm_client import ADDRESS
+from pipelines.local import fork_server_launch
+from pipelines.local.fork_server_client import ADDRESS
 
 Run = Callable[[Sequence[str], Mapping[str, str], Path], subprocess.CompletedProcess[str]]
 """Arguments of `unlearn`, all of its environment and its folder, to how it ended."""
@@ -27,7 +28,7 @@ PATIENCE = 120
 def commands() -> Iterator[Run]:
     """Where forking is not safe, each command is a process of its own."""
     python = sys.executable
-    with warm.tasks(), pytest.MonkeyPatch.context() as outside:
+    with fork_server_launch.tasks(), pytest.MonkeyPatch.context() as outside:
         forking, server = sys.executable, os.environ.get(ADDRESS)
         outside.setattr(sys, "executable", python)  # nobody else is to be served
         outside.delenv(ADDRESS, raising=False)

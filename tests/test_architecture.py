@@ -18,11 +18,11 @@ ORDER = ("unlearning", "unlearning.steps", "components", "pipelines", "unlearnin
 """Each may import itself and what stands before it; the command line stands above everything."""
 
 ONLY_USER = {
-    "boto3": {"unlearning.store"},
-    "botocore": {"unlearning.store", "unlearning.transfers"},
-    "mlflow": {"unlearning.registry", "unlearning.logged_models", "unlearning.serving"},
-    "kubernetes": {"unlearning.cluster", "unlearning.trainjob"},
-    "cryptography": {"unlearning.compliance.keys", "unlearning.compliance.signing"},
+    "boto3": {"unlearning.storage.store"},
+    "botocore": {"unlearning.storage.store", "unlearning.storage.s3_transfer"},
+    "mlflow": {"unlearning.registry.client", "unlearning.registry.artifacts", "unlearning.registry.pyfunc_model"},
+    "kubernetes": {"unlearning.cluster.client", "unlearning.cluster.trainjob"},
+    "cryptography": {"unlearning.compliance.certificates.keys", "unlearning.compliance.certificates.dsse"},
 }
 SERVICES = {
     f"unlearning.{name}"
@@ -164,54 +164,82 @@ def test_the_imports_of_this_repository_point_one_way() -> None:
 
 def test_the_checker_reads_the_sources_of_this_repository() -> None:
     read = {path.relative_to(ROOT).as_posix() for path in sources(ROOT)}
-    assert {"unlearning/records.py", "unlearning/training.py", "unlearning/paradigms/simclr.py"} <= read
+    assert {
+        "unlearning/data/records.py",
+        "unlearning/learning/training.py",
+        "unlearning/learning/paradigms/simclr.py",
+    } <= read
     training = {each.name for each in imports_of(ROOT / "unlearning" / "training.py", ROOT)}
-    assert {"unlearning.models.Model", "torch", "safetensors.torch.save_file"} <= training
+    assert {"unlearning.learning.models.Model", "torch", "safetensors.torch.save_file"} <= training
 
 
 FORBIDDEN = [
-    ("unlearning/records.py", "import components.train", "unlearning must not import components"),
-    ("unlearning/records.py", "from unlearning import steps", "unlearning must not import unlearning.steps"),
-    ("unlearning/records.py", "from . import steps", "unlearning must not import unlearning.steps"),
+    ("unlearning/data/records.py", "import components.train", "unlearning must not import components"),
+    ("unlearning/data/records.py", "from unlearning import steps", "unlearning must not import unlearning.steps"),
+    ("unlearning/data/records.py", "from . import steps", "unlearning must not import unlearning.steps"),
     ("unlearning/audit/verdict.py", "from ..steps import decide", "unlearning must not import unlearning.steps"),
-    ("unlearning/records.py", "from unlearning.cli import main", "unlearning must not import unlearning.cli"),
+    ("unlearning/data/records.py", "from unlearning.cli import main", "unlearning must not import unlearning.cli"),
     ("unlearning/steps/train.py", "import pipelines", "unlearning.steps must not import pipelines"),
     ("unlearning/steps/train.py", "from components import train", "unlearning.steps must not import components"),
     ("components/train.py", "from pipelines.unlearning import p", "components must not import pipelines"),
     ("components/train.py", "def f():\n    import unlearning.cli", "components must not import unlearning.cli"),
-    ("unlearning/records.py", "from kfp import dsl", "only unlearning.steps and unlearning.cli may import kfp"),
-    ("unlearning/records.py", "def f():\n    import kfp.dsl", "may import kfp"),
-    ("unlearning/records.py", "import importlib\nimportlib.import_module('kfp')", "may import kfp"),
-    ("unlearning/records.py", "if True:\n    __import__('kfp.dsl')", "may import kfp"),
-    ("unlearning/steps/train.py", "import boto3", "only unlearning.store may import boto3"),
+    ("unlearning/data/records.py", "from kfp import dsl", "only unlearning.steps and unlearning.cli may import kfp"),
+    ("unlearning/data/records.py", "def f():\n    import kfp.dsl", "may import kfp"),
+    ("unlearning/data/records.py", "import importlib\nimportlib.import_module('kfp')", "may import kfp"),
+    ("unlearning/data/records.py", "if True:\n    __import__('kfp.dsl')", "may import kfp"),
+    ("unlearning/steps/train.py", "import boto3", "only unlearning.storage.store may import boto3"),
     (
-        "pipelines/local.py",
+        "pipelines/local/unlearning.py",
         "from botocore.config import Config",
-        "unlearning.transfers may import botocore",
+        "unlearning.storage.s3_transfer may import botocore",
     ),
     ("unlearning/cli.py", "import mlflow.pyfunc", "may import mlflow"),
     ("components/promote.py", "def f():\n    import mlflow", "may import mlflow"),
     (
         "unlearning/steps/train.py",
         "from kubernetes import client",
-        "only unlearning.cluster and unlearning.trainjob may import kubernetes",
+        "only unlearning.cluster.client and unlearning.cluster.trainjob may import kubernetes",
     ),
     ("unlearning/steps/certify.py", "from cryptography import x509", "may import cryptography"),
-    ("unlearning/registry.py", "from unlearning.models import Model", "services must not import learning code"),
-    ("unlearning/compliance/ledger.py", "from unlearning import training", "services must not import learning code"),
+    (
+        "unlearning/registry/client.py",
+        "from unlearning.learning.models import Model",
+        "services must not import learning code",
+    ),
+    (
+        "unlearning/compliance/ledger/store.py",
+        "from unlearning import training",
+        "services must not import learning code",
+    ),
     ("unlearning/compliance/x.py", "from unlearning.audit import verdict", "services must not import learning code"),
-    ("unlearning/cluster.py", "def f():\n    from .audit import verdict", "services must not import learning code"),
+    (
+        "unlearning/cluster/client.py",
+        "def f():\n    from .audit import verdict",
+        "services must not import learning code",
+    ),
     ("unlearning/compliance/x.py", "from unlearning import models", "services must not import learning code"),
-    ("unlearning/near_duplicates.py", "from unlearning.compliance import x", "learning code must not import services"),
-    ("unlearning/training.py", "from unlearning import store", "learning code must not import services"),
-    ("unlearning/methods/retrain.py", "import unlearning.registry", "learning code must not import services"),
+    (
+        "unlearning/learning/near_duplicates.py",
+        "from unlearning.compliance import x",
+        "learning code must not import services",
+    ),
+    ("unlearning/learning/training.py", "from unlearning import store", "learning code must not import services"),
+    ("unlearning/methods/retrain.py", "import unlearning.registry.client", "learning code must not import services"),
     ("unlearning/audit/__init__.py", "from ..compliance.ledger import x", "learning code must not import services"),
-    ("unlearning/sources/cifar.py", "def f():\n    import pickle", "pickle is neither read nor written"),
-    ("unlearning/sources/cifar.py", "import joblib as j", "pickle is neither read nor written"),
-    ("unlearning/models.py", "import torch\ntorch.load('x')", "torch.load and torch.save are pickle"),
-    ("unlearning/models.py", "import torch as t\ndef f():\n    t.save(1, 'x')", "torch.load and torch.save are pickle"),
-    ("unlearning/models.py", "from torch import load", "torch.load and torch.save are pickle"),
-    ("unlearning/models.py", "import numpy\nnumpy.load('x', allow_pickle=True)", "pickle is neither read nor written"),
+    ("unlearning/data/sources/cifar.py", "def f():\n    import pickle", "pickle is neither read nor written"),
+    ("unlearning/data/sources/cifar.py", "import joblib as j", "pickle is neither read nor written"),
+    ("unlearning/learning/models.py", "import torch\ntorch.load('x')", "torch.load and torch.save are pickle"),
+    (
+        "unlearning/learning/models.py",
+        "import torch as t\ndef f():\n    t.save(1, 'x')",
+        "torch.load and torch.save are pickle",
+    ),
+    ("unlearning/learning/models.py", "from torch import load", "torch.load and torch.save are pickle"),
+    (
+        "unlearning/learning/models.py",
+        "import numpy\nnumpy.load('x', allow_pickle=True)",
+        "pickle is neither read nor written",
+    ),
     ("components/train.py", "import torch", "components import torch inside their function"),
     ("components/train.py", "if True:\n    from torch import nn", "components import torch inside their function"),
     ("components/train.py", "class A:\n    import torch.nn", "components import torch inside their function"),
@@ -232,14 +260,20 @@ ALLOWED = [
     ("components/train.py", "from kfp import dsl\ndef f():\n    import torch\n    from unlearning.steps import train"),
     ("unlearning/steps/train.py", "from unlearning import store, training\nfrom . import data\nimport kfp.dsl"),
     ("unlearning/cli.py", "from unlearning.steps import train\nimport kfp, pipelines.compile"),
-    ("unlearning/store.py", "import boto3, botocore.exceptions\nfrom unlearning.files import new_folder"),
-    ("unlearning/registry.py", "from mlflow import MlflowClient\nfrom unlearning.errors import UserError"),
-    ("unlearning/serving.py", "import mlflow\nfrom unlearning import models"),
-    ("unlearning/cluster.py", "from kubernetes import client"),
+    ("unlearning/storage/store.py", "import boto3, botocore.exceptions\nfrom unlearning.core.files import new_folder"),
+    ("unlearning/registry/client.py", "from mlflow import MlflowClient\nfrom unlearning.core.errors import UserError"),
+    ("unlearning/registry/pyfunc_model.py", "import mlflow\nfrom unlearning import models"),
+    ("unlearning/cluster/client.py", "from kubernetes import client"),
     ("unlearning/compliance/x.py", "from unlearning.audit.results import Interval\nfrom unlearning import store"),
-    ("unlearning/compliance/keys.py", "from cryptography.hazmat.primitives import serialization"),
-    ("unlearning/models.py", "import torch\nfrom safetensors.torch import load_file\nfrom unlearning.stores import x"),
-    ("unlearning/models.py", "import numpy\nnumpy.load('x', allow_pickle=False)\nmodel.load('y')\nimport kfpx"),
+    ("unlearning/compliance/certificates/keys.py", "from cryptography.hazmat.primitives import serialization"),
+    (
+        "unlearning/learning/models.py",
+        "import torch\nfrom safetensors.torch import load_file\nfrom unlearning.stores import x",
+    ),
+    (
+        "unlearning/learning/models.py",
+        "import numpy\nnumpy.load('x', allow_pickle=False)\nmodel.load('y')\nimport kfpx",
+    ),
 ]
 
 

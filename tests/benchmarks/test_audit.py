@@ -10,8 +10,8 @@ from benchmarks import audit
 from benchmarks.audit import COUNT, Job, Original, make_references, simulated, validate, without_pair
 from benchmarks.audit_page import KINDS, Judged, measured_errors, render
 from unlearning import recipes
-from unlearning.audit.reference_models import halves
-from unlearning.audit.references import References, ReferencesManifest
+from unlearning.audit.references.signals import References, ReferencesManifest
+from unlearning.audit.references.training import halves
 from unlearning.audit.signals import NAMES, SignalConfig
 
 MEMBERS, HOLDOUT = 60, 30

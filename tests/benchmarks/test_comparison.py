@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import comparison, rows, table
-from unlearning.comparison import load
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.reporting.comparison import load
 
 RESULTS = Path(comparison.__file__).parent / "results" / "unlearning.json"
 

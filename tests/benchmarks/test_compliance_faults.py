@@ -10,7 +10,7 @@ import pytest
 from benchmarks.compliance_faults import summary, trials
 from benchmarks.faults_injection import Flaky
 from benchmarks.faults_trials import Extent, Outcome
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 SIZE = Extent(writes=7, calls=20, seconds=1.0, step_names=("collect", "certify", "purge"))
 

@@ -17,9 +17,9 @@ from benchmarks.conditions import (
 )
 from benchmarks.run import SWEEPS
 from unlearning import recipes
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
-from unlearning.paradigms import PARADIGMS
 
 APPROXIMATE = [name for name in METHODS if name != "retrain"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import first_use
 from benchmarks.first_use import FirstUse, commands, follow, page, surroundings
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 
 def test_the_commands_are_those_of_the_readme() -> None:

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from benchmarks import ledger
 from benchmarks.ledger_filling import EVENTS, clear, fill, fill_in_parts
 from benchmarks.ledger_tasks import NOW, TASKS, measure
-from unlearning.compliance.collecting import collect
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.ledger_verification import verify
-from unlearning.store import LocalStore
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.ledger.verification import verify
+from unlearning.compliance.requests.open_requests import collect
+from unlearning.storage.store import LocalStore
 
 
 def test_what_is_filled_in_is_a_ledger(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from benchmarks import near_duplicates as benchmark
 from benchmarks.near_duplicates import MEASURED, Measured, compressed, copies_of, measure, moved, render, scaled
 from benchmarks.workbench import prepare
 from unlearning import recipes
-from unlearning.files import read_json, write_json
-from unlearning.near_duplicates import NearDuplicateConfig
+from unlearning.core.files import read_json, write_json
+from unlearning.learning.near_duplicates import NearDuplicateConfig
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.plan import Inputs, plan, read_inputs, table
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.conditions import report_seeds
 from benchmarks.pool import in_parallel
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 
 def test_a_failed_piece_is_told_after_the_others_are_done() -> None:

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import rows
 from benchmarks.rows import Row, code_digest, settings_digest
 from unlearning import recipes
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 MakeRow = Callable[..., Row]
 
@@ -60,11 +60,22 @@ def test_the_digest_of_code_knows_what_is_learned_and_how_and_no_pages(
     monkeypatch.setattr(rows, "__file__", str(tmp_path / "benchmarks" / "rows.py"))
     monkeypatch.setattr(resources, "files", lambda name: tmp_path / name)
     before = code_digest()
-    for page in ("unlearning/report.py", "unlearning/store.py", "benchmarks/table.py", "benchmarks/run.py"):
+    for page in (
+        "unlearning/reporting/report.py",
+        "unlearning/storage/store.py",
+        "benchmarks/table.py",
+        "benchmarks/run.py",
+    ):
         (tmp_path / page).write_text("changed")
     assert code_digest() == before
-    for source in ("unlearning/methods/finetune.py", "unlearning/audit/attacks/combined.py", "unlearning/training.py",
-                   "unlearning/steps/pretrain.py", "benchmarks/measure.py", "benchmarks/workbench.py"):  # fmt: skip
+    for source in (
+        "unlearning/methods/finetune.py",
+        "unlearning/audit/attacks/combined.py",
+        "unlearning/learning/training.py",
+        "unlearning/steps/pretrain.py",
+        "benchmarks/measure.py",
+        "benchmarks/workbench.py",
+    ):
         assert (tmp_path / source).exists()
         (tmp_path / source).write_text("changed")
         assert code_digest() != before

@@ -12,7 +12,7 @@ from benchmarks.conditions import Request, Unit
 from benchmarks.measure import measure, stamp
 from benchmarks.rows import Row
 from unlearning import recipes
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 METHODS = ["gradient_penalty", "finetune"]
 

@@ -18,7 +18,7 @@ from benchmarks.speed_page import render
 from benchmarks.speed_rows import Goal, Memory, Ratio, Speed, interleaved, median_interval, ratio
 from benchmarks.workbench import prepare
 from unlearning import recipes
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 AT_MOST = Goal(side="at most", bound=3)
 AT_LEAST = Goal(side="at least", bound=3)

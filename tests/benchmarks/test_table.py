@@ -8,7 +8,7 @@ import pytest
 from benchmarks import table
 from benchmarks.rows import Row
 from benchmarks.table import figure_name, figures, group, render
-from unlearning.figures.methods import Method
+from unlearning.reporting.figures.methods import Method
 
 MakeRow = Callable[..., Row]
 

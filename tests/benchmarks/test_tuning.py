@@ -10,9 +10,9 @@ from benchmarks import tuning
 from benchmarks.spaces import OWN, candidates, neighbours, nested, space
 from benchmarks.tuning import FINALISTS, Trial, ranked, score
 from unlearning import recipes
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
-from unlearning.paradigms import PARADIGMS
 
 
 def trial(seed: int = 100, **changes: Any) -> Trial:

@@ -12,13 +12,13 @@ import pytest
 from kfp import dsl
 
 from components.base import IMAGE
-from unlearning import models, near_duplicates
 from unlearning.audit.results import Audit, strongest_attack
-from unlearning.compliance import keys
-from unlearning.errors import UserError
-from unlearning.registry import Registry
-from unlearning.settings import from_environment
-from unlearning.store import LocalStore
+from unlearning.compliance.certificates import keys
+from unlearning.core.errors import UserError
+from unlearning.core.settings import from_environment
+from unlearning.learning import models, near_duplicates
+from unlearning.registry.client import Registry
+from unlearning.storage.store import LocalStore
 
 Chain = dict[str, Path]
 FOLDER = Path(__file__).parents[2] / "components"

@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from unlearning import forgetting, recipes, snapshots, sources, splits
+from unlearning import recipes
 from unlearning.audit.attacks import ATTACKS, AuditedSignals, expected_attacks
 from unlearning.audit.audit import audit
 from unlearning.audit.signals import SIGNALS
 from unlearning.audit.statistics import auc_interval
+from unlearning.core.seeding import generator, initialisation
+from unlearning.data import forget_set, snapshots, sources, splits
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm, make_paradigm
+from unlearning.learning.training import train
 from unlearning.methods import METHODS
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm, make_paradigm
 from unlearning.recipes import Recipe
-from unlearning.records import Records
-from unlearning.seeding import generator, initialisation
-from unlearning.training import train
 
 SEEDS = 5
 DRAWS = 200
@@ -66,7 +67,7 @@ def trained(recipe: Recipe, settings: dict[str, Any], seed: int) -> tuple[dict[s
     """One seed's paradigm and method: what was seen, and the models with their data."""
     paradigm, snapshot = make_paradigm(recipe.paradigm), settings["snapshot"]
     split = splits.make_split(snapshot.manifest, recipe.split, seed)
-    chosen = forgetting.select(split, snapshot, kind="random", fraction=0.3, seed=seed)
+    chosen = forget_set.select(split, snapshot, kind="random", fraction=0.3, seed=seed)
     members, forget = snapshot.rows(split.members), snapshot.rows(chosen.ids)
     parts = {"retain": snapshot.rows(split.retained(chosen.ids)), "forget": forget}
     parts["calibration"] = snapshot.rows(split.calibration)

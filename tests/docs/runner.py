@@ -22,7 +22,8 @@ from typing import Any
 PATIENCE = 600
 PRELOADED = (
     "mlflow.pyfunc", "sklearn.datasets", "kfp_server_api", "kubernetes.client", "boto3", "unlearning.cli.main",
-    "unlearning.steps.resolve", "pipelines.compile", "pipelines.submission", "pipelines.packages", "pipelines.status",
+    "unlearning.steps.resolve", "pipelines.compile",
+    "pipelines.cluster.submission", "pipelines.cluster.packages", "pipelines.cluster.status",
 )  # fmt: skip
 """What takes seconds to import, and many pages need."""
 

@@ -23,8 +23,8 @@ from tests.docs.pages import Block
 from tests.docs.workspace import Result, Runner
 from tests.pipelines.kfp_server import Kubeflow, serving
 from unlearning import recipes
-from unlearning.errors import EXIT_BAD_INPUT
-from unlearning.files import read_json
+from unlearning.core.errors import EXIT_BAD_INPUT
+from unlearning.core.files import read_json
 
 TUTORIAL = "docs/tutorial.md"
 LANGUAGES = ("", "sh", "bash", "console", "python", "yaml", "json", "diff", "text", "mermaid")

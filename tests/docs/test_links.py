@@ -35,7 +35,7 @@ def test_the_links_are_found_and_bad_ones_are_caught() -> None:
     found = {page: pages.links(page) for page in pages.pages()}
     assert sum(map(len, found.values())) > 150
     assert "docs/audit.md" in found["README.md"]
-    assert "../unlearning/settings.py" in found["docs/storage.md"]
+    assert "../unlearning/core/settings.py" in found["docs/storage.md"]
     assert problem("README.md", "docs/nowhere.md")
     assert problem("README.md", "docs/audit.md#nowhere")
     assert problem("docs/audit.md", "../../outside.md")

@@ -98,8 +98,8 @@ def test_the_reference_has_what_people_call(site: Path) -> None:
     for page, name in (
         ("methods", "unlearning.methods.gradient_penalty.stage_1"),
         ("audit", "unlearning.audit.audit.audit"),
-        ("data", "unlearning.splits.make_split"),
-        ("compliance", "unlearning.compliance.ledger.Ledger"),
+        ("data", "unlearning.data.splits.make_split"),
+        ("compliance", "unlearning.compliance.ledger.store.Ledger"),
         ("steps", "unlearning.steps.promote.promote"),
     ):
         assert f'id="{name}"' in (site / "reference" / f"{page}.html").read_text(), name
@@ -128,7 +128,7 @@ def test_links_out_of_the_documentation_are_named_in_the_site(site: Path) -> Non
         for target in re.findall(r'href="([^"#]+)', path.read_text())
         if not FOREIGN.match(target) and not target.startswith("mailto:") and not (path.parent / target).exists()
     ]
-    assert "settings (<code>unlearning/settings.py</code>)" in (site / "storage.html").read_text()
+    assert "settings (<code>unlearning/core/settings.py</code>)" in (site / "storage.html").read_text()
 
 
 def test_every_diagram_is_drawn(site: Path) -> None:

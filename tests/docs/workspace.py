@@ -118,7 +118,7 @@ def make_pictures(folder: Path) -> None:
     """Digits as PNG files of two classes, of two persons."""
     from PIL import Image
 
-    from unlearning.sources.digits import digits
+    from unlearning.data.sources.digits import digits
 
     images = digits(folder).records.images[:PICTURES, 0].numpy()
     rows = ["file,subject"]

@@ -8,7 +8,7 @@ from docs_site import links
 @pytest.mark.parametrize(
     ("page", "target", "path"),
     [
-        ("storage.md", "../unlearning/settings.py", "unlearning/settings.py"),
+        ("storage.md", "../unlearning/core/settings.py", "unlearning/core/settings.py"),
         ("reference/data.md", "../../README.md#licence", "README.md"),
         ("storage.md", "audit.md#the-verdict", None),
         ("reference/data.md", "../audit.md", None),
@@ -23,7 +23,7 @@ def test_what_lies_outside_is_told_from_what_lies_inside(page: str, target: str,
 @pytest.mark.parametrize(
     ("markdown", "rewritten"),
     [
-        ("[settings](../unlearning/settings.py) say", "settings (`unlearning/settings.py`) say"),
+        ("[settings](../unlearning/core/settings.py) say", "settings (`unlearning/core/settings.py`) say"),
         ("[`benchmarks/a.md`](../benchmarks/a.md)", "`benchmarks/a.md`"),
         ("[benchmarks/a.md](../benchmarks/a.md)", "`benchmarks/a.md`"),
         ("![a curve](../benchmarks/a.svg)", "![a curve](outside/benchmarks/a.svg)"),

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from images import build
 from images.build import Source, Variant, build_command, find_engine, find_source
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 SOURCE = Source("1.2.3", "0123456789ab" + "0" * 28, "2026-01-02T03:04:05+00:00", 1767323045)
 

@@ -18,7 +18,7 @@ from manifests import policies
 from manifests.check import against_policies, against_schemas, overlays, parse, render
 from manifests.objects import Object
 from tests.pipelines.kfp_server import serving
-from unlearning import cluster_names
+from unlearning.cluster import names
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which renders, is not installed")
 Change = Callable[[list[Object]], None]
@@ -41,9 +41,7 @@ def test_every_overlay_fits_the_schemas_and_the_policies(rendered: dict[str, lis
 
 @pytest.mark.parametrize("overlay", overlays())
 def test_every_overlay_is_in_one_namespace(rendered: dict[str, list[Object]], overlay: str) -> None:
-    assert {item["metadata"].get("namespace", cluster_names.NAMESPACE) for item in rendered[overlay]} == {
-        cluster_names.NAMESPACE
-    }
+    assert {item["metadata"].get("namespace", names.NAMESPACE) for item in rendered[overlay]} == {names.NAMESPACE}
 
 
 def find(items: list[Object], kind: str, name: str = "") -> Object:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.client import Endpoint, Pipelines
+from pipelines.cluster.client import Endpoint, Pipelines
 from tests.pipelines.kfp_server import Kubeflow, serving
 
 

@@ -15,9 +15,9 @@ import yaml
 from kubernetes import client
 
 from tests.http_server import Quiet, listening
-from unlearning import cluster_names
+from unlearning.cluster import names
 
-SPACE = f"/api/v1/namespaces/{cluster_names.NAMESPACE}"
+SPACE = f"/api/v1/namespaces/{names.NAMESPACE}"
 """Path of our namespace."""
 TOKEN = "a-token"  # noqa: S105 - of this server
 KUBECONFIG = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"

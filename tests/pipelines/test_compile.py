@@ -13,8 +13,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.base import IMAGE
 from pipelines.compile import PIPELINES, compile_all
-from unlearning import cluster_names
-from unlearning.ladder import ACTIONS
+from unlearning.audit.escalation import ACTIONS
+from unlearning.cluster import names as cluster_names
 
 Document = dict[str, Any]
 GPUS = "pipelinechannel--gpus"

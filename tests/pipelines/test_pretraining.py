@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from pipelines import warm
+from pipelines.local import fork_server_launch
+from pipelines.local.runner import running
 from pipelines.pretraining import prepare
-from pipelines.runner import running
 from pipelines.tasks import pipeline
-from unlearning import settings, snapshots, splits
-from unlearning.compliance import tombstones
-from unlearning.errors import UserError
-from unlearning.splits import Split
-from unlearning.steps.stored import snapshot_key
-from unlearning.store import open_store
+from unlearning.compliance.retention import tombstones
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import snapshots, splits
+from unlearning.data.splits import Split
+from unlearning.storage.datasets import snapshot_key
+from unlearning.storage.store import open_store
 
 Go = Callable[[str], Split]
 TASKS = ("ingest", "split")
@@ -37,7 +38,7 @@ def go(home: Path, tiny_recipe: Path) -> Iterator[Go]:
             done = first_tasks(recipe=str(tiny_recipe), erased=erased)
         return splits.load(Path(done.output.path))
 
-    with warm.tasks():
+    with fork_server_launch.tasks():
         yield run
 
 

@@ -14,11 +14,11 @@ import pytest
 from tests import services
 from tests.unlearning.erasures import MLFLOW_PATHS, Erasure, found_in, make_erasure
 from tests.unlearning.histories import History
-from unlearning.compliance.certificates import Statement, build
-from unlearning.compliance.erasure import LedgerHead, ModelErasure, Purge, Times
-from unlearning.figures.numbers import Epoch, Evidence, ModelEvidence, Neighbourhood, Sample
-from unlearning.ladder import accepted_statement
-from unlearning.summary import Summary
+from unlearning.audit.escalation import accepted_statement
+from unlearning.compliance.certificates.predicate import LedgerHead, ModelErasure, Purge, Times
+from unlearning.compliance.certificates.statement import Statement, build
+from unlearning.reporting.figures.numbers import Epoch, Evidence, ModelEvidence, Neighbourhood, Sample
+from unlearning.reporting.summary import Summary
 
 Floats = npt.NDArray[np.float64]
 MODELS = ("original", "unlearned", "retrained")

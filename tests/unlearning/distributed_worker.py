@@ -12,19 +12,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.conftest import random_records
-from unlearning import distributed
-from unlearning.augmentations import AugmentationConfig
-from unlearning.encoders import EncoderConfig, MLPConfig, SmallResNetConfig
+from unlearning.core.seeding import initialisation
+from unlearning.data.augmentations import AugmentationConfig
+from unlearning.data.records import Records
+from unlearning.learning import distributed
+from unlearning.learning.encoders import EncoderConfig, MLPConfig, SmallResNetConfig
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.paradigms.byol import BYOL, BYOLConfig
+from unlearning.learning.paradigms.moco import MoCo, MoCoConfig
+from unlearning.learning.paradigms.simclr import SimCLR, SimCLRConfig
+from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
+from unlearning.learning.training import OptimisationConfig, train
 from unlearning.methods.gradient_penalty import GradientPenaltyConfig, stage_1, stage_2
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.paradigms.byol import BYOL, BYOLConfig
-from unlearning.paradigms.moco import MoCo, MoCoConfig
-from unlearning.paradigms.simclr import SimCLR, SimCLRConfig
-from unlearning.paradigms.supervised import Supervised, SupervisedConfig
-from unlearning.records import Records
-from unlearning.seeding import initialisation
-from unlearning.training import OptimisationConfig, train
 
 VIEWS = AugmentationConfig(crop_min_scale=0.8, flip=0.5, brightness=0.1, contrast=0.1)
 HEAD: dict[str, Any] = {"projector_hidden": (8,), "projection": 6, "augmentation": VIEWS}

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from unlearning.encoders import MLPConfig
-from unlearning.paradigms.supervised import Supervised, SupervisedConfig
-from unlearning.records import Records
-from unlearning.seeding import generator, initialisation
-from unlearning.store import LocalStore
+from unlearning.core.seeding import generator, initialisation
+from unlearning.data.records import Records
+from unlearning.learning.encoders import MLPConfig
+from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
+from unlearning.storage.store import LocalStore
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Maker:
     """Makes a history where the settings say; one model's at a time."""
 
     def __init__(self, scratch: Path, model_name: str) -> None:
-        from unlearning import settings
-        from unlearning.store import open_store
+        from unlearning.core import settings
+        from unlearning.storage.store import open_store
 
         self.where = settings.from_environment()
         self.store, self.root = open_store(self.where.store), open_store(self.where.pipeline_root)
@@ -58,14 +58,14 @@ class Maker:
         self.digests: dict[str, str] = {}
 
     def put(self, key: str, content: Any) -> None:
-        from unlearning.files import canonical_json
+        from unlearning.core.files import canonical_json
 
         self.store.create(key, canonical_json(content).encode())
 
     def data(self) -> None:
         """Snapshot and split with and without the erased records, in the store and as a run's artifacts."""
-        from unlearning import forgetting, snapshots, splits
-        from unlearning.steps.stored import complete_key, snapshot_key, split_key
+        from unlearning.data import forget_set, snapshots, splits
+        from unlearning.storage.datasets import complete_key, snapshot_key, split_key
 
         about: dict[str, Any] = {"source": "made up", "licence": "CC0", "class_names": ("a", "b")}
         images = torch.randint(256, (40, 1, 12, 12), generator=generator(0, "history")).to(torch.uint8)
@@ -85,13 +85,15 @@ class Maker:
             self.put(complete_key(digest), {})
             splits.save(split, self.tasks / f"split-{split.digest[:4]}" / "split")
             self.put(split_key(split.digest), split.model_dump(mode="json"))
-        self.forget = forgetting.ForgetSet(kind="records", split=self.split.digest, ids=self.ids)
-        forgetting.save(self.forget, self.tasks / "select" / "forget")
+        self.forget = forget_set.ForgetSet(kind="records", split=self.split.digest, ids=self.ids)
+        forget_set.save(self.forget, self.tasks / "select" / "forget")
 
     def model(self, name: str, seed: int, folder: str, **made: Any) -> None:
         """Random weights, with where they come from."""
-        from unlearning import models, provenance, recipes
-        from unlearning.provenance import Provenance
+        from unlearning import recipes
+        from unlearning.learning import models
+        from unlearning.recipes import provenance
+        from unlearning.recipes.provenance import Provenance
 
         with initialisation(seed, f"history {self.model_name}"):
             model = Supervised(SupervisedConfig()).build(MLPConfig(hidden=(16,)), (1, 12, 12), ("a", "b"))
@@ -104,7 +106,7 @@ class Maker:
 
     def models(self) -> None:
         """The three versions' models, and a reference of the first."""
-        from unlearning.files import write_json
+        from unlearning.core.files import write_json
         from unlearning.steps.references import references_key
 
         self.model("1", 1, FOLDERS["1"], method="pretrain")
@@ -138,7 +140,7 @@ class Maker:
         }  # fmt: skip
 
     def new(self, name: str, parent: Any = None) -> Any:
-        from unlearning.registry import NewVersion
+        from unlearning.registry.client import NewVersion
 
         return NewVersion(
             name=self.model_name,
@@ -154,7 +156,7 @@ class Maker:
         )
 
     def versions(self) -> None:
-        from unlearning.registry import Registry
+        from unlearning.registry.client import Registry
 
         registry = Registry(self.where.tracking_uri)
         parent = registry.make_champion(registry.register(self.new("1")))
@@ -164,9 +166,10 @@ class Maker:
 
     def private(self) -> None:
         """Two requests, one of which is certified."""
-        from unlearning.compliance import batches, requests
-        from unlearning.compliance.batches import Batch, ModelBatch, Wanted
-        from unlearning.compliance.requests import Request
+        from unlearning.compliance.batches import store as batches
+        from unlearning.compliance.batches.store import Batch, ModelBatch, Wanted
+        from unlearning.compliance.requests import requests
+        from unlearning.compliance.requests.requests import Request
 
         for request, seal in (("R1", "certified"), ("R2", "fulfilled")):
             stone = {"record": self.ids[0], "request": request, "at": "2026-01-01T00:00:00+00:00"}
@@ -183,7 +186,7 @@ class Maker:
 
     def left_behind(self) -> None:
         """Checkpoints, and what a run's tasks made, with a cache that leads to it."""
-        from unlearning.files import write_json
+        from unlearning.core.files import write_json
 
         ages = {"old-data": (self.before.manifest.digest, 0), "running": ("another", -31), "stale": ("x", 90)}
         for name, (digest, age) in ages.items():

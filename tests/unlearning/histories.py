@@ -12,17 +12,19 @@ from typing import Any
 import mlflow
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from unlearning import models, provenance, recipes
+from unlearning import recipes
 from unlearning.audit.results import Audit, Verdict
-from unlearning.compliance.batches import wanted_key
-from unlearning.encoders import MLPConfig
-from unlearning.files import write_json
-from unlearning.paradigms.supervised import Supervised, SupervisedConfig
-from unlearning.provenance import Provenance
-from unlearning.registry import NewVersion, Registry, Version
-from unlearning.seeding import initialisation
-from unlearning.store import LocalStore
-from unlearning.summary import Summary
+from unlearning.compliance.batches.store import wanted_key
+from unlearning.core.files import write_json
+from unlearning.core.seeding import initialisation
+from unlearning.learning import models
+from unlearning.learning.encoders import MLPConfig
+from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
+from unlearning.recipes import provenance
+from unlearning.recipes.provenance import Provenance
+from unlearning.registry.client import NewVersion, Registry, Version
+from unlearning.reporting.summary import Summary
+from unlearning.storage.store import LocalStore
 
 Make = Callable[..., Summary]
 MODEL, OTHER, APART = "shop-simclr", "shop-supervised", "shelf-simclr"

@@ -11,9 +11,9 @@ from typing import Any
 from manifests.trainer_schema import against_trainer
 from tests.pipelines.kubernetes_server import Kubernetes, status
 from tests.services import free_port
-from unlearning import cluster_names
+from unlearning.cluster import names
 
-JOBS = f"/apis/trainer.kubeflow.org/v1alpha1/namespaces/{cluster_names.NAMESPACE}/trainjobs"
+JOBS = f"/apis/trainer.kubeflow.org/v1alpha1/namespaces/{names.NAMESPACE}/trainjobs"
 
 
 class Trainer(Kubernetes):

@@ -9,9 +9,9 @@ import torch
 from unlearning.audit.attacks import BLACK_BOX, AuditedSignals, MembershipScores
 from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
-from unlearning.audit.out_of_training import AuditedModel, Forgotten, Placements, attack_model, out_of_training
-from unlearning.audit.per_record import p_values, per_record
-from unlearning.audit.rates import rates
+from unlearning.audit.decision_rates import rates
+from unlearning.audit.record_p_values import p_values, per_record
+from unlearning.audit.reference_baseline import AuditedModel, Forgotten, Placements, attack_model, out_of_training
 from unlearning.audit.results import (
     AttackResult,
     Audit,
@@ -24,10 +24,10 @@ from unlearning.audit.results import (
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure
 from unlearning.audit.simultaneous import Placed, simultaneous_intervals
 from unlearning.audit.statistics import auc_interval, placed_interval, placements, roc, tpr_at_fpr
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records, concatenate
-from unlearning.seeding import derive
+from unlearning.core.seeding import derive
+from unlearning.data.records import Records, concatenate
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from unlearning.config import Config
+from unlearning.core.config import Config
 
 Reference = Literal["retrained", "references"]
 """What the candidate is compared with: the exactly retrained model, or reference models that never saw a record."""

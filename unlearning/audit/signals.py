@@ -12,12 +12,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.config import Config
-from unlearning.input_gradients import losses_and_norms
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
-from unlearning.seeding import generator
+from unlearning.core.config import Config
+from unlearning.core.seeding import generator
+from unlearning.data.records import Records
+from unlearning.learning.input_gradients import losses_and_norms
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
 
 Signals = Mapping[str, npt.NDArray[np.float64]]
 """Signal name to (N,) values."""

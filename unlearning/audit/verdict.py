@@ -33,7 +33,7 @@ from unlearning.audit.results import (
     UtilityReference,
     Verdict,
 )
-from unlearning.config import Config
+from unlearning.core.config import Config
 
 FITTED_ON_FORGET = "combined_forget"
 """High whichever way the forget set stands apart, so its sign does not tell which."""

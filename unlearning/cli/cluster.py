@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from unlearning import cluster_names
 from unlearning.cli.output import Json, show
-from unlearning.errors import EXIT_NOT_PROMOTED, UserError
+from unlearning.cluster import names
+from unlearning.core.errors import EXIT_NOT_PROMOTED, UserError
 
 if TYPE_CHECKING:
-    from pipelines.client import Pipelines
-    from pipelines.status import RunStatus
-    from pipelines.submission import Request
+    from pipelines.cluster.client import Pipelines
+    from pipelines.cluster.status import RunStatus
+    from pipelines.cluster.submission import Request
 
 Url = Annotated[
     str, typer.Option("--endpoint", envvar="UNLEARNING_KFP_ENDPOINT", help="URL of Kubeflow Pipelines' API.")
@@ -38,7 +38,7 @@ Pipeline = Annotated[str, typer.Argument(help="pretraining, unlearning or compli
 
 def _server_at(url: str, namespace: str, token_file: Path | None, ca_file: Path | None) -> Pipelines:
     # Imported here: Kubeflow is needed for talking to a cluster only.
-    from pipelines.client import Endpoint, Pipelines
+    from pipelines.cluster.client import Endpoint, Pipelines
 
     return Pipelines(Endpoint(url, namespace, token_file, ca_file))
 
@@ -78,8 +78,8 @@ def texts_of(given: list[str] | None) -> dict[str, str]:
 def _request(
     pipeline: str, package: Path | None, texts: list[str] | None, values: Path | None, cache: bool, **more: str
 ) -> Request:
-    from pipelines import packages
-    from pipelines.submission import Request
+    from pipelines.cluster import packages
+    from pipelines.cluster.submission import Request
 
     if bool(pipeline) == bool(package):
         raise UserError("give the name of a pipeline, or --package FILE")
@@ -100,14 +100,14 @@ def submit(
     experiment: Experiment = "unlearning",
     name: Name = "",
     pipeline_root: Root = "",
-    service_account: Account = cluster_names.SERVICE_ACCOUNT,
+    service_account: Account = names.SERVICE_ACCOUNT,
     cache: Cache = True,
     again: Annotated[bool, typer.Option("--again", help="Even if a run of this name stands.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
     json: Json = False,
 ) -> None:
     """Run a pipeline on a cluster, once per name. docs/submitting.md has the whole path."""
-    from pipelines.submission import submit as submitted
+    from pipelines.cluster.submission import submit as submitted
 
     request = _request(
         pipeline, package, param, params_file, cache,
@@ -135,7 +135,7 @@ def schedule(
     experiment: Experiment = "unlearning",
     name: Name = "",
     pipeline_root: Root = "",
-    service_account: Account = cluster_names.SERVICE_ACCOUNT,
+    service_account: Account = names.SERVICE_ACCOUNT,
     cache: Cache = True,
     max_concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs of it at the same time.")] = 1,
     no_catchup: Annotated[bool, typer.Option("--no-catchup", help="Do not make up for times missed.")] = False,
@@ -144,7 +144,7 @@ def schedule(
     json: Json = False,
 ) -> None:
     """Let a pipeline recur, once per name; `unlearn schedule list` tells what recurs."""
-    from pipelines import submission
+    from pipelines.cluster import submission
 
     if pipeline == "list" or delete:
         server = _server_at(endpoint, namespace, token_file, ca_file)
@@ -183,7 +183,7 @@ def status(
     json: Json = False,
 ) -> None:
     """How a run and its tasks stand; exit code 3 when it failed or was cancelled."""
-    from pipelines.status import status_of
+    from pipelines.cluster.status import status_of
 
     server = _server_at(endpoint, namespace, token_file, ca_file)
     _report(_followed(server, run, quiet=json) if follow else status_of(server.run(run)), json)
@@ -198,7 +198,7 @@ PATIENCE = 600.0
 
 def _followed(server: Pipelines, run: str, quiet: bool) -> RunStatus:
     """Ask until the run is over; prints each change of a task once."""
-    from pipelines.status import status_of
+    from pipelines.cluster.status import status_of
 
     told: dict[str, str] = {}
     now, answered = status_of(server.run(run)), time.monotonic()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import unlearning
-from unlearning import settings
+from unlearning.core import settings
 
 
 def recipes() -> list[str]:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from unlearning.cli.output import Json, path_text, show
-from unlearning.compliance.deadlines import clock
-from unlearning.errors import EXIT_NOT_PROMOTED
+from unlearning.compliance.requests.deadlines import clock
+from unlearning.core.errors import EXIT_NOT_PROMOTED
 
 app = typer.Typer(help="Honour erasure requests: unlearn, audit, certify, purge.", no_args_is_help=True)
 
@@ -48,10 +48,10 @@ def run(
 ) -> None:
     """Run one batch on this machine: what a recurring run does on a cluster."""
     # Imported here: Kubeflow is needed for running pipelines only. Tasks import beside it, at the same time.
-    from pipelines import warm
+    from pipelines.local import fork_server_launch
 
-    context.with_resource(warm.tasks())
-    from pipelines.local_compliance import KEYRING_FILE, LocalBatch, run_batch
+    context.with_resource(fork_server_launch.tasks())
+    from pipelines.local.compliance import KEYRING_FILE, LocalBatch, run_batch
 
     batch = LocalBatch(
         model_name=model_name,

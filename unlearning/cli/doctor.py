@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unlearning import cluster_names
 from unlearning.cli.cluster import CaFile, PackageFile, Parameters, ParametersFile, TokenFile, Url, texts_of, values_of
 from unlearning.cli.output import Json, show
-from unlearning.errors import EXIT_PROBLEMS, UserError
+from unlearning.cluster import names
+from unlearning.core.errors import EXIT_PROBLEMS, UserError
 
 if TYPE_CHECKING:
-    from pipelines.client import Endpoint
-    from pipelines.doctor.findings import Check, Finding
-    from unlearning.settings import Settings
-    from unlearning.workers import Workers
+    from pipelines.cluster.client import Endpoint
+    from pipelines.cluster.doctor.findings import Check, Finding
+    from unlearning.cluster.workers import Workers
+    from unlearning.core.settings import Settings
 
 
 def doctor(
@@ -29,7 +29,7 @@ def doctor(
     params_file: ParametersFile = None,
     package: PackageFile = None,
     endpoint: Url = "",
-    namespace: Annotated[str, typer.Option(help="Where the tasks run.")] = cluster_names.NAMESPACE,
+    namespace: Annotated[str, typer.Option(help="Where the tasks run.")] = names.NAMESPACE,
     token_file: TokenFile = None,
     ca_file: CaFile = None,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that one task is to get.")] = 0,
@@ -41,10 +41,10 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Look for what would fail a run: one line each, and what to do. Exit code 3 if anything failed."""
-    from pipelines.client import Endpoint
-    from pipelines.doctor.findings import examine
-    from unlearning import settings
-    from unlearning.workers import workers
+    from pipelines.cluster.client import Endpoint
+    from pipelines.cluster.doctor.findings import examine
+    from unlearning.cluster.workers import workers
+    from unlearning.core import settings
 
     wanted = workers(nodes=nodes, node_gpus=node_gpus)
     where = settings.from_environment()
@@ -66,8 +66,8 @@ def _text(found: list[Finding]) -> str:
 
 
 def _here(where: Settings, keyring: Path | None) -> list[tuple[str, Check]]:
-    from pipelines.doctor.folders import folders
-    from pipelines.doctor.signing import signing
+    from pipelines.cluster.doctor.folders import folders
+    from pipelines.cluster.doctor.signing import signing
 
     return [
         ("folders", lambda: folders((where.home, where.data, where.checkpoints))),
@@ -76,11 +76,11 @@ def _here(where: Settings, keyring: Path | None) -> list[tuple[str, Check]]:
 
 
 def _services(where: Settings, endpoint: Endpoint) -> list[tuple[str, Check]]:
-    from pipelines.doctor.clock import clock
-    from pipelines.doctor.findings import Finding
-    from pipelines.doctor.kubeflow import kubeflow
-    from pipelines.doctor.mlflow import mlflow
-    from pipelines.doctor.object_store import object_store
+    from pipelines.cluster.doctor.clock import clock
+    from pipelines.cluster.doctor.findings import Finding
+    from pipelines.cluster.doctor.kubeflow import kubeflow
+    from pipelines.cluster.doctor.mlflow import mlflow
+    from pipelines.cluster.doctor.object_store import object_store
 
     def asked() -> Iterator[Finding]:
         if endpoint.url:
@@ -100,9 +100,9 @@ def _services(where: Settings, endpoint: Endpoint) -> list[tuple[str, Check]]:
 def _run(
     pipeline: str, package: Path | None, param: list[str] | None, params_file: Path | None
 ) -> list[tuple[str, Check]]:
-    from pipelines import packages
-    from pipelines.doctor.image import image
-    from pipelines.doctor.parameters import parameters
+    from pipelines.cluster import packages
+    from pipelines.cluster.doctor.image import image
+    from pipelines.cluster.doctor.parameters import parameters
 
     if pipeline and package:
         raise UserError("give the name of a pipeline, or --package FILE")
@@ -112,11 +112,11 @@ def _run(
 
 
 def _kubernetes(context: str, namespace: str, gpus: int, wanted: Workers) -> Iterator[Finding]:
-    from pipelines.doctor.findings import Finding
-    from pipelines.doctor.gpus import gpus as gpus_of
-    from pipelines.doctor.namespace import namespace as namespace_of
-    from pipelines.doctor.trainer import trainer
-    from unlearning.cluster import Cluster, NotConfiguredError
+    from pipelines.cluster.doctor.findings import Finding
+    from pipelines.cluster.doctor.gpus import gpus as gpus_of
+    from pipelines.cluster.doctor.namespace import namespace as namespace_of
+    from pipelines.cluster.doctor.trainer import trainer
+    from unlearning.cluster.client import Cluster, NotConfiguredError
 
     try:
         cluster = Cluster(context)

@@ -10,12 +10,12 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from unlearning.cli.output import Json, path_text, show
-from unlearning.compliance import keyring as keyrings
-from unlearning.compliance import keys
-from unlearning.compliance.erasure import Instant
-from unlearning.compliance.keyring import Keyring, TrustedKey
-from unlearning.errors import UserError
-from unlearning.files import write_text
+from unlearning.compliance.certificates import keyring as keyrings
+from unlearning.compliance.certificates import keys
+from unlearning.compliance.certificates.keyring import Keyring, TrustedKey
+from unlearning.compliance.certificates.predicate import Instant
+from unlearning.core.errors import UserError
+from unlearning.core.files import write_text
 
 app = typer.Typer(
     help="Keys that sign erasure certificates. A private key is never printed and never a parameter.",

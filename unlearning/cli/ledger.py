@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unlearning import settings
 from unlearning.cli.output import Json, show
-from unlearning.compliance.chain import History, Problem
-from unlearning.compliance.ledger import Ledger, UnknownRequestError
-from unlearning.compliance.ledger_verification import verify, verify_request
-from unlearning.errors import EXIT_PROBLEMS
-from unlearning.files import canonical_json
-from unlearning.store import open_store
+from unlearning.compliance.ledger.hash_chain import History, Problem
+from unlearning.compliance.ledger.store import Ledger, UnknownRequestError
+from unlearning.compliance.ledger.verification import verify, verify_request
+from unlearning.core import settings
+from unlearning.core.errors import EXIT_PROBLEMS
+from unlearning.core.files import canonical_json
+from unlearning.storage.store import open_store
 
 app = typer.Typer(help="Events of erasure requests: show and verify.", no_args_is_help=True)
 

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console, RenderableType
 
-from unlearning.cli import lineage_sources as sources
 from unlearning.cli import lineage_text as text
 from unlearning.cli.output import Json, path_text, show
-from unlearning.errors import UserError
-from unlearning.files import write_text
-from unlearning.lineage import chains, requests
-from unlearning.lineage.overview import overview
-from unlearning.versions import Version
+from unlearning.core.errors import UserError
+from unlearning.core.files import write_text
+from unlearning.lineage import queries as sources
+from unlearning.lineage import requests
+from unlearning.registry import history
+from unlearning.registry.overview import overview
+from unlearning.registry.versions import Version
 
 if TYPE_CHECKING:
     # See `lineage_sources`.
-    from unlearning.registry import Registry
+    from unlearning.registry.client import Registry
 
 app = typer.Typer(help="From the original to the unlearned model.", no_args_is_help=True)
 
@@ -43,7 +44,7 @@ def _answer(found: Any, json: bool, shown: RenderableType) -> None:
 def _version(model: str, wanted: str) -> tuple[Registry, Version, list[Version]]:
     registry = sources.registry()
     versions = sources.versions_of(registry, model)
-    return registry, chains.of(versions, model, wanted), versions
+    return registry, history.of(versions, model, wanted), versions
 
 
 @app.command("show")
@@ -63,7 +64,7 @@ def graph(
 ) -> None:
     """Draw every version below the one it was made from: as SVG, or as text for Mermaid."""
     # Imported here: only drawing needs what figures are drawn with.
-    from unlearning.figures import lineage as drawing
+    from unlearning.reporting.figures import lineage as drawing
 
     if output is not None and output.suffix not in (".svg", ".mmd"):
         raise UserError(f"cannot draw {output}: give a file that ends in .svg or .mmd")
@@ -81,7 +82,7 @@ def graph(
 @app.command()
 def serving(model: Model, json: Json = False) -> None:
     """Which version serves, since when, and what it replaced."""
-    found = chains.serving(model, sources.versions_of(sources.registry(), model))
+    found = history.serving(model, sources.versions_of(sources.registry(), model))
     _answer(found, json, text.serving(found))
 
 
@@ -89,7 +90,7 @@ def serving(model: Model, json: Json = False) -> None:
 def replaced(model: Model, version: Number, json: Json = False) -> None:
     """What replaced a version, when, and for which requests."""
     _, wanted, versions = _version(model, version)
-    found = chains.replaced(wanted, versions)
+    found = history.replaced(wanted, versions)
     _answer(found, json, text.replaced(found))
 
 
@@ -97,7 +98,7 @@ def replaced(model: Model, version: Number, json: Json = False) -> None:
 def ancestors(model: Model, version: Number, json: Json = False) -> None:
     """Everything a version was made from, down to the snapshot its original was trained on."""
     _, wanted, versions = _version(model, version)
-    found = chains.ancestors(wanted, versions)
+    found = history.ancestors(wanted, versions)
     _answer(found, json, text.ancestors(found))
 
 

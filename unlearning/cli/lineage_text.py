@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from unlearning.audit.escalation import RUNGS, described
 from unlearning.audit.results import Interval
-from unlearning.ladder import RUNGS, described
-from unlearning.lineage.artefacts import Artefacts
+from unlearning.lineage.artifacts import Artefacts
 from unlearning.lineage.audits import Audited
-from unlearning.lineage.chains import Ancestry, Entry, Replacement, Serving, tagged
 from unlearning.lineage.requests import Honoured, Pending, TrainedOn
-from unlearning.versions import NONE, Version
+from unlearning.registry.history import Ancestry, Entry, Replacement, Serving, tagged
+from unlearning.registry.versions import NONE, Version
 
 SHOWN = 12
 """Digits of a digest that are shown."""

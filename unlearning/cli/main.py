@@ -11,17 +11,17 @@ import typer
 from rich.console import Console
 
 from unlearning import __version__
+from unlearning.audit.escalation import described
 from unlearning.cli import cluster, completion, compliance, keys, ledger, lineage, next_steps, requests, steps
 from unlearning.cli import purge as purging
 from unlearning.cli.doctor import doctor
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.cli.verify import verify
-from unlearning.errors import EXIT_FAILED, EXIT_NOT_PROMOTED, EXIT_OK, UserError
-from unlearning.ladder import described
-from unlearning.summary import Summary
+from unlearning.core.errors import EXIT_FAILED, EXIT_NOT_PROMOTED, EXIT_OK, UserError
+from unlearning.reporting.summary import Summary
 
 if TYPE_CHECKING:
-    from unlearning.figures.gallery import GalleryRow
+    from unlearning.reporting.figures.gallery import GalleryRow
 
 app = typer.Typer(
     help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
@@ -119,12 +119,12 @@ def run(
 ) -> None:
     """Pretrain, forget, audit, decide and promote, on this machine."""
     # Imported here: Kubeflow is needed for running pipelines only. Tasks import beside it, at the same time.
-    from pipelines import warm
+    from pipelines.local import fork_server_launch
 
-    context.with_resource(warm.tasks())
-    from pipelines.local import LocalRun, run_locally
+    context.with_resource(fork_server_launch.tasks())
+    from pipelines.local.unlearning import LocalRun, run_locally
     from unlearning import recipes
-    from unlearning.report import short_table
+    from unlearning.reporting.report import short_table
 
     parameters = LocalRun(
         recipe=recipe or recipes.default_recipe(dataset, paradigm),
@@ -173,9 +173,10 @@ def report(
     json: Json = False,
 ) -> None:
     """Show a run's table and draw its report again, with the figures that `unlearn figures` made, if there are."""
-    from unlearning import report as page
-    from unlearning import settings, summary
-    from unlearning.figures import numbers
+    from unlearning.core import settings
+    from unlearning.reporting import report as page
+    from unlearning.reporting import summary
+    from unlearning.reporting.figures import numbers
 
     folder = run or settings.from_environment().home / "latest"
     loaded = summary.load(folder / "summary.json")
@@ -196,7 +197,7 @@ def report(
 def _gallery(folder: Path, count: int) -> Sequence[GalleryRow]:
     if not count:
         return ()
-    from pipelines.local import artifacts_of
+    from pipelines.local.unlearning import artifacts_of
     from unlearning.steps.figures import gallery
 
     found = artifacts_of(folder)
@@ -221,8 +222,8 @@ def figures(
 
     `unlearn report` puts figures that lie in the run's folder into the report.
     """
-    from pipelines.local import artifacts_of
-    from unlearning import settings
+    from pipelines.local.unlearning import artifacts_of
+    from unlearning.core import settings
     from unlearning.steps.figures import draw, measure
 
     folder = run or settings.from_environment().home / "latest"
@@ -253,7 +254,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Put runs side by side on one page: sortable, filterable, with intervals; works from a file."""
-    from unlearning import comparison, settings, summary
+    from unlearning.core import settings
+    from unlearning.reporting import comparison, summary
 
     given = found or comparison.runs_in(settings.from_environment().home)
     if len(given) == 1 and given[0].is_file():

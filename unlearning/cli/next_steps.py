@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unlearning import __version__, settings
+from unlearning import __version__
 from unlearning.cli.output import path_text
-from unlearning.errors import UserError
+from unlearning.core import settings
+from unlearning.core.errors import UserError
 
 Step = tuple[str, str]
 """A command and what it does."""
@@ -49,8 +50,8 @@ def _latest(home: Path) -> tuple[list[str], list[Step]]:
         first = ("unlearn run", "train, forget, audit: real images, some minutes")
         quick = ("unlearn run --dataset digits", "the same on small bundled ones, one minute")
         return [f"No finished run in {path_text(home)} yet."], [first, quick]
-    from unlearning import summary
-    from unlearning.wording import OUTCOMES
+    from unlearning.reporting import summary
+    from unlearning.reporting.phrases import OUTCOMES
 
     loaded = summary.load(folder / "summary.json")
     judged = f"its unlearned model {OUTCOMES[loaded.verdict.outcome]}, and version {loaded.registry.champion} serves"
@@ -67,10 +68,10 @@ def _requests(store: str) -> Iterator[str]:
     """Open erasure requests, where the store is a folder: nothing is asked of a network here."""
     if "://" in store or not Path(store).is_dir():
         return
-    from unlearning.compliance.collecting import Unusable, standing
-    from unlearning.compliance.deadlines import clock
-    from unlearning.compliance.overview import overview
-    from unlearning.store import open_store
+    from unlearning.compliance.requests.deadlines import clock
+    from unlearning.compliance.requests.open_requests import Unusable, standing
+    from unlearning.compliance.requests.overview import overview
+    from unlearning.storage.store import open_store
 
     now = datetime.now(UTC)
     try:

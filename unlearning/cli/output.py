@@ -14,7 +14,7 @@ import typer
 from pydantic import BaseModel
 from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer shows no other way to them
 
-from unlearning.errors import EXIT_BAD_INPUT, UserError
+from unlearning.core.errors import EXIT_BAD_INPUT, UserError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

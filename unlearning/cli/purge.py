@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from unlearning.cli.output import Json, show
-from unlearning.retention import GRACE_DAYS, Item, Plan, Waiting, listed
+from unlearning.compliance.retention.policy import GRACE_DAYS, Item, Plan, Waiting, listed
 
 SHOWN = 2
 """Keys of one item that are named."""

@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unlearning import settings
 from unlearning.cli.output import Json, show
-from unlearning.compliance import deadlines, intake
-from unlearning.compliance import requests as requested
-from unlearning.compliance.collecting import Unusable, standing
-from unlearning.compliance.deadlines import NextBatch, clock
 from unlearning.compliance.fields import moment as time_of
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.overview import Overview, overview
-from unlearning.compliance.state import END, STATUSES, State
-from unlearning.errors import UserError
-from unlearning.store import Store, open_store
+from unlearning.compliance.ledger.state import END, STATUSES, State
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import deadlines, intake
+from unlearning.compliance.requests import requests as requested
+from unlearning.compliance.requests.deadlines import NextBatch, clock
+from unlearning.compliance.requests.open_requests import Unusable, standing
+from unlearning.compliance.requests.overview import Overview, overview
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.storage.store import Store, open_store
 
 app = typer.Typer(help="Erasure requests: add, follow, withdraw, extend, release.", no_args_is_help=True)
 

@@ -41,7 +41,9 @@ RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating
 @contextmanager
 def _on_all_processes(out: Path, device: str) -> Iterator[Path]:
     """Where this process writes: `out`, but for those that torchrun started beside the first one."""
-    from unlearning import distributed, provenance, settings
+    from unlearning.core import settings
+    from unlearning.learning import distributed
+    from unlearning.recipes import provenance
 
     with distributed.step(out, settings.from_environment().checkpoints, device) as (mine, checkpoints):
         if not distributed.first():
@@ -90,7 +92,7 @@ def pretrain(
     json: Json = False,
 ) -> None:
     """Members to model; resumes when interrupted. torchrun lets several processes train one model."""
-    from unlearning import distributed
+    from unlearning.learning import distributed
     from unlearning.steps.pretrain import pretrain as step
 
     with _on_all_processes(out, device) as mine:
@@ -238,7 +240,7 @@ def forget(
     json: Json = False,
 ) -> None:
     """Model and forget set to candidate. torchrun lets several processes work on one model."""
-    from unlearning import distributed
+    from unlearning.learning import distributed
     from unlearning.steps.unlearn import unlearn as step
 
     with _on_all_processes(out, device) as mine:

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from unlearning.cli.output import Json, path_text, show
-from unlearning.compliance import attestation, keys, signing
-from unlearning.compliance import keyring as keyrings
-from unlearning.compliance.attestation import Verification
-from unlearning.compliance.keyring import Keyring
-from unlearning.errors import EXIT_PROBLEMS, UserError
+from unlearning.compliance.certificates import dsse, keys, verification
+from unlearning.compliance.certificates import keyring as keyrings
+from unlearning.compliance.certificates.keyring import Keyring
+from unlearning.compliance.certificates.verification import Verification
+from unlearning.core.errors import EXIT_PROBLEMS, UserError
 
 
 def verify(
@@ -28,8 +28,8 @@ def verify(
     trusted = _trusted(key or [], keyring)
     try:
         with file.open("rb") as handle:
-            data = handle.read(signing.LARGEST + 1)
-        found = attestation.verify(data, trusted)
+            data = handle.read(dsse.LARGEST + 1)
+        found = verification.verify(data, trusted)
     except OSError as error:
         raise UserError(f"certificate {path_text(file)} cannot be read: {error.strerror}") from None
     except UserError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, TypeAdapter, ValidationError
 
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 CLOCK_DIFFERENCE = timedelta(minutes=5)
 """By how much the clocks of two machines may differ."""

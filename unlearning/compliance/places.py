@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unlearning.errors import UserError
-from unlearning.store import MissingKeyError, Store
+from unlearning.core.errors import UserError
+from unlearning.storage.store import MissingKeyError, Store
 
 REQUESTS, SAME, LEDGER, SEALS, OPEN = "requests", "same", "ledger", "seals", "open"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from unlearning.audit.results import Audit, Interval, Outcome, Verdict
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.versions import Version
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.registry.versions import Version
 
 
 class Attacked(Config):

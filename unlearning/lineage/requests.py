@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Literal
 
-from unlearning.config import Config
-from unlearning.lineage.chains import (
+from unlearning.core.config import Config
+from unlearning.registry.history import (
     CERTIFICATE,
     ORIGINAL,
     Entry,
@@ -20,7 +20,7 @@ from unlearning.lineage.chains import (
     refused,
     tagged,
 )
-from unlearning.versions import NONE, Version, champion
+from unlearning.registry.versions import NONE, Version, champion
 
 Relation = Literal["trained", "reduced_to", "descended"]
 Forgot = Literal["nothing", "part", "tried"]

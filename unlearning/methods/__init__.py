@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig, alignment_calibration
 from unlearning.methods.base import Method
 from unlearning.methods.finetune import finetune
@@ -11,7 +12,6 @@ from unlearning.methods.loss_matching import LossMatchingConfig, loss_matching
 from unlearning.methods.random_label import RandomLabelConfig, random_label
 from unlearning.methods.retrain import retrain
 from unlearning.methods.saliency import SaliencyConfig, saliency
-from unlearning.training import OptimisationConfig
 
 __all__ = ["METHODS", "Method"]
 

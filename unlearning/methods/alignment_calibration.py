@@ -16,12 +16,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import mistaught_loss
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
 
 
 class AlignmentCalibrationConfig(UnlearningConfig):

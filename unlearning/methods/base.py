@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from unlearning.config import Config
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
-from unlearning.seeding import generator
+from unlearning.core.config import Config
+from unlearning.core.seeding import generator
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
 
 
 @dataclass(frozen=True)

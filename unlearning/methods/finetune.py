@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
-from unlearning.training import OptimisationConfig, train
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.training import OptimisationConfig, train
 
 
 def finetune(model: Model, paradigm: Paradigm, *, retain: Records, config: OptimisationConfig, seed: int) -> Model:

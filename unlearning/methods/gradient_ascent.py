@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
 
 
 class GradientAscentConfig(UnlearningConfig):

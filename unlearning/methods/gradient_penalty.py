@@ -22,13 +22,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlearning.errors import UserError
-from unlearning.input_gradients import input_gradient_norms
-from unlearning.methods.matching import Match, distance
+from unlearning.core.errors import UserError
+from unlearning.data.records import Records
+from unlearning.learning.input_gradients import input_gradient_norms
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.methods.distribution_distance import Match, distance
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
 
 
 class GradientPenaltyConfig(UnlearningConfig):

@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlearning.methods.matching import Match, distance
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.methods.distribution_distance import Match, distance
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
 
 SMALLEST_LOSS = 1e-8
 """A record that is fitted perfectly has loss 0, whose logarithm nothing could be matched to."""

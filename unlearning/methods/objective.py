@@ -17,11 +17,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlearning.config import Config
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
-from unlearning.training import OptimisationConfig, fit
+from unlearning.core.config import Config
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.training import OptimisationConfig, fit
 
 ForgettingTerm = Callable[[torch.Generator], Tensor | None]
 """A source of randomness to the scalar that is smaller the better the model has forgotten; None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
-from unlearning.seeding import initialisation
-from unlearning.training import OptimisationConfig, train
+from unlearning.core.seeding import initialisation
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.training import OptimisationConfig, train
 
 
 def retrain(model: Model, paradigm: Paradigm, *, retain: Records, config: OptimisationConfig, seed: int) -> Model:

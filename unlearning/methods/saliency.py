@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.core.seeding import generator
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import mistaught_loss
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.records import Records
-from unlearning.seeding import generator
 
 
 class SaliencyConfig(UnlearningConfig):

@@ -9,12 +9,16 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from unlearning.audit.accuracy import EvaluationConfig
 from unlearning.audit.signals import SignalConfig
-from unlearning.config import Config
-from unlearning.encoders import EncoderConfig
-from unlearning.errors import UserError
-from unlearning.evaluation import EvaluationConfig
-from unlearning.files import sha256_json
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import sha256_json
+from unlearning.data.splits import SplitConfig
+from unlearning.learning.encoders import EncoderConfig
+from unlearning.learning.near_duplicates import NearDuplicateConfig
+from unlearning.learning.paradigms import PARADIGMS, ParadigmConfig
+from unlearning.learning.training import OptimisationConfig, TrainingConfig
 from unlearning.methods import METHODS
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
 from unlearning.methods.gradient_ascent import GradientAscentConfig
@@ -22,10 +26,6 @@ from unlearning.methods.gradient_penalty import GradientPenaltyConfig
 from unlearning.methods.loss_matching import LossMatchingConfig
 from unlearning.methods.random_label import RandomLabelConfig
 from unlearning.methods.saliency import SaliencyConfig
-from unlearning.near_duplicates import NearDuplicateConfig
-from unlearning.paradigms import PARADIGMS, ParadigmConfig
-from unlearning.splits import SplitConfig
-from unlearning.training import OptimisationConfig, TrainingConfig
 
 
 class DataConfig(Config):

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unlearning import forgetting, models, provenance
 from unlearning.audit.audit import audit as run_audit
-from unlearning.audit.out_of_training import Forgotten
+from unlearning.audit.reference_baseline import Forgotten
 from unlearning.audit.results import Audit
-from unlearning.devices import choose_device, deterministic
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
-from unlearning.forgetting import ForgetSet
-from unlearning.paradigms import make_paradigm
-from unlearning.splits import Split
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.data import forget_set
+from unlearning.data.forget_set import ForgetSet
+from unlearning.data.splits import Split
+from unlearning.learning import models
+from unlearning.learning.devices import choose_device, deterministic
+from unlearning.learning.paradigms import make_paradigm
+from unlearning.recipes import provenance
 from unlearning.steps.data import load_split, part
 from unlearning.steps.references import check_comparable, load_for
 from unlearning.steps.retrain_or_none import retrained_at
@@ -51,7 +53,7 @@ def audit(
     """
     made, retrained = provenance.load(original_path), retrained_at(retrained_path)
     snapshot, split = load_split(snapshot_path, split_path)
-    forget = forgetting.load(forget_path)
+    forget = forget_set.load(forget_path)
     check_belongs(made, split, forget)
     _check_models(original_path, candidate_path, retrained, forget.digest)
     forgotten = _forgotten(references_path, models.digest(original_path), split, forget)

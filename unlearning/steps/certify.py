@@ -8,12 +8,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import cast
 
-from unlearning import settings
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import Audit, Verdict
-from unlearning.compliance import certificates, collecting, keys, page, requests, signing
-from unlearning.compliance.certificates import Statement
-from unlearning.compliance.erasure import (
+from unlearning.compliance.certificates import dsse, keys
+from unlearning.compliance.certificates import html as page
+from unlearning.compliance.certificates import statement as certificates
+from unlearning.compliance.certificates.predicate import (
     Artefacts,
     Data,
     Forgotten,
@@ -25,20 +25,23 @@ from unlearning.compliance.erasure import (
     Times,
     Weights,
 )
-from unlearning.compliance.events import Certified, Fulfilled, Purged, digest_of
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.state import State
-from unlearning.errors import UserError
-from unlearning.lineage.chains import CERTIFICATE
-from unlearning.provenance import Provenance
-from unlearning.registry import Registry, Version
-from unlearning.retention import GRACE_DAYS, holders, requests_of, withdrawn
-from unlearning.steps.inventory import champions
-from unlearning.steps.logged import read_logged
-from unlearning.steps.stored import data_of
+from unlearning.compliance.certificates.statement import Statement
+from unlearning.compliance.ledger.events import Certified, Fulfilled, Purged, digest_of
+from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import open_requests, requests
+from unlearning.compliance.requests.inventory import champions
+from unlearning.compliance.retention.policy import GRACE_DAYS, holders, requests_of, withdrawn
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.recipes.provenance import Provenance
+from unlearning.registry.client import Registry, Version
+from unlearning.registry.history import CERTIFICATE
+from unlearning.registry.logged_files import read_logged
+from unlearning.registry.versions import condemned
 from unlearning.steps.withdraw import withdraw
-from unlearning.store import Store, open_store
-from unlearning.versions import condemned
+from unlearning.storage.datasets import data_of
+from unlearning.storage.store import Store, open_store
 
 BY = "certify"
 CERTIFICATES = "certificates"
@@ -85,7 +88,7 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: in
     store, registry = open_store(where.store), Registry(where.tracking_uri)
     # First, since it writes to the ledger, also of requests that have no certificate yet.
     purged = list(_purged_since(store, registry, now))
-    waiting = [each for each in collecting.collect(store, mend=True).states if each.status == "fulfilled"]
+    waiting = [each for each in open_requests.collect(store, mend=True).states if each.status == "fulfilled"]
     done: dict[str, str] = {}
     skipped: list[NotCertified] = []
     for state in [*waiting, *purged]:
@@ -128,7 +131,7 @@ class _Issue:
         """Write the certificate and say so; returns its key. One that an attempt left that died is taken as it is."""
         self._withdraw(grace_days)
         key = certificate_key(self.state.request, len(self.state.certificates) + 1)
-        data = signing.sign(certificates.to_bytes(self._statement()), [signer])
+        data = dsse.sign(certificates.to_bytes(self._statement()), [signer])
         if not self.store.create(key, data):
             data = self.store.read(key)
         told = page.render(data, key.rpartition("/")[2])
@@ -171,8 +174,8 @@ class _Issue:
     def _earlier(self) -> Statement | None:
         if not self.state.certificates:
             return None
-        envelope = signing.read(self.store.read(certificate_key(self.state.request, len(self.state.certificates))))
-        return certificates.parse(signing.decoded(envelope.payload))
+        envelope = dsse.read(self.store.read(certificate_key(self.state.request, len(self.state.certificates))))
+        return certificates.parse(dsse.decoded(envelope.payload))
 
     def _fulfilled_at(self) -> datetime:
         return max(each.at for each in self.events if isinstance(each.details, Fulfilled))

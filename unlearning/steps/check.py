@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from unlearning import ladder
-from unlearning.errors import UserError
-from unlearning.retention import check_grace
+from unlearning.audit import escalation
+from unlearning.compliance.retention.policy import check_grace
+from unlearning.core.errors import UserError
 from unlearning.steps.decide import margins
 from unlearning.steps.references import check_comparable
 
@@ -28,8 +28,8 @@ def check(
         UserError: one has no meaning, or references cannot answer for this kind of forget set.
     """
     margins(auc_margin, utility_margin)
-    ladder.policy(stronger, on_failure, on_inconclusive)
-    if ladder.compare_with_named(compare_with) == "references":
+    escalation.policy(stronger, on_failure, on_inconclusive)
+    if escalation.compare_with_named(compare_with) == "references":
         check_comparable(forget_kind)
 
 

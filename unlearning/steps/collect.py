@@ -7,22 +7,23 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from unlearning import settings
-from unlearning.compliance import batches, collecting, requests
-from unlearning.compliance.batches import Batch, ModelBatch, Wanted
-from unlearning.compliance.events import Claimed, Details, Escalated, Fulfilled, NothingFound, Resolved
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.requests import Request
-from unlearning.compliance.resolution import Concern, Holding, Serving, concern
-from unlearning.compliance.state import END, NO_MODEL, State
-from unlearning.errors import UserError
-from unlearning.registry import Registry
-from unlearning.retention import GRACE_DAYS
+from unlearning.compliance.batches import store as batches
+from unlearning.compliance.batches.store import Batch, ModelBatch, Wanted
+from unlearning.compliance.ledger.events import Claimed, Details, Escalated, Fulfilled, NothingFound, Resolved
+from unlearning.compliance.ledger.state import END, NO_MODEL, State
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import open_requests, requests
+from unlearning.compliance.requests.inventory import holdings, serving
+from unlearning.compliance.requests.requests import Request
+from unlearning.compliance.requests.resolution import Concern, Holding, Serving, concern
+from unlearning.compliance.retention.erase import erase
+from unlearning.compliance.retention.policy import GRACE_DAYS
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.registry.client import Registry
 from unlearning.steps.check import check_batch
-from unlearning.steps.erase import erase
 from unlearning.steps.fulfil import settle
-from unlearning.steps.inventory import holdings, serving
-from unlearning.store import Store, open_store
+from unlearning.storage.store import Store, open_store
 
 BY = "collect"
 MOST_FORGOTTEN = 0.5
@@ -104,9 +105,9 @@ def collect(
     if made is not None:
         work.go_on(made, grace_days)
         return work.result
-    found = collecting.collect(store, mend=True)
+    found = open_requests.collect(store, mend=True)
     if work.recover(found.states, grace_days):
-        found = collecting.collect(store, mend=True)
+        found = open_requests.collect(store, mend=True)
     work.result.skipped += [Skipped(each.request, each.why) for each in found.unusable]
     latest = now + timedelta(days=due_within_days)
     work.look_up([state for state in found.states if not due_within_days or state.due <= latest])
@@ -165,7 +166,7 @@ class _Collection:
     def go_on(self, made: Batch, grace_days: int) -> None:
         """What is left of a batch, claimed again where it was released."""
         self.result.batch = made
-        others = self.busy(collecting.collect(self.store, mend=True).states)
+        others = self.busy(open_requests.collect(self.store, mend=True).states)
         for each in made.models:
             given: dict[str, Any] = {"batch": made.id, "model": each.model, "now": self.now}
             settle(self.store, self.registry, **given, grace_days=grace_days, otherwise="keep")

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import torch
 
-from unlearning import settings, snapshots, splits
-from unlearning.errors import UserError
-from unlearning.files import sha256_json
-from unlearning.records import Records
-from unlearning.snapshots import Manifest, Snapshot
-from unlearning.splits import Split
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import sha256_json
+from unlearning.data import snapshots, splits
+from unlearning.data.records import Records
+from unlearning.data.snapshots import Manifest, Snapshot
+from unlearning.data.splits import Split
+from unlearning.learning.training import Checkpoint
 from unlearning.steps.tombstones import refuse_erased
-from unlearning.training import Checkpoint
 
 
 def load_split(snapshot_path: Path, split_path: Path) -> tuple[Snapshot, Split]:

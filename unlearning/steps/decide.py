@@ -6,15 +6,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unlearning import ladder, verdict_text
+from unlearning.audit import escalation
+from unlearning.audit.escalation import Action
 from unlearning.audit.results import UTILITY_REFERENCE, Audit, Verdict
 from unlearning.audit.verdict import VerdictConfig, missing_evidence
 from unlearning.audit.verdict import decide as judge
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json, write_text
-from unlearning.ladder import Action
-from unlearning.recipes.stronger import can_be_strengthened
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json, write_text
+from unlearning.recipes.escalated import can_be_strengthened
+from unlearning.reporting import verdict_markdown
 from unlearning.steps.audit import load_audit
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 
@@ -84,7 +85,7 @@ def decide(
 
     Args:
         method: whose settings the ladder strengthens.
-        rung: what the candidate was made by, a name of `unlearning.ladder.RUNGS`.
+        rung: what the candidate was made by, a name of `unlearning.audit.escalation.RUNGS`.
         stronger: settings to try after the first, 0 to 2.
         on_failure: retrain or stop.
         on_inconclusive: retrain, stop, accept or accept_retrained.
@@ -93,14 +94,14 @@ def decide(
     Raises:
         UserError: the evidence is not of one piece, or a parameter has no meaning.
     """
-    made_by = ladder.rung_named(rung)
-    policy = ladder.policy(stronger if can_be_strengthened(method) else 0, on_failure, on_inconclusive)
+    made_by = escalation.rung_named(rung)
+    policy = escalation.policy(stronger if can_be_strengthened(method) else 0, on_failure, on_inconclusive)
     audit, evaluation = load_audit(audit_path), load_evaluation(evaluation_path)
     verdict = verdict_of(audit, evaluation, auc_margin, utility_margin)
-    action = ladder.next_rung(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
+    action = escalation.next_rung(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
     write_json(verdict_path, verdict.model_dump(mode="json"))
     if page_path is not None:
-        write_text(page_path, verdict_text.markdown(verdict, action))
+        write_text(page_path, verdict_markdown.markdown(verdict, action))
     return Decision(action=action, verdict=verdict)
 
 

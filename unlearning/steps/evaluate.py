@@ -7,16 +7,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unlearning import forgetting, models, provenance
+from unlearning.audit.accuracy import evaluate as run_evaluation
 from unlearning.audit.results import Interval, UtilityReference
-from unlearning.config import Config
-from unlearning.devices import choose_device, deterministic
-from unlearning.errors import UserError
-from unlearning.evaluation import evaluate as run_evaluation
-from unlearning.files import read_json, write_json
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.data import forget_set
+from unlearning.learning import models
+from unlearning.learning.devices import choose_device, deterministic
+from unlearning.recipes import provenance
+from unlearning.reporting.summary import Accuracies
 from unlearning.steps.data import load_split, part
 from unlearning.steps.retrain_or_none import retrained_at
-from unlearning.summary import Accuracies
 
 
 class EvaluationReport(Config):
@@ -52,7 +54,7 @@ def evaluate(
     recipe = provenance.load(next(iter(paths.values()))).recipe
     chosen, side = choose_device(device, gpus), recipe.data.image_side
     deterministic()
-    forget = forgetting.load(forget_path) if forget_path else None
+    forget = forget_set.load(forget_path) if forget_path else None
     gallery = part(snapshot, split.gallery(forget.ids) if forget else split.members, side, chosen)
     test = part(snapshot, split.test, side, chosen)
     forgotten = part(snapshot, forget.ids, side, chosen) if forget else None

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import torch
 
-from unlearning import evidence, forgetting, models, neighbours, provenance, report
-from unlearning.devices import choose_device, deterministic
-from unlearning.figures import numbers, paper
-from unlearning.figures.gallery import GalleryRow, Picture, picture
-from unlearning.figures.numbers import EVIDENCE_FILE, Evidence
-from unlearning.files import write_text
-from unlearning.forgetting import ForgetSet
-from unlearning.paradigms import make_paradigm
-from unlearning.recipes import Recipe
-from unlearning.records import Records
-from unlearning.seeding import initialisation
-from unlearning.snapshots import Snapshot
-from unlearning.splits import Split
+from unlearning.audit import inspection, neighbours
+from unlearning.core.files import write_text
+from unlearning.core.seeding import initialisation
+from unlearning.data import forget_set
+from unlearning.data.forget_set import ForgetSet
+from unlearning.data.records import Records
+from unlearning.data.snapshots import Snapshot
+from unlearning.data.splits import Split
+from unlearning.learning import models
+from unlearning.learning.devices import choose_device, deterministic
+from unlearning.learning.paradigms import make_paradigm
+from unlearning.recipes import Recipe, provenance
+from unlearning.reporting import report
+from unlearning.reporting.figures import numbers, paper
+from unlearning.reporting.figures.gallery import GalleryRow, Picture, picture
+from unlearning.reporting.figures.numbers import EVIDENCE_FILE, Evidence
 from unlearning.steps.data import load_split, part, refuse_erased_in
 from unlearning.steps.retrain_or_none import retrained_at
 from unlearning.steps.unlearn import check_belongs
@@ -48,7 +51,7 @@ def _load(
 ) -> _Measured:
     made = provenance.load(original)
     snapshot, split = load_split(snapshot_path, split_path)
-    forget = forgetting.load(forget_path)
+    forget = forget_set.load(forget_path)
     check_belongs(made, split, forget)
     chosen = choose_device(device, gpus)
     deterministic()
@@ -81,7 +84,7 @@ def measure(
     if trace:
         refuse_erased_in(run.snapshot.manifest, "draw without training again, with --no-trace")
     paradigm, holdout = make_paradigm(run.recipe.paradigm), run.records(run.split.holdout)
-    measured = evidence.measure_models(
+    measured = inspection.measure_models(
         {name: models.load(model_paths[name], run.device) for name in paper.in_order(model_paths)},
         paradigm,
         forget=run.records(run.forget.ids),
@@ -107,7 +110,9 @@ def _traced(run: _Measured, holdout: Records) -> tuple[numbers.Epoch, ...]:
             run.snapshot.manifest.class_names,
         )
     members = run.records(run.split.members)
-    return evidence.trace_training(model.to(run.device), paradigm, members, holdout, run.recipe.training, seed=run.seed)
+    return inspection.trace_training(
+        model.to(run.device), paradigm, members, holdout, run.recipe.training, seed=run.seed
+    )
 
 
 def figures(

@@ -13,21 +13,21 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from unlearning import settings
-from unlearning.compliance import batches
-from unlearning.compliance.batches import PurgedError, Wanted
-from unlearning.compliance.events import Audited, Details, Escalated, Fulfilled, How, Released, Unlearned
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.state import State
-from unlearning.ladder import action_named
-from unlearning.lineage.chains import FULFILLED, REQUEST, by_number, chain
-from unlearning.registry import Registry, Version
-from unlearning.retention import GRACE_DAYS
-from unlearning.steps.erase import erase
-from unlearning.steps.stored import data_of, load_split
+from unlearning.audit.escalation import action_named
+from unlearning.compliance.batches import store as batches
+from unlearning.compliance.batches.store import PurgedError, Wanted
+from unlearning.compliance.ledger.events import Audited, Details, Escalated, Fulfilled, How, Released, Unlearned
+from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.retention.erase import erase
+from unlearning.compliance.retention.policy import GRACE_DAYS
+from unlearning.core import settings
+from unlearning.registry.client import Registry, Version
+from unlearning.registry.history import FULFILLED, REQUEST, by_number, chain
+from unlearning.registry.versions import champion
 from unlearning.steps.withdraw import withdraw
-from unlearning.store import MissingKeyError, Store, open_store
-from unlearning.versions import champion
+from unlearning.storage.datasets import data_of, load_split
+from unlearning.storage.store import MissingKeyError, Store, open_store
 
 BY = "fulfil"
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import recipes, settings, snapshots
-from unlearning.files import write_json
+from unlearning import recipes
+from unlearning.core import settings
+from unlearning.core.files import write_json
+from unlearning.data import snapshots
+from unlearning.data.snapshots import Snapshot
+from unlearning.data.sources import open_source
 from unlearning.recipes import Recipe
-from unlearning.snapshots import Snapshot
-from unlearning.sources import open_source
-from unlearning.steps.stored import keep_snapshot
 from unlearning.steps.tombstones import REFUSE, check_policy, without_erased
-from unlearning.store import open_store
+from unlearning.storage.datasets import keep_snapshot
+from unlearning.storage.store import open_store
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import models, provenance, recipes, settings
-from unlearning.devices import choose_device, deterministic
-from unlearning.errors import TrainingDivergedError
-from unlearning.files import read_json
-from unlearning.input_gradients import measure_gradient_target
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm, make_paradigm
-from unlearning.provenance import Provenance
-from unlearning.recipes import Recipe
-from unlearning.records import Records
-from unlearning.seeding import initialisation
+from unlearning import recipes
+from unlearning.core import settings
+from unlearning.core.errors import TrainingDivergedError
+from unlearning.core.files import read_json
+from unlearning.core.seeding import initialisation
+from unlearning.data.records import Records
+from unlearning.learning import models
+from unlearning.learning.devices import choose_device, deterministic
+from unlearning.learning.input_gradients import measure_gradient_target
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm, make_paradigm
+from unlearning.learning.training import train
+from unlearning.recipes import Recipe, provenance
+from unlearning.recipes.provenance import Provenance
 from unlearning.steps.data import checkpoint_of, load_split, part, refuse_erased_in
-from unlearning.training import train
 
 TARGET_QUANTILES = 64
 """How finely τ describes the non-members' gradient norms."""

@@ -9,22 +9,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unlearning import forgetting, ladder, models, provenance, settings, story, summary
+from unlearning.audit import escalation
+from unlearning.audit.escalation import SERVING, Action
 from unlearning.audit.results import Audit, Verdict
-from unlearning.errors import UserError
-from unlearning.forgetting import ForgetSet
-from unlearning.ladder import SERVING, Action
-from unlearning.lineage.chains import REQUEST
-from unlearning.provenance import Provenance
-from unlearning.registry import DatasetLink, NewVersion, Registry, Version
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import forget_set
+from unlearning.data.forget_set import ForgetSet
+from unlearning.learning import models
+from unlearning.recipes import provenance
+from unlearning.recipes.provenance import Provenance
+from unlearning.registry import descriptions
+from unlearning.registry.client import DatasetLink, NewVersion, Registry, Version
+from unlearning.registry.history import REQUEST
+from unlearning.registry.versions import NONE
+from unlearning.reporting import summary
+from unlearning.reporting.summary import RungSummary
 from unlearning.steps.audit import load_audit
 from unlearning.steps.decide import complete, load_verdict, verdict_of
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 from unlearning.steps.register import accuracy_metrics, check_follows, provenance_tags, serve
-from unlearning.steps.stored import data_of, reduce
-from unlearning.store import open_store
-from unlearning.summary import RungSummary
-from unlearning.versions import NONE
+from unlearning.storage.datasets import data_of, reduce
+from unlearning.storage.store import open_store
 
 
 class Evidence:
@@ -43,7 +49,7 @@ class Evidence:
         self.candidate_path = candidate_path
         self.made: Provenance = provenance.load(candidate_path)
         self.digest = models.digest(candidate_path)
-        self.forget: ForgetSet = forgetting.load(forget_path)
+        self.forget: ForgetSet = forget_set.load(forget_path)
         self.audit: Audit = load_audit(audit_path)
         self.evaluation: EvaluationReport = load_evaluation(evaluation_path)
         self.verdict: Verdict = load_verdict(verdict_path)
@@ -96,11 +102,11 @@ class Evidence:
 def _texts(evidence: Evidence, parent: str, action: Action) -> tuple[str, str]:
     """The statement of an accepted candidate, `none` for any other, and what its page says."""
     made, reasons = evidence.made, evidence.verdict.reasons
-    rung = f" ({ladder.described(made.rung)})" if made.rung and made.rung != "first" else ""
+    rung = f" ({escalation.described(made.rung)})" if made.rung and made.rung != "first" else ""
     how = f"{made.method}{rung} from version {parent}."
     if action != "accept":
         return "none", " ".join([how, *reasons])
-    statement = ladder.accepted_statement(reasons, retrained=made.method == "retrain")
+    statement = escalation.accepted_statement(reasons, retrained=made.method == "retrain")
     return statement, f"{statement} {how}"
 
 
@@ -234,9 +240,9 @@ def promote(
             its parent does not serve any more, so that it would bring back what was forgotten since.
     """
     outcome = evidence.verdict.outcome
-    accepts = ladder.policy(0, "stop", on_inconclusive).on_inconclusive
+    accepts = escalation.policy(0, "stop", on_inconclusive).on_inconclusive
     retrained = evidence.made.method == "retrain"
-    action = ladder.may_serve(outcome, accepts, retrained=retrained, complete=evidence.complete)
+    action = escalation.may_serve(outcome, accepts, retrained=retrained, complete=evidence.complete)
     if action is None:
         asked = outcome == "inconclusive" and accepts.startswith("accept")
         unless = ", and of the others one that was audited in full" if asked else ""
@@ -280,7 +286,7 @@ def reject(
     registry = Registry(settings.from_environment().tracking_uri)
     before = _parent(registry, evidence, model_name, parent)
     version = _register(registry, evidence, before, run_name=run_name, batch=batch, action=follows)
-    story.tell(registry, version.name)
+    descriptions.tell(registry, version.name)
     _record(evidence, version.version, follows, ladder_path)
     return registry.resolve(version.name, version.version)
 
@@ -301,7 +307,7 @@ def note_diverged(evidence: Evidence, *, action: str, ladder_path: Path) -> None
 
 
 def _follows(action: str) -> Action:
-    follows = ladder.action_named(action)
+    follows = escalation.action_named(action)
     if follows in SERVING:
         raise UserError(f"action {action} lets the candidate serve: promote it instead of rejecting it")
     return follows

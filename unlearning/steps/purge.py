@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from unlearning import settings, story
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.lock import lock
-from unlearning.registry import Registry, Version
-from unlearning.retention import (
+from unlearning.compliance.retention.inventory import (
+    MLFLOW,
+    UNFINISHED_SECONDS,
+    Places,
+    certified,
+    erased_snapshots,
+    items,
+    tidy,
+)
+from unlearning.compliance.retention.policy import (
     GRACE_DAYS,
     Fates,
     Item,
@@ -32,8 +36,13 @@ from unlearning.retention import (
     waits,
     withdrawn,
 )
-from unlearning.steps.holdings import MLFLOW, UNFINISHED_SECONDS, Places, certified, erased_snapshots, items, tidy
+from unlearning.core import settings
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.registry import descriptions
+from unlearning.registry.client import Registry, Version
 from unlearning.steps.register import LOCK_SECONDS, promotion_lock
+from unlearning.storage.lease import lock
 
 Watch = Callable[[Item, int], None]
 """Told of every item when it is gone, and how many objects were removed."""
@@ -112,7 +121,7 @@ def purge(
     unfinished = tidy(places, now.timestamp() - UNFINISHED_SECONDS)
     versions = tuple(_mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found))
     for name in sorted({each.model for each in versions}):
-        story.tell(registry, name)
+        descriptions.tell(registry, name)
     return PurgeResult(
         versions=versions,
         objects=sum(removed.values()) + unfinished,

@@ -11,23 +11,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unlearning import models, provenance, settings
-from unlearning.audit import references
-from unlearning.audit.reference_models import Reference, ReferenceTraining, make_references
-from unlearning.audit.references import References, ReferencesManifest
+from unlearning.audit.references import signals as references
+from unlearning.audit.references.plan import check_count
+from unlearning.audit.references.signals import References, ReferencesManifest
+from unlearning.audit.references.training import Reference, ReferenceTraining, make_references
 from unlearning.audit.signals import SignalConfig
-from unlearning.devices import choose_device, deterministic
-from unlearning.errors import TrainingDivergedError, UserError
-from unlearning.files import new_folder
-from unlearning.paradigms import make_paradigm
-from unlearning.recipes import Recipe
-from unlearning.reference_plan import check_count
-from unlearning.snapshots import Snapshot
-from unlearning.splits import Split
+from unlearning.core import settings
+from unlearning.core.errors import TrainingDivergedError, UserError
+from unlearning.core.files import new_folder
+from unlearning.data.snapshots import Snapshot
+from unlearning.data.splits import Split
+from unlearning.learning import models
+from unlearning.learning.devices import choose_device, deterministic
+from unlearning.learning.paradigms import make_paradigm
+from unlearning.learning.training import Checkpoint
+from unlearning.recipes import Recipe, provenance
 from unlearning.steps.data import checkpoint_of, load_split, part, refuse_erased_in
 from unlearning.steps.unlearn import check_split
-from unlearning.store import Store, open_store
-from unlearning.training import Checkpoint
+from unlearning.storage.store import Store, open_store
 
 GROUPS = ("class", "cluster")
 """Kinds of forget sets that go together: every reference has seen others of the group."""

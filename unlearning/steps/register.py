@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unlearning import models, provenance, settings, splits, story
-from unlearning.errors import UserError
-from unlearning.lineage.chains import by_number, chain
-from unlearning.lock import lock
-from unlearning.provenance import Provenance
-from unlearning.registry import DatasetLink, NewVersion, Registry, Version
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import splits
+from unlearning.learning import models
+from unlearning.recipes import provenance
+from unlearning.recipes.provenance import Provenance
+from unlearning.registry import descriptions
+from unlearning.registry.client import DatasetLink, NewVersion, Registry, Version
+from unlearning.registry.history import by_number, chain
+from unlearning.registry.versions import champion
 from unlearning.steps.evaluate import EvaluationReport, load_evaluation
 from unlearning.steps.references import load_for
-from unlearning.steps.stored import split_key
 from unlearning.steps.tombstones import refuse_erased
 from unlearning.steps.unlearn import check_split
-from unlearning.store import open_store
-from unlearning.versions import champion
+from unlearning.storage.datasets import split_key
+from unlearning.storage.lease import lock
+from unlearning.storage.store import open_store
 
 LOCK_SECONDS = 300.0
 
@@ -75,7 +79,7 @@ def serve(registry: Registry, version: Version, owner: str, *, follows: Version 
         lease.check()
         if follows is None or not check_follows(registry, follows, version):
             registry.make_champion(version)
-        story.tell(registry, version.name)
+        descriptions.tell(registry, version.name)
         return registry.resolve(version.name, version.version)
 
 

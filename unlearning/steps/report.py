@@ -10,21 +10,22 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Literal
 
-from unlearning import __version__, forgetting, provenance, settings, snapshots, splits, summary
-from unlearning import report as page
+from unlearning import __version__
+from unlearning.audit.escalation import RETRAINED, SERVING, accepted_statement
 from unlearning.audit.results import Audit, Verdict
-from unlearning.errors import UserError
-from unlearning.figures import numbers
-from unlearning.ladder import RETRAINED, SERVING, accepted_statement
-from unlearning.lineage.overview import overview
-from unlearning.provenance import Provenance
-from unlearning.registry import CHAMPION, Registry
-from unlearning.splits import PARTS, Split
-from unlearning.steps.audit import load_audit
-from unlearning.steps.decide import load_verdict
-from unlearning.steps.evaluate import EvaluationReport, load_evaluation
-from unlearning.steps.retrain_or_none import retrained_at
-from unlearning.summary import (
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import forget_set, snapshots, splits
+from unlearning.data.splits import PARTS, Split
+from unlearning.recipes import provenance
+from unlearning.recipes.provenance import Provenance
+from unlearning.registry.client import CHAMPION, Registry
+from unlearning.registry.overview import overview
+from unlearning.registry.versions import NONE
+from unlearning.reporting import report as page
+from unlearning.reporting import summary
+from unlearning.reporting.figures import numbers
+from unlearning.reporting.summary import (
     ForgetSummary,
     ModelSummary,
     RegistrySummary,
@@ -33,7 +34,10 @@ from unlearning.summary import (
     SplitSummary,
     Summary,
 )
-from unlearning.versions import NONE
+from unlearning.steps.audit import load_audit
+from unlearning.steps.decide import load_verdict
+from unlearning.steps.evaluate import EvaluationReport, load_evaluation
+from unlearning.steps.retrain_or_none import retrained_at
 
 LIBRARIES = ("torch", "kfp", "mlflow", "numpy", "scikit-learn")
 NAMES = {"original": "original", "unlearned": "candidate", "retrained": "retrained"}
@@ -128,7 +132,7 @@ def _versions() -> dict[str, str]:
 
 def _data(inputs: ReportInputs, split: Split) -> tuple[SnapshotSummary, SplitSummary, ForgetSummary]:
     manifest = snapshots.load(inputs.snapshot_path).manifest
-    forget = forgetting.load(inputs.forget_path)
+    forget = forget_set.load(inputs.forget_path)
     return (
         SnapshotSummary(
             digest=manifest.digest,

@@ -7,15 +7,19 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import ladder, models, provenance, settings, snapshots, splits
-from unlearning.errors import UserError
-from unlearning.files import new_folder
-from unlearning.provenance import Provenance
-from unlearning.registry import CHAMPION, Registry
+from unlearning.audit import escalation
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import new_folder
+from unlearning.data import snapshots, splits
+from unlearning.learning import models
+from unlearning.recipes import provenance
+from unlearning.recipes.provenance import Provenance
+from unlearning.registry.client import CHAMPION, Registry
 from unlearning.steps.references import fetch, kept
-from unlearning.steps.stored import data_of
-from unlearning.steps.stored import fetch as fetch_data
-from unlearning.store import open_store
+from unlearning.storage.datasets import data_of
+from unlearning.storage.datasets import fetch as fetch_data
+from unlearning.storage.store import open_store
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def resolve(
         if digest != found.tags.get("digest"):
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         made, data, store = provenance.load(folder), data_of(found), open_store(where.store)
-        if ladder.compare_with_named(compare_with) == "references" and not kept(store, digest, data.split):
+        if escalation.compare_with_named(compare_with) == "references" and not kept(store, digest, data.split):
             raise UserError(_no_references(f"model {model_name} version {found.version}", made))
         snapshot, split = fetch_data(store, data, Path(scratch))
         references = fetch(store, digest, splits.load(split), made.recipe.signals, references_path)

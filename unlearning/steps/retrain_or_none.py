@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from unlearning import ladder
-from unlearning.config import Config
-from unlearning.errors import UserError
-from unlearning.files import new_folder, read_json, write_json
+from unlearning.audit import escalation
+from unlearning.cluster.launch import unlearn
+from unlearning.cluster.workers import Workers
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import new_folder, read_json, write_json
 from unlearning.steps.pretrain import TrainResult
-from unlearning.steps.spread import unlearn
-from unlearning.workers import Workers
 
 NONE_FILE = "none.json"
 
@@ -50,7 +50,7 @@ def retrain_or_none(
     Raises:
         UserError: `compare_with` is unknown, or model, data and forget set do not belong together.
     """
-    if ladder.compare_with_named(compare_with) == "references":
+    if escalation.compare_with_named(compare_with) == "references":
         with new_folder(retrained_path) as folder:
             write_json(folder / NONE_FILE, NoModel(compare_with="references").model_dump())
         return None

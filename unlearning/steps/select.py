@@ -6,21 +6,24 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import forgetting, models, near_duplicates, provenance, settings
-from unlearning.compliance import batches
-from unlearning.compliance.batches import Wanted
-from unlearning.compliance.claims import WORKING
-from unlearning.compliance.ledger import Ledger
-from unlearning.devices import choose_device, deterministic
-from unlearning.errors import UserError
-from unlearning.forgetting import ForgetSet
-from unlearning.near_duplicates import NearDuplicates
-from unlearning.snapshots import Snapshot
-from unlearning.splits import Split
+from unlearning.compliance.batches import store as batches
+from unlearning.compliance.batches.store import Wanted
+from unlearning.compliance.ledger.claims import WORKING
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import forget_set
+from unlearning.data.forget_set import ForgetSet
+from unlearning.data.snapshots import Snapshot
+from unlearning.data.splits import Split
+from unlearning.learning import models, near_duplicates
+from unlearning.learning.devices import choose_device, deterministic
+from unlearning.learning.near_duplicates import NearDuplicates
+from unlearning.recipes import provenance
+from unlearning.reporting.summary import NearDuplicateCounts
 from unlearning.steps.data import load_split
 from unlearning.steps.unlearn import check_split
-from unlearning.store import open_store
-from unlearning.summary import NearDuplicateCounts
+from unlearning.storage.store import open_store
 
 BATCH = "batch"
 """Kind of a forget set that compliance requests ask for."""
@@ -86,7 +89,7 @@ def select(
     """Choose the forget set and write it, and look for kept members that nearly repeat what is in it.
 
     Args:
-        kind: of `unlearning.forgetting.KINDS`, or `batch`: what the batch's requests ask for. Record ids then
+        kind: of `unlearning.data.forget_set.KINDS`, or `batch`: what the batch's requests ask for. Record ids then
             come from the store, so that no parameter and no log names them.
         batch, model_name: of `kind` batch.
         model_path: that is to forget; None for not looking.
@@ -109,7 +112,7 @@ def select(
         kind, chosen = "records", tuple(each for each in split.members if each in ids_wanted)
         if not chosen:
             raise UserError(f"batch {batch!r} has nothing left to do for model {model_name!r}: collect again")
-    forget = forgetting.select(
+    forget = forget_set.select(
         split, snapshot, kind=kind, fraction=fraction, class_name=class_name, ids=chosen, seed=seed
     )
     if model_path is not None:
@@ -118,7 +121,7 @@ def select(
         forget = _with_repetitions(forget, found, split, of)
         if near_duplicates_path is not None:
             near_duplicates.save(found, near_duplicates_path)
-    forgetting.save(forget, forget_path)
+    forget_set.save(forget, forget_path)
     return SelectResult(forget.digest, len(forget.ids), forget.near_duplicates)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import recipes, settings, snapshots, splits
-from unlearning.files import read_json
+from unlearning import recipes
+from unlearning.core import settings
+from unlearning.core.files import read_json
+from unlearning.data import snapshots, splits
 from unlearning.steps.data import refuse_erased_in
-from unlearning.steps.stored import keep_split
-from unlearning.store import open_store
+from unlearning.storage.datasets import keep_split
+from unlearning.storage.store import open_store
 
 
 @dataclass(frozen=True)

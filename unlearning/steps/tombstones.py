@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unlearning import settings, snapshots
-from unlearning.compliance import tombstones as stones
-from unlearning.errors import UserError
-from unlearning.snapshots import Snapshot
-from unlearning.store import open_store
+from unlearning.compliance.retention import tombstones as stones
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import snapshots
+from unlearning.data.snapshots import Snapshot
+from unlearning.storage.store import open_store
 
 REFUSE, DROP = "refuse", "drop"
 """What becomes of erased records that a data source still holds."""

@@ -9,17 +9,21 @@ from typing import Any
 
 import torch
 
-from unlearning import forgetting, models, provenance, recipes, settings
-from unlearning.devices import choose_device, deterministic
-from unlearning.errors import TrainingDivergedError, UserError
-from unlearning.forgetting import ForgetSet
-from unlearning.ladder import rung_named
+from unlearning import recipes
+from unlearning.audit.escalation import rung_named
+from unlearning.core import settings
+from unlearning.core.errors import TrainingDivergedError, UserError
+from unlearning.data import forget_set
+from unlearning.data.forget_set import ForgetSet
+from unlearning.data.splits import Split
+from unlearning.learning import models
+from unlearning.learning.devices import choose_device, deterministic
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm, make_paradigm
 from unlearning.methods import METHODS
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm, make_paradigm
-from unlearning.provenance import Provenance
-from unlearning.recipes.stronger import settings_at
-from unlearning.splits import Split
+from unlearning.recipes import provenance
+from unlearning.recipes.escalated import settings_at
+from unlearning.recipes.provenance import Provenance
 from unlearning.steps.data import load_split, part
 from unlearning.steps.pretrain import TrainResult, store_gradient_target
 
@@ -92,7 +96,7 @@ def unlearn(
     Args:
         method: a name of `unlearning.methods.METHODS`.
         overrides: YAML laid over the method's settings; empty for none.
-        rung: a name of `unlearning.ladder.RUNGS`: how much stronger than these settings.
+        rung: a name of `unlearning.audit.escalation.RUNGS`: how much stronger than these settings.
         keep_diverged: where the method diverges, write the model as it was and say so in its provenance: no
             verdict lets it serve, and the ladder goes on. Exact retraining has nothing to go on with.
         candidate_path: folder of the unlearned model.
@@ -105,7 +109,7 @@ def unlearn(
     recipe = recipes.override_method(made.recipe, method, overrides)
     config = settings_at(recipe, method, rung_named(rung))
     snapshot, split = load_split(snapshot_path, split_path)
-    forget = forgetting.load(forget_path)
+    forget = forget_set.load(forget_path)
     check_belongs(made, split, forget)
     chosen = choose_device(device, gpus)
     deterministic()

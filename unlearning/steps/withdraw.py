@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from unlearning import settings, story
-from unlearning.errors import UserError
-from unlearning.lock import lock
-from unlearning.registry import Registry, Version
-from unlearning.retention import (
+from unlearning.compliance.retention.policy import (
     GRACE_DAYS,
     forgot,
     holders,
@@ -21,9 +17,14 @@ from unlearning.retention import (
     requests_of,
     serves,
 )
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.registry import descriptions
+from unlearning.registry.client import Registry, Version
+from unlearning.registry.versions import NONE, condemned
 from unlearning.steps.register import LOCK_SECONDS, promotion_lock
-from unlearning.store import open_store
-from unlearning.versions import NONE, condemned
+from unlearning.storage.lease import lock
+from unlearning.storage.store import open_store
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def withdraw(
         for each in found:
             lease.check()
             _withdraw(registry, each, requests, now, after)
-        story.tell(registry, model_name)
+        descriptions.tell(registry, model_name)
     times = [named(registry.resolve(model_name, each.version), "purge_after") for each in found]
     return WithdrawResult(tuple(each.version for each in found), max(times, default=NONE))
 

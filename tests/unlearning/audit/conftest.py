@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from unlearning.audit.out_of_training import AuditedModel
-from unlearning.audit.reference_models import Mask, halves
-from unlearning.audit.references import References, ReferencesManifest
+from unlearning.audit.reference_baseline import AuditedModel
+from unlearning.audit.references.signals import References, ReferencesManifest
+from unlearning.audit.references.training import Mask, halves
 from unlearning.audit.signals import ENCODER_SIGNALS, SIGNALS, Measured, SignalConfig
 
 Array = npt.NDArray[np.float64]

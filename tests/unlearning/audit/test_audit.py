@@ -11,15 +11,15 @@ import torch
 
 from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.audit import HISTOGRAM_BINS, audit, measure_like_references, measure_model
-from unlearning.audit.out_of_training import Forgotten, attack_model
+from unlearning.audit.reference_baseline import Forgotten, attack_model
 from unlearning.audit.results import Audit, Interval
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure, measure_signals
 from unlearning.audit.statistics import auc_difference
 from unlearning.audit.verdict import VerdictConfig, decide
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records, concatenate
+from unlearning.data.records import Records, concatenate
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.paradigms.supervised import Supervised
 
 BuildModel = Callable[..., Model]
 MakeRecords = Callable[..., Records]

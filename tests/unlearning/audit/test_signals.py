@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from unlearning.audit.signals import SIGNALS, SignalConfig, mean_pairwise_cosine, measure, measure_each, measure_signals
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.paradigms.simclr import SimCLR
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records, as_pixels, concatenate
+from unlearning.data.records import Records, as_pixels, concatenate
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.paradigms.simclr import SimCLR
+from unlearning.learning.paradigms.supervised import Supervised
 
 Array = npt.NDArray[np.float64]
 BuildModel = Callable[..., Model]

@@ -16,10 +16,10 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from unlearning import report
-from unlearning.figures.gallery import GalleryRow, picture
-from unlearning.figures.numbers import Evidence
-from unlearning.summary import Summary
+from unlearning.reporting import report
+from unlearning.reporting.figures.gallery import GalleryRow, picture
+from unlearning.reporting.figures.numbers import Evidence
+from unlearning.reporting.summary import Summary
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE = {"width": 360, "height": 740}

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.unlearning.browser.conftest import DESK, PHONE, Open, problems, too_wide
-from unlearning.compliance import certificates, keys, page, signing
-from unlearning.compliance.certificates import Statement
+from unlearning.compliance.certificates import dsse, keys, statement
+from unlearning.compliance.certificates import html as page
+from unlearning.compliance.certificates.statement import Statement
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -17,7 +18,7 @@ def test_the_page_of_a_certificate_is_accessible_and_fits(
     make_statement: Callable[..., Statement], opened: Open, tmp_path: Path, how: str, size: dict[str, int], dark: bool
 ) -> None:
     path = tmp_path / "certificate.html"
-    signed = signing.sign(certificates.to_bytes(make_statement(how)), [keys.new()])
+    signed = dsse.sign(statement.to_bytes(make_statement(how)), [keys.new()])
     path.write_text(page.render(signed, "certificate.json"))
     shown = opened(path, size=size, dark=dark)
     assert problems(shown) == []

@@ -8,8 +8,8 @@ from playwright.sync_api import Page
 from benchmarks import comparison as benchmarked
 from benchmarks import rows
 from tests.unlearning.browser.conftest import DESK, PHONE, Open, problems, too_wide
-from unlearning import comparison
-from unlearning.comparison import Comparison
+from unlearning.reporting import comparison
+from unlearning.reporting.comparison import Comparison
 
 RESULTS = Path(benchmarked.__file__).parent / "results" / "unlearning.json"
 

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.services import free_port, wait_for
 from tests.unlearning.histories import MODEL, History
-from unlearning import story
-from unlearning.summary import Summary
+from unlearning.registry import descriptions
+from unlearning.reporting.summary import Summary
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 30_000
@@ -27,7 +27,7 @@ def told(make_summary: Callable[..., Summary], tmp_path_factory: pytest.TempPath
     """Versions of three models whose pages tell their story."""
     found = History(tmp_path_factory.mktemp("told"), make_summary)
     for model in ("shop-simclr", "shop-supervised", "shelf-simclr"):
-        story.tell(found.registry, model)
+        descriptions.tell(found.registry, model)
     return found
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from unlearning import recipes
 from unlearning.cli import completion
+from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
-from unlearning.paradigms import PARADIGMS
 
 
 def test_names_read_from_files_are_those_of_the_library() -> None:

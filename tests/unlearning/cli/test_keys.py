@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from unlearning.compliance import certificates, keyring, keys, signing
-from unlearning.compliance.certificates import Statement
+from unlearning.compliance.certificates import dsse, keyring, keys, statement
+from unlearning.compliance.certificates.statement import Statement
 
 Cli = Callable[..., Any]
 
@@ -86,8 +86,8 @@ def test_rotation_keeps_old_certificates_and_revoking_does_not(
 
     now = datetime.now(UTC)
     for name, issued in (("old", now), ("late", now + timedelta(hours=2))):
-        data = certificates.to_bytes(make_statement(issued=issued.isoformat()))
-        (tmp_path / f"{name}.json").write_bytes(signing.sign(data, [keys.signing_key()]))
+        data = statement.to_bytes(make_statement(issued=issued.isoformat()))
+        (tmp_path / f"{name}.json").write_bytes(dsse.sign(data, [keys.signing_key()]))
     assert cli("keys", "new", "--out", "next.pem", "--keyring", "keyring.json").code == 0
     assert (outcome("old"), outcome("late")) == (0, 0)
     end = f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"

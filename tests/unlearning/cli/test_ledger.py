@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from unlearning.errors import EXIT_PROBLEMS
-from unlearning.store import LocalStore
+from unlearning.core.errors import EXIT_PROBLEMS
+from unlearning.storage.store import LocalStore
 
 Cli = Callable[..., Any]
 

@@ -23,7 +23,7 @@ from tests.unlearning.histories import (
     grow,
 )
 from unlearning.cli.lineage_text import label
-from unlearning.registry import Version
+from unlearning.registry.client import Version
 from unlearning.steps.promote import Evidence, promote, reject
 from unlearning.steps.register import register
 

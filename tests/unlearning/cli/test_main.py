@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 import typer
 
-from pipelines import local
-from unlearning import __version__, models, recipes, splits, summary
+from pipelines.local import unlearning
+from unlearning import __version__, recipes
 from unlearning.cli.main import app
-from unlearning.errors import EXIT_NOT_PROMOTED, EXIT_OK
-from unlearning.figures import numbers
-from unlearning.figures.numbers import Evidence
+from unlearning.core.errors import EXIT_NOT_PROMOTED, EXIT_OK
+from unlearning.data import splits
+from unlearning.learning import models
 from unlearning.methods import METHODS
-from unlearning.summary import Summary
+from unlearning.reporting import summary
+from unlearning.reporting.figures import numbers
+from unlearning.reporting.figures.numbers import Evidence
+from unlearning.reporting.summary import Summary
 
 Cli = Callable[..., Any]
 Chain = dict[str, Path]
@@ -171,7 +174,7 @@ def test_the_exit_code_says_whether_anything_was_promoted(
     last: str,
 ) -> None:
     finished = make_summary(*made)
-    monkeypatch.setattr(local, "run_locally", lambda *_, **__: (tmp_path, finished))
+    monkeypatch.setattr(unlearning, "run_locally", lambda *_, **__: (tmp_path, finished))
     answer = cli("run", "--dataset", "digits")
     assert answer.code == code
     assert last in answer.out.splitlines()
@@ -188,17 +191,17 @@ def test_the_options_reach_the_run(
 ) -> None:
     seen: list[Any] = []
 
-    def remember(run: local.LocalRun, **how: Any) -> tuple[Path, Summary]:
+    def remember(run: unlearning.LocalRun, **how: Any) -> tuple[Path, Summary]:
         seen.extend([run, how])
         return tmp_path, make_summary()
 
-    monkeypatch.setattr(local, "run_locally", remember)
+    monkeypatch.setattr(unlearning, "run_locally", remember)
     given = ("--paradigm", "supervised", "--seed", 3, "--forget-kind", "class", "--forget-class", "7", "--quiet")
     ladder = ("--stronger", 2, "--on-failure", "stop", "--on-inconclusive", "accept")
     erasure = ("--erased", "drop", "--include-near-duplicates")
     assert cli("run", "--dataset", "digits", *given, *ladder, *erasure, "--run-id", "mine").code == EXIT_OK
     run, how = seen
-    wanted = local.LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
+    wanted = unlearning.LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
     wanted = replace(wanted, stronger=2, on_failure="stop", on_inconclusive="accept")
     assert run == replace(wanted, erased="drop", include_near_duplicates=True)
     assert how == {"run_id": "mine", "quiet": True}
@@ -236,7 +239,7 @@ def test_report_without_a_run_is_told_in_one_line(cli: Cli, home: Path) -> None:
 def drawable(finished_chain: Chain, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a finished run, with the artifacts of the chain."""
     names = {"original": "model", "unlearned": "candidate", "retrained": "retrained"}
-    found = local.RunArtifacts(
+    found = unlearning.RunArtifacts(
         models={name: finished_chain[key] for name, key in names.items()},
         snapshot=finished_chain["snapshot"],
         split=finished_chain["split"],
@@ -245,7 +248,7 @@ def drawable(finished_chain: Chain, home: Path, monkeypatch: pytest.MonkeyPatch)
     folder = home / "mine"
     folder.mkdir(parents=True)
     (home / "latest").symlink_to("mine")
-    monkeypatch.setattr(local, "artifacts_of", lambda asked: {folder.resolve(): found}[asked.resolve()])
+    monkeypatch.setattr(unlearning, "artifacts_of", lambda asked: {folder.resolve(): found}[asked.resolve()])
     return folder
 
 

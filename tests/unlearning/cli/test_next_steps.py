@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from unlearning import summary
-from unlearning.summary import Summary
+from unlearning.reporting import summary
+from unlearning.reporting.summary import Summary
 
 Cli = Callable[..., Any]
 Make = Callable[..., Summary]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from unlearning.cli.output import explained, path_text, show
-from unlearning.config import Config
-from unlearning.errors import EXIT_BAD_INPUT, UserError
+from unlearning.core.config import Config
+from unlearning.core.errors import EXIT_BAD_INPUT, UserError
 
 
 class Settings(Config):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from unlearning import settings
 from unlearning.cli.purge import size_text
-from unlearning.registry import Registry
+from unlearning.core import settings
+from unlearning.registry.client import Registry
 from unlearning.steps.withdraw import withdraw
 
 Cli = Callable[..., Any]

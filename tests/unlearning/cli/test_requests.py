@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from unlearning.compliance import events
-from unlearning.compliance.ledger import Ledger
-from unlearning.store import LocalStore
+from unlearning.compliance.ledger import events
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.storage.store import LocalStore
 
 Cli = Callable[..., Any]
 RECORD = "ab" * 32

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from unlearning import models
+from unlearning.learning import models
 
 Chain = dict[str, Path]
 Cli = Callable[..., Any]

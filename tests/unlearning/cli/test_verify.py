@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from unlearning.compliance import certificates, keyring, keys, signing
-from unlearning.compliance.certificates import Statement
-from unlearning.compliance.keyring import Keyring
+from unlearning.compliance.certificates import dsse, keyring, keys, statement
+from unlearning.compliance.certificates.keyring import Keyring
+from unlearning.compliance.certificates.statement import Statement
 
 Cli = Callable[..., Any]
 KEY, OTHER = keys.new(), keys.new()
@@ -23,7 +23,7 @@ NAMES = ["form", "signature", "key validity", "schema", "digests"]
 @pytest.fixture
 def folder(tmp_path: Path, make_statement: Callable[..., Statement]) -> Path:
     """A certificate, the keyring and the public key that it is checked with, and somebody else's."""
-    (tmp_path / "certificate.json").write_bytes(signing.sign(certificates.to_bytes(make_statement()), [KEY]))
+    (tmp_path / "certificate.json").write_bytes(dsse.sign(statement.to_bytes(make_statement()), [KEY]))
     trusted = keyring.trusted(keys.raw_public(KEY), datetime(2024, 1, 1, tzinfo=UTC))
     keyring.save(Keyring(keys=(trusted,)), tmp_path / "keyring.json")
     (tmp_path / "public.pem").write_text(keys.public_pem(keys.raw_public(KEY)))

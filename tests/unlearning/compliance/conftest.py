@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, TypeAdapter
 
-from unlearning.compliance import deadlines, events
-from unlearning.compliance.intake import add
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.requests import Request
-from unlearning.compliance.state import State
-from unlearning.errors import UserError
-from unlearning.store import LocalStore, Store
+from unlearning.compliance.ledger import events
+from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import deadlines
+from unlearning.compliance.requests.intake import add
+from unlearning.compliance.requests.requests import Request
+from unlearning.core.errors import UserError
+from unlearning.storage.store import LocalStore, Store
 
 NOW = datetime(2024, 6, 10, 12, tzinfo=UTC)
 CANDIDATE = "c" * 64

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from unlearning.compliance import certificates, keys, signing
-from unlearning.compliance.certificates import Statement
+from unlearning.compliance.certificates import dsse, keys
+from unlearning.compliance.certificates import statement as certificates
+from unlearning.compliance.certificates.statement import Statement
 
 PAGE = (Path(__file__).parents[3] / "docs" / "certificates.md").read_text()
 
@@ -28,7 +29,7 @@ def test_checking_by_hand_works_as_documented(
 ) -> None:
     key = keys.new()
     raw = keys.raw_public(key)
-    data = signing.sign(certificates.to_bytes(make_statement()), [key])
+    data = dsse.sign(certificates.to_bytes(make_statement()), [key])
     if altered:
         document = json.loads(data)
         document["payload"] = document["payload"].replace("A", "B", 1)

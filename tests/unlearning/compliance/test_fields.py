@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from unlearning.compliance.fields import Digest, Moment, Name, Reason, RequestId, described, is_request_id, moment, name
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 
 
 def complaint(kind: Any, value: object) -> str:

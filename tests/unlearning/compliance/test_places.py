@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from unlearning.compliance import places
-from unlearning.errors import UserError
-from unlearning.store import LocalStore
+from unlearning.core.errors import UserError
+from unlearning.storage.store import LocalStore
 
 
 def test_a_lost_answer_is_asked_for(store: LocalStore, losing_answers: Callable[..., Any]) -> None:

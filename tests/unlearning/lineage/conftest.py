@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from unlearning.versions import Version
+from unlearning.registry.versions import Version
 
 Family = Callable[..., list[Version]]
 

@@ -4,9 +4,9 @@ import pytest
 
 from tests.unlearning.histories import MODEL, History
 from unlearning.audit.results import Audit, Verdict
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 from unlearning.lineage.audits import audited
-from unlearning.versions import Version
+from unlearning.registry.versions import Version
 
 
 @pytest.fixture

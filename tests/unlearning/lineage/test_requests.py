@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearning.lineage import requests
-from unlearning.lineage.chains import Entry
 from unlearning.lineage.requests import Concern
-from unlearning.versions import Version
+from unlearning.registry.history import Entry
+from unlearning.registry.versions import Version
 
 Make = Callable[..., Version]
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from unlearning.augmentations import AugmentationConfig
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.data.augmentations import AugmentationConfig
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms.byol import BYOL, BYOLConfig
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig, alignment_calibration
-from unlearning.models import Model
-from unlearning.paradigms.byol import BYOL, BYOLConfig
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records
-from unlearning.training import OptimisationConfig
 
 
 def config_of(**changes: Any) -> AlignmentCalibrationConfig:

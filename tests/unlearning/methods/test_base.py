@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.augmentations import AugmentationConfig
-from unlearning.config import Config
+from unlearning.core.config import Config
+from unlearning.data.augmentations import AugmentationConfig
+from unlearning.data.records import Records, as_pixels, concatenate
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import PARADIGMS, Paradigm
+from unlearning.learning.paradigms.moco import MoCo, MoCoConfig
+from unlearning.learning.paradigms.momentum import catch_up
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS, Method
 from unlearning.methods.objective import UnlearningConfig
-from unlearning.models import Model
-from unlearning.paradigms import PARADIGMS, Paradigm
-from unlearning.paradigms.moco import MoCo, MoCoConfig
-from unlearning.paradigms.momentum import catch_up
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records, as_pixels, concatenate
-from unlearning.training import OptimisationConfig
 
 OFFERED = ("forget", "calibration")
 SUBSETS = [frozenset(subset) for subset in ((), ("forget",), ("calibration",), OFFERED)]

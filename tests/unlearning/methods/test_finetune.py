@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unlearning.data.records import Records, record_ids
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS
 from unlearning.methods.finetune import finetune
-from unlearning.models import Model
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records, record_ids
-from unlearning.training import OptimisationConfig
 
 BuildModel = Callable[..., Model]
 MakeRecords = Callable[..., Records]

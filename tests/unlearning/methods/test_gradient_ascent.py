@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import PARADIGMS, Paradigm
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods.gradient_ascent import GradientAscentConfig, gradient_ascent
 from unlearning.methods.objective import minimise
-from unlearning.models import Model
-from unlearning.paradigms import PARADIGMS, Paradigm
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records
-from unlearning.training import OptimisationConfig
 
 SEEDS = 8
 

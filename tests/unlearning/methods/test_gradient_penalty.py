@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from unlearning.errors import UserError
-from unlearning.input_gradients import input_gradient_norms
+from unlearning.core.errors import UserError
+from unlearning.data.records import Records, concatenate
+from unlearning.learning.input_gradients import input_gradient_norms
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import PARADIGMS, Paradigm
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import gradient_penalty
 from unlearning.methods.gradient_penalty import GradientPenaltyConfig, Rest, stage_1, stage_2
-from unlearning.models import Model
-from unlearning.paradigms import PARADIGMS, Paradigm
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records, concatenate
-from unlearning.training import OptimisationConfig
 
 SEEDS = range(4)
 MATCHES = ("mean", "quantiles")

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from unlearning.data.records import Records, concatenate
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import PARADIGMS, Paradigm
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig
+from unlearning.methods.distribution_distance import Match
 from unlearning.methods.loss_matching import LossMatchingConfig, loss_matching
-from unlearning.methods.matching import Match
-from unlearning.models import Model
-from unlearning.paradigms import PARADIGMS, Paradigm
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records, concatenate
-from unlearning.training import OptimisationConfig
 
 
 def config_of(match: Match = "mean") -> LossMatchingConfig:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import PARADIGMS, Paradigm
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig, fit
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise, relative_drift
-from unlearning.models import Model
-from unlearning.paradigms import PARADIGMS, Paradigm
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records
-from unlearning.training import OptimisationConfig, fit
 
 SEEDS = range(4)
 

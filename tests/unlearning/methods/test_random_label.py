@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+from unlearning.learning.paradigms.supervised import Supervised
 from unlearning.methods.random_label import mistaught_loss, other_labels, swap_partners
-from unlearning.models import Model
-from unlearning.paradigms import Paradigm
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records
 
 
 @given(classes=st.integers(2, 12), seed=st.integers(0, 999))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.core.seeding import generator
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import PARADIGMS, Paradigm
+from unlearning.learning.paradigms.supervised import Supervised
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods.saliency import SaliencyConfig, saliency, saliency_masks
-from unlearning.models import Model
-from unlearning.paradigms import PARADIGMS, Paradigm
-from unlearning.paradigms.supervised import Supervised
-from unlearning.records import Records
-from unlearning.seeding import generator
-from unlearning.training import OptimisationConfig
 
 
 def config_of(share: float, **changes: Any) -> SaliencyConfig:

@@ -10,17 +10,18 @@ import pytest
 import torch
 import yaml
 
-from unlearning import recipes, snapshots
-from unlearning.errors import UserError
+from unlearning import recipes
+from unlearning.core.errors import UserError
+from unlearning.data import snapshots
+from unlearning.data.records import Records
+from unlearning.data.sources import SOURCES
+from unlearning.data.splits import make_split
+from unlearning.learning.paradigms import PARADIGMS
+from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
 from unlearning.methods.objective import UnlearningConfig
-from unlearning.paradigms import PARADIGMS
 from unlearning.recipes import MethodsConfig, Recipe
-from unlearning.records import Records
-from unlearning.sources import SOURCES
-from unlearning.splits import make_split
-from unlearning.training import OptimisationConfig
 
 NAMES = recipes.names()
 TINY = "digits-simclr"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from unlearning.registry import Version
+from unlearning.registry.client import Version
 from unlearning.steps.audit import audit
 from unlearning.steps.decide import decide
 from unlearning.steps.evaluate import evaluate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unlearning.registry import Version
+from unlearning.registry.client import Version
 from unlearning.steps.audit import audit
 from unlearning.steps.decide import decide
 from unlearning.steps.evaluate import evaluate

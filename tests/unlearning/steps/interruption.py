@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unlearning.progress import Advance
+from unlearning.core.progress import Advance
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -32,5 +32,5 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> list[int]:
         asked.append(total)
         yield advance
 
-    patch.setattr("unlearning.training.track", track)
+    patch.setattr("unlearning.learning.training.track", track)
     return asked

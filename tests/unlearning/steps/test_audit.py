@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from unlearning import forgetting, models, provenance, splits
 from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.results import Audit
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.data import forget_set, splits
+from unlearning.learning import models
+from unlearning.recipes import provenance
 from unlearning.steps.audit import audit, load_audit
 from unlearning.steps.references import make
 from unlearning.steps.select import select
@@ -33,7 +35,7 @@ def test_the_audit_names_the_models_and_the_data_it_is_about(chain: Chain) -> No
     assert digests == {name: models.digest(path) for name, path in paths.items()}
     assert found.records == {"forget": 120, "holdout": 300, "retained": 180}
     assert found.split == splits.load(chain["split"]).digest
-    assert found.forget == forgetting.load(chain["forget"]).digest
+    assert found.forget == forget_set.load(chain["forget"]).digest
 
 
 def test_every_attack_is_run_on_every_model_and_compared(chain: Chain) -> None:
@@ -57,8 +59,8 @@ def test_a_candidate_is_no_reference_for_itself(chain: Chain, tmp_path: Path) ->
 
 
 def test_a_candidate_that_forgot_others_is_refused(chain: Chain, tmp_path: Path) -> None:
-    forget = forgetting.load(chain["forget"])
-    forgetting.save(forget.model_copy(update={"ids": forget.ids[:12]}), tmp_path / "forget")
+    forget = forget_set.load(chain["forget"])
+    forget_set.save(forget.model_copy(update={"ids": forget.ids[:12]}), tmp_path / "forget")
     unlearn(
         model_path=chain["model"],
         snapshot_path=chain["snapshot"],

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
 from unlearning.steps.check import check
 
 FINE: dict[str, Any] = {

@@ -11,27 +11,32 @@ from typing import Any
 import pytest
 
 from tests.unlearning.steps.generations import RANDOM, forgotten_again, honoured, resolved
-from unlearning import models, settings, splits
-from unlearning.compliance import attestation, batches, intake, keyring, keys, tombstones
-from unlearning.compliance.events import Audited, Fulfilled, Unlearned
-from unlearning.compliance.keyring import Keyring
-from unlearning.compliance.ledger import Ledger
-from unlearning.compliance.requests import Request
-from unlearning.compliance.state import State
-from unlearning.errors import UserError
-from unlearning.lock import lock
-from unlearning.registry import Registry, Version
+from unlearning.compliance.batches import store as batches
+from unlearning.compliance.certificates import keyring, keys, verification
+from unlearning.compliance.certificates.keyring import Keyring
+from unlearning.compliance.ledger.events import Audited, Fulfilled, Unlearned
+from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import intake
+from unlearning.compliance.requests.requests import Request
+from unlearning.compliance.retention import tombstones
+from unlearning.compliance.retention.erase import erase
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import splits
+from unlearning.learning import models
+from unlearning.registry.client import Registry, Version
 from unlearning.steps.certify import certificate_key, certify
 from unlearning.steps.collect import collect
 from unlearning.steps.decide import decide
-from unlearning.steps.erase import erase
 from unlearning.steps.fulfil import fulfil, release
 from unlearning.steps.promote import Evidence, promote, reject
 from unlearning.steps.purge import purge
 from unlearning.steps.register import promotion_lock, register
 from unlearning.steps.select import select
-from unlearning.steps.stored import data_of, load_split
-from unlearning.store import Store, open_store
+from unlearning.storage.datasets import data_of, load_split
+from unlearning.storage.lease import lock
+from unlearning.storage.store import Store, open_store
 
 Chain = dict[str, Path]
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -185,7 +190,7 @@ def test_a_fulfilled_batch_is_tombstoned_withdrawn_and_certified(
     assert certify(now=NOW + timedelta(hours=2), key=key).certificates == {}
     content = store.read(certificate_key("R1", 1))
     known = Keyring(keys=(keyring.trusted(keys.raw_public(key)),))
-    assert attestation.verify(content, known).verified
+    assert verification.verify(content, known).verified
     assert not any(identity.encode() in content for identity in members)
     assert registry.resolve(MODEL).tags["certificate.R1"] == certificate_key("R1", 1)
     assert state(store, "R1").closed

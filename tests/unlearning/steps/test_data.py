@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlearning import snapshots, splits
-from unlearning.errors import UserError
-from unlearning.records import record_ids
+from unlearning.core.errors import UserError
+from unlearning.data import snapshots, splits
+from unlearning.data.records import record_ids
 from unlearning.steps.data import load_split, part
 
 Chain = dict[str, Path]

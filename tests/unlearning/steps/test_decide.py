@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
-from unlearning.ladder import RUNGS
+from unlearning.audit.escalation import RUNGS
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
 from unlearning.steps.audit import load_audit
 from unlearning.steps.decide import Decision, complete, decide, load_verdict
 from unlearning.steps.evaluate import load_evaluation

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from unlearning import models
-from unlearning.errors import UserError
+from unlearning.core.errors import UserError
+from unlearning.learning import models
 from unlearning.steps.evaluate import EvaluationReport, evaluate, load_evaluation
 from unlearning.steps.retrain_or_none import retrain_or_none
 

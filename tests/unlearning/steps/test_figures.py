@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from unlearning import evidence, forgetting, models, splits
-from unlearning.compliance import tombstones
-from unlearning.errors import UserError
-from unlearning.figures import numbers, paper
-from unlearning.figures.gallery import GalleryRow, picture
-from unlearning.figures.numbers import GROUPS, Evidence
-from unlearning.paradigms import make_paradigm
-from unlearning.provenance import load as load_provenance
-from unlearning.settings import from_environment
+from unlearning.audit import inspection
+from unlearning.compliance.retention import tombstones
+from unlearning.core.errors import UserError
+from unlearning.core.settings import from_environment
+from unlearning.data import forget_set, splits
+from unlearning.learning import models
+from unlearning.learning.paradigms import make_paradigm
+from unlearning.recipes.provenance import load as load_provenance
+from unlearning.reporting.figures import numbers, paper
+from unlearning.reporting.figures.gallery import GalleryRow, picture
+from unlearning.reporting.figures.numbers import GROUPS, Evidence
 from unlearning.steps.data import load_split, part
 from unlearning.steps.figures import draw, gallery, measure
-from unlearning.store import open_store
+from unlearning.storage.store import open_store
 
 Chain = dict[str, Path]
 Make = Callable[..., Evidence]
@@ -43,7 +45,7 @@ def traced(chain: Chain) -> Evidence:
 def test_the_models_of_the_run_are_measured_on_the_groups_of_the_run(chain: Chain, traced: Evidence) -> None:
     assert list(traced.models) == list(NAMES)
     assert traced.digests == {name: models.digest(chain[key]) for name, key in NAMES.items()}
-    split, forget = splits.load(chain["split"]), forgetting.load(chain["forget"])
+    split, forget = splits.load(chain["split"]), forget_set.load(chain["forget"])
     sizes = [len(forget.ids), len(split.members) - len(forget.ids), len(split.holdout)]
     for model in traced.models.values():
         assert [len(model.losses[group].values) for group in GROUPS] == sizes
@@ -60,13 +62,13 @@ def test_the_traced_training_is_the_one_that_made_the_original(chain: Chain, tra
         part(snapshot, ids, made.recipe.data.image_side, device) for ids in (split.members, split.holdout)
     )
     paradigm, epochs = make_paradigm(made.recipe.paradigm), made.recipe.training.epochs
-    expected = evidence.observe(original, paradigm, members, holdout, epoch=epochs, seed=made.seed)
+    expected = inspection.observe(original, paradigm, members, holdout, epoch=epochs, seed=made.seed)
     assert traced.training[-1] == expected
     assert traced.training[0].epoch == 0
 
 
 def test_without_a_trace_nothing_is_trained(chain: Chain, traced: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "trace_training", None)
+    monkeypatch.setattr(inspection, "trace_training", None)
     found = measured(chain, trace=False)
     assert found.training == ()
     assert found.models == traced.models
@@ -74,8 +76,8 @@ def test_without_a_trace_nothing_is_trained(chain: Chain, traced: Evidence, monk
 
 def test_a_forget_set_of_another_split_is_refused(chain: Chain, tmp_path: Path) -> None:
     path = tmp_path / "forget"
-    moved = forgetting.load(chain["forget"]).model_copy(update={"split": "f" * 64})
-    forgetting.save(moved, path)
+    moved = forget_set.load(chain["forget"]).model_copy(update={"split": "f" * 64})
+    forget_set.save(moved, path)
     with pytest.raises(UserError, match="the forget set was chosen from split ffffffffffff"):
         measured(chain | {"other": path}, trace=False, forget="other")
 
@@ -84,7 +86,7 @@ def test_after_an_erasure_no_training_is_traced_and_the_refusal_says_what_still_
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNLEARNING_STORE", str(tmp_path / "store"))  # its erasure is no other test's
-    erased = forgetting.load(chain["forget"]).ids[0]
+    erased = forget_set.load(chain["forget"]).ids[0]
     tombstones.add(open_store(from_environment().store), [erased], request="R1")
     with pytest.raises(UserError, match=r"holds 1 erased record \(.*: draw without training again, with --no-trace"):
         measured(chain, trace=True)
@@ -137,7 +139,7 @@ def gallery_of(chain: Chain, count: int) -> list[GalleryRow]:
 def test_the_gallery_shows_the_forgotten_images_and_members_that_were_kept(chain: Chain) -> None:
     found = gallery_of(chain, 3)
     snapshot, split = load_split(chain["snapshot"], chain["split"])
-    forget = forgetting.load(chain["forget"])
+    forget = forget_set.load(chain["forget"])
 
     def addresses(ids: tuple[str, ...]) -> list[str]:
         return [picture(image, "").address for image in snapshot.rows(ids).images]
@@ -158,7 +160,7 @@ def test_images_of_erased_records_are_shown_to_nobody(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNLEARNING_STORE", str(tmp_path / "store"))
-    erased = forgetting.load(chain["forget"]).ids[0]
+    erased = forget_set.load(chain["forget"]).ids[0]
     tombstones.add(open_store(from_environment().store), [erased], request="R1")
     with pytest.raises(UserError, match="erased"):
         gallery_of(chain, 1)

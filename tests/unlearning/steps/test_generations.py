@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.unlearning.steps.generations import forgotten_again, resolved
-from unlearning import forgetting, models, provenance, settings, splits
-from unlearning.errors import UserError
-from unlearning.registry import Registry, Version
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import forget_set, splits
+from unlearning.learning import models
+from unlearning.recipes import provenance
+from unlearning.registry.client import Registry, Version
 from unlearning.steps.promote import Evidence, promote
 from unlearning.steps.register import register
 
@@ -28,7 +31,7 @@ def test_a_promoted_version_stands_for_its_parents_data_without_what_it_forgot(
     assert (second.tags["from_snapshot"], second.tags["from_split"]) == (parent.tags["snapshot"], parent.tags["split"])
     assert second.tags["batch"] == "batch-1"
     resolved(parent.name, "2", tmp_path)
-    split, gone = splits.load(tmp_path / "split"), set(forgetting.load(chain["forget"]).ids)
+    split, gone = splits.load(tmp_path / "split"), set(forget_set.load(chain["forget"]).ids)
     assert split.digest == second.tags["split"]
     assert split.members == tuple(each for each in splits.load(chain["split"]).members if each not in gone)
     made = provenance.load(tmp_path / "model")
@@ -44,7 +47,7 @@ def test_the_next_request_is_audited_and_promoted_in_turn(parent: Version, secon
     assert third.tags["from_split"] == second.tags["split"] != third.tags["split"]
     left = splits.load(resolved(parent.name, "3", tmp_path / "third")["split_path"])
     assert len(left.members) == len(splits.load(tmp_path / "split").members) - len(
-        forgetting.load(tmp_path / "forget").ids
+        forget_set.load(tmp_path / "forget").ids
     )
 
 

@@ -5,18 +5,20 @@ from typing import Any
 
 import pytest
 
-from unlearning import recipes, settings, snapshots
-from unlearning.errors import UserError
-from unlearning.files import read_json
-from unlearning.records import record_ids
-from unlearning.sources.digits import digits
+from unlearning import recipes
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json
+from unlearning.data import snapshots
+from unlearning.data.records import record_ids
+from unlearning.data.sources.digits import digits
 from unlearning.steps.evaluate import evaluate
 from unlearning.steps.ingest import IngestResult, ingest
 from unlearning.steps.pretrain import pretrain
 from unlearning.steps.register import register
 from unlearning.steps.split import split
-from unlearning.steps.stored import snapshot_key
-from unlearning.store import open_store
+from unlearning.storage.datasets import snapshot_key
+from unlearning.storage.store import open_store
 
 Chain = dict[str, Path]
 

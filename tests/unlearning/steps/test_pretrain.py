@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from tests.unlearning.steps.interruption import files_below, stop_after
-from unlearning import models, provenance, snapshots, splits
-from unlearning.errors import TrainingDivergedError, UserError
-from unlearning.files import read_json, write_json
-from unlearning.records import as_pixels
+from unlearning.core.errors import TrainingDivergedError, UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.data import snapshots, splits
+from unlearning.data.records import as_pixels
+from unlearning.learning import models
+from unlearning.recipes import provenance
 from unlearning.steps.pretrain import TARGET_QUANTILES, TrainResult, pretrain
 
 Chain = dict[str, Path]

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from unlearning import forgetting, models, settings, snapshots, summary
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
-from unlearning.ladder import accepted_statement
-from unlearning.registry import Registry, Version
+from unlearning.audit.escalation import accepted_statement
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.data import forget_set, snapshots
+from unlearning.learning import models
+from unlearning.registry.client import Registry, Version
+from unlearning.reporting import summary
 from unlearning.steps.audit import load_audit
 from unlearning.steps.decide import verdict_of
 from unlearning.steps.evaluate import load_evaluation
@@ -38,7 +41,7 @@ def test_a_passed_candidate_replaces_its_parent(chain: Chain, parent: Version, e
         "parent": "1",
         "parent_digest": parent.tags["digest"],
         "digest": models.digest(chain["candidate"]),
-        "forget": forgetting.load(chain["forget"]).digest,
+        "forget": forget_set.load(chain["forget"]).digest,
         "forgotten_records": "120",
     }
     assert wanted.items() <= made.tags.items()
@@ -148,8 +151,8 @@ def test_an_audit_of_another_candidate_is_refused(chain: Chain, evidence: Paths)
 
 
 def test_another_forget_set_is_refused(chain: Chain, tmp_path: Path, evidence: Paths) -> None:
-    forget = forgetting.load(chain["forget"])
-    forgetting.save(forget.model_copy(update={"ids": forget.ids[:3]}), tmp_path / "forget")
+    forget = forget_set.load(chain["forget"])
+    forget_set.save(forget.model_copy(update={"ids": forget.ids[:3]}), tmp_path / "forget")
     with pytest.raises(UserError, match="do not belong together"):
         Evidence(**evidence | {"forget_path": tmp_path / "forget"})
 

@@ -11,15 +11,16 @@ import mlflow
 import numpy as np
 import pytest
 
-from unlearning import settings, snapshots
-from unlearning.errors import UserError
-from unlearning.lock import lock
-from unlearning.registry import EXPERIMENT, Registry, Version
-from unlearning.retention import Item, Plan
+from unlearning.compliance.retention.policy import Item, Plan
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import snapshots
+from unlearning.registry.client import EXPERIMENT, Registry, Version
 from unlearning.steps.purge import plan, purge
 from unlearning.steps.resolve import resolve
 from unlearning.steps.withdraw import withdraw
-from unlearning.store import LocalStore
+from unlearning.storage.lease import lock
+from unlearning.storage.store import LocalStore
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=31)

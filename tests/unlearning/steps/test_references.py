@@ -8,17 +8,18 @@ import pytest
 from safetensors import safe_open
 
 from tests.unlearning.steps.interruption import files_below, stop_after
-from unlearning import models, splits
-from unlearning.audit import references
-from unlearning.errors import TrainingDivergedError, UserError
-from unlearning.files import read_json, write_json
-from unlearning.reference_plan import MOST
-from unlearning.registry import Version
-from unlearning.settings import from_environment
+from unlearning.audit.references import signals as references
+from unlearning.audit.references.plan import MOST
+from unlearning.core.errors import TrainingDivergedError, UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.core.settings import from_environment
+from unlearning.data import splits
+from unlearning.learning import models
+from unlearning.learning.training import Checkpoint
+from unlearning.registry.client import Version
 from unlearning.steps.references import fetch, gather, make, references_key
 from unlearning.steps.register import register
-from unlearning.store import open_store
-from unlearning.training import Checkpoint
+from unlearning.storage.store import open_store
 
 Chain = dict[str, Path]
 
@@ -78,7 +79,7 @@ def test_an_interrupted_part_trains_no_finished_reference_again(
         raise ConnectionAbortedError("the machine went away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("unlearning.audit.reference_models.measure_each", gone)
+        patch.setattr("unlearning.audit.references.training.measure_each", gone)
         with pytest.raises(ConnectionAbortedError):
             make_into(chain, tmp_path / "part", numbers=[3, 6])
     assert not (tmp_path / "part").exists()
@@ -108,7 +109,7 @@ def test_a_diverged_reference_leaves_nothing(
         checkpoint.path.write_bytes(b"half way")
         raise TrainingDivergedError("the loss became nan")
 
-    monkeypatch.setattr("unlearning.audit.reference_models.train", diverge)
+    monkeypatch.setattr("unlearning.audit.references.training.train", diverge)
     with pytest.raises(TrainingDivergedError):
         make_into(chain, tmp_path / "part")
     assert files_below(tmp_path) == []

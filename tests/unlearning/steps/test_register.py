@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from unlearning import models, settings, splits
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
-from unlearning.registry import Registry, Version
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.data import splits
+from unlearning.learning import models
+from unlearning.registry.client import Registry, Version
 from unlearning.steps.register import register
 
 Chain = dict[str, Path]

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from unlearning import models, snapshots, summary
+from unlearning.audit.escalation import accepted_statement
 from unlearning.audit.results import Verdict
-from unlearning.errors import UserError
-from unlearning.files import write_json
-from unlearning.ladder import accepted_statement
-from unlearning.registry import Version
+from unlearning.core.errors import UserError
+from unlearning.core.files import write_json
+from unlearning.data import snapshots
+from unlearning.learning import models
+from unlearning.registry.client import Version
+from unlearning.reporting import summary
+from unlearning.reporting.summary import RungSummary, Summary
 from unlearning.steps.decide import load_verdict
 from unlearning.steps.promote import Evidence, promote
 from unlearning.steps.report import ReportInputs, report, summarise
-from unlearning.summary import RungSummary, Summary
 
 Chain = dict[str, Path]
 Paths = dict[str, Path]

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from unlearning import snapshots, splits
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
-from unlearning.registry import Version
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.data import snapshots, splits
+from unlearning.registry.client import Version
 from unlearning.steps.promote import Evidence, promote
 from unlearning.steps.references import references_key
 from unlearning.steps.resolve import ResolveResult, resolve
-from unlearning.steps.stored import snapshot_key, split_key
+from unlearning.storage.datasets import snapshot_key, split_key
 
 Chain = dict[str, Path]
 OUTPUTS = ("model", "snapshot", "split", "references")

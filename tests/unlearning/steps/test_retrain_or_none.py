@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from unlearning import models, provenance
-from unlearning.errors import UserError
-from unlearning.files import write_json
+from unlearning.core.errors import UserError
+from unlearning.core.files import write_json
+from unlearning.learning import models
+from unlearning.recipes import provenance
 from unlearning.steps.pretrain import TrainResult
 from unlearning.steps.retrain_or_none import NONE_FILE, retrain_or_none, retrained_at
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from unlearning import forgetting, near_duplicates, provenance, splits
-from unlearning.errors import UserError
-from unlearning.near_duplicates import NearDuplicates
+from unlearning.core.errors import UserError
+from unlearning.data import forget_set, splits
+from unlearning.learning import near_duplicates
+from unlearning.learning.near_duplicates import NearDuplicates
+from unlearning.recipes import provenance
+from unlearning.reporting.summary import NearDuplicateCounts
 from unlearning.steps.select import SelectResult, parse_ids, select
-from unlearning.summary import NearDuplicateCounts
 
 Chain = dict[str, Path]
 
@@ -22,7 +24,7 @@ def select_into(chain: Chain, path: Path, **changed: Any) -> SelectResult:
 
 
 def test_the_share_asked_for_is_chosen_from_the_members(chain: Chain) -> None:
-    split, forget = splits.load(chain["split"]), forgetting.load(chain["forget"])
+    split, forget = splits.load(chain["split"]), forget_set.load(chain["forget"])
     assert len(forget.ids) == 120
     assert set(forget.ids) < set(split.members)
     assert forget.split == split.digest
@@ -32,7 +34,7 @@ def test_the_seed_decides_who_is_chosen(chain: Chain, tmp_path: Path) -> None:
     select_into(chain, tmp_path / "again")
     select_into(chain, tmp_path / "other", seed=1)
     assert (tmp_path / "again").read_bytes() == chain["forget"].read_bytes()
-    assert forgetting.load(tmp_path / "other").digest != forgetting.load(chain["forget"]).digest
+    assert forget_set.load(tmp_path / "other").digest != forget_set.load(chain["forget"]).digest
 
 
 @pytest.mark.parametrize("separator", [",", "\n", ", ", "json"])
@@ -40,7 +42,7 @@ def test_records_are_named_in_any_common_way(chain: Chain, tmp_path: Path, separ
     wanted = splits.load(chain["split"]).members[:3]
     ids = json.dumps(wanted) if separator == "json" else separator.join(wanted)
     assert select_into(chain, tmp_path / "forget", kind="records", ids=ids).records == 3
-    assert forgetting.load(tmp_path / "forget").ids == wanted
+    assert forget_set.load(tmp_path / "forget").ids == wanted
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def with_model(chain: Chain, folder: Path, **changed: Any) -> tuple[SelectResult
 
 def test_looking_for_near_duplicates_changes_nobody(chain: Chain, tmp_path: Path) -> None:
     result, found = with_model(chain, tmp_path)
-    before, forget = forgetting.load(chain["forget"]), forgetting.load(tmp_path / "forget")
+    before, forget = forget_set.load(chain["forget"]), forget_set.load(tmp_path / "forget")
     assert (forget.ids, forget.digest) == (before.ids, before.digest)
     assert result.digest == found.forget == before.digest
     counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=False)
@@ -89,7 +91,7 @@ def test_looking_for_near_duplicates_changes_nobody(chain: Chain, tmp_path: Path
 
 def test_near_duplicates_are_forgotten_where_that_is_asked_for(chain: Chain, tmp_path: Path) -> None:
     result, found = with_model(chain, tmp_path, include_near_duplicates=True)
-    before, forget = forgetting.load(chain["forget"]), forgetting.load(tmp_path / "forget")
+    before, forget = forget_set.load(chain["forget"]), forget_set.load(tmp_path / "forget")
     assert forget.ids == before.ids + tuple(pair.kept for pair in found.found)
     assert (result.records, result.digest) == (len(forget.ids), forget.digest)
     assert result.digest != found.forget == before.digest
@@ -108,7 +110,7 @@ def test_the_recipe_says_what_counts_as_nearly_the_same(chain: Chain, tmp_path: 
 
 
 def test_near_duplicates_are_not_looked_for_without_a_model(chain: Chain, tmp_path: Path) -> None:
-    assert forgetting.load(chain["forget"]).near_duplicates is None
+    assert forget_set.load(chain["forget"]).near_duplicates is None
     for asked in ({"include_near_duplicates": True}, {"near_duplicates_path": tmp_path / "near"}):
         with pytest.raises(UserError, match="looked for with the model that is to forget: give the model"):
             select_into(chain, tmp_path / "forget", **asked)

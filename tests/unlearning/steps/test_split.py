@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from unlearning import settings, snapshots, splits
-from unlearning.errors import UserError
-from unlearning.files import read_json, write_json
-from unlearning.splits import Split
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
+from unlearning.data import snapshots, splits
+from unlearning.data.splits import Split
 from unlearning.steps.split import split
-from unlearning.steps.stored import split_key
-from unlearning.store import open_store
+from unlearning.storage.datasets import split_key
+from unlearning.storage.store import open_store
 
 Chain = dict[str, Path]
 

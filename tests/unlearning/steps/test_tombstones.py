@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from unlearning import settings, snapshots, splits
-from unlearning.compliance import tombstones as stones
-from unlearning.errors import UserError
-from unlearning.registry import Registry
+from unlearning.compliance.retention import tombstones as stones
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data import snapshots, splits
+from unlearning.registry.client import Registry
 from unlearning.steps.figures import measure
 from unlearning.steps.ingest import IngestResult, ingest
 from unlearning.steps.pretrain import pretrain
@@ -23,7 +24,7 @@ from unlearning.steps.select import select
 from unlearning.steps.split import split
 from unlearning.steps.tombstones import refuse_erased, tombstones
 from unlearning.steps.unlearn import unlearn
-from unlearning.store import Store, open_store
+from unlearning.storage.store import Store, open_store
 
 Chain = dict[str, Path]
 

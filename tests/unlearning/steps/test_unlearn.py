@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from unlearning import forgetting, models, provenance, splits
-from unlearning.errors import TrainingDivergedError, UserError
+from unlearning.core.errors import TrainingDivergedError, UserError
+from unlearning.data import forget_set, splits
+from unlearning.learning import models
+from unlearning.recipes import provenance
 from unlearning.steps.unlearn import UnlearnResult, unlearn
 
 Chain = dict[str, Path]
@@ -34,7 +36,7 @@ def test_provenance_names_parent_and_forget_set(chain: Chain, name: str, method:
     made = provenance.load(chain[name])
     assert (made.method, made.seed) == (method, seed)
     assert made.parent == models.digest(chain["model"]) != models.digest(chain[name])
-    assert made.forget == forgetting.load(chain["forget"]).digest
+    assert made.forget == forget_set.load(chain["forget"]).digest
     assert made.split == splits.load(chain["split"]).digest
 
 
@@ -144,8 +146,8 @@ def test_a_model_of_another_split_is_refused(chain: Chain, tmp_path: Path) -> No
 
 def test_a_forget_set_of_another_split_is_refused(chain: Chain, tmp_path: Path) -> None:
     other = splits.load(other_split(chain, tmp_path))
-    forget = forgetting.load(chain["forget"]).model_copy(update={"split": other.digest})
-    forgetting.save(forget, tmp_path / "forget")
+    forget = forget_set.load(chain["forget"]).model_copy(update={"split": other.digest})
+    forget_set.save(forget, tmp_path / "forget")
     with pytest.raises(UserError, match="the forget set was chosen from split"):
         unlearn_into(chain, tmp_path / "candidate", forget_path=tmp_path / "forget")
     assert not (tmp_path / "candidate").exists()

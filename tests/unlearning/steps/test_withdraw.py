@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from unlearning import settings
-from unlearning.errors import UserError
-from unlearning.registry import Registry, Version
-from unlearning.retention import named, withdrawn
+from unlearning.compliance.retention.policy import named, withdrawn
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.registry.client import Registry, Version
 from unlearning.steps.withdraw import WithdrawResult, withdraw
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS, ReferencedLos
 from unlearning.audit.attacks.representation import representation
 from unlearning.audit.attacks.threshold import threshold
 from unlearning.audit.signals import SIGNALS
-from unlearning.seeding import derive
+from unlearning.core.seeding import derive
 
 __all__ = [
     "ATTACKS",

@@ -9,7 +9,7 @@ import pytest
 
 from unlearning.audit.attacks import REFERENCE_ATTACKS, lira, rmia
 from unlearning.audit.attacks.referenced import ReferencedLosses
-from unlearning.audit.reference_models import halves
+from unlearning.audit.references.training import halves
 from unlearning.audit.statistics import auc_interval
 
 Make = Callable[..., ReferencedLosses]

@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines: submit, schedule, follow and examine."""

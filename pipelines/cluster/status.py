@@ -1,0 +1,79 @@
+"""How a run on a cluster stands, task by task."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import kfp_server_api as api
+from pydantic import BaseModel
+
+from pipelines.cluster.client import FINISHED, UNDONE
+
+
+class TaskStatus(BaseModel):
+    """One task; `seconds` so far or in all, None before it starts."""
+
+    id: str
+    name: str
+    state: str
+    seconds: float | None
+    error: str
+
+
+class RunStatus(BaseModel):
+    """A run and its tasks in the order they started."""
+
+    run_id: str
+    name: str
+    state: str
+    error: str
+    tasks: list[TaskStatus]
+
+    @property
+    def finished(self) -> bool:
+        """Nothing will change any more."""
+        return self.state in FINISHED
+
+    @property
+    def failed(self) -> bool:
+        """It failed, or somebody cancelled it."""
+        return self.state in UNDONE
+
+    def text(self) -> str:
+        """A line for the run, one for each task, and why those failed that did."""
+        lines = [f"run {self.run_id} {self.name}: {self.state} {self.error}".rstrip()]
+        for task in self.tasks:
+            took = "" if task.seconds is None else f" {task.seconds:.0f} s"
+            lines.append(f"  {task.name}: {task.state}{took} {task.error}".rstrip())
+        return "\n".join(lines)
+
+
+def _message(error: api.GoogleRpcStatus | None) -> str:
+    return "" if error is None else " ".join(str(error.message or "").split())
+
+
+def _task(found: api.V2beta1PipelineTaskDetail) -> TaskStatus:
+    start, end = found.start_time, found.end_time
+    # Kubeflow tells an end it does not know yet as a time before the start.
+    over = end if start is not None and end is not None and end >= start else datetime.now(UTC)
+    return TaskStatus(
+        id=str(found.task_id),
+        name=str(found.display_name or found.task_id),
+        state=str(found.state or "PENDING"),
+        seconds=None if start is None else (over - start).total_seconds(),
+        error=_message(found.error),
+    )
+
+
+def status_of(run: api.V2beta1Run) -> RunStatus:
+    """What people and scripts want to know of a run."""
+    details = run.run_details.task_details if run.run_details else None
+    first = datetime.max.replace(tzinfo=UTC)
+    ordered = sorted(details or [], key=lambda each: (each.start_time or first, str(each.task_id)))
+    return RunStatus(
+        run_id=str(run.run_id),
+        name=str(run.display_name),
+        state=str(run.state or "PENDING"),
+        error=_message(run.error),
+        tasks=[_task(each) for each in ordered],
+    )

@@ -1,0 +1,1 @@
+"""The pipelines on one machine, through kfp.local."""

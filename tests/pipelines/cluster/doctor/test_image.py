@@ -1,0 +1,114 @@
+"""Against a registry on localhost that speaks Docker's protocol as far as it is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from pipelines.cluster import packages
+from pipelines.cluster.doctor.image import HUB, Reference, image, images_of, parse
+from pipelines.cluster.packages import Package
+from tests.http_server import Quiet, listening
+
+
+class RegistryServer:
+    """Which manifests there are, and whether strangers need a token for them."""
+
+    def __init__(self) -> None:
+        self.manifests = {"team/unlearning:1.0"}
+        self.wants_token = False
+        self.gives_token = True
+        self.name = ""
+
+
+@pytest.fixture
+def registry() -> Iterator[RegistryServer]:
+    state = RegistryServer()
+
+    class Handler(Quiet, BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            if (
+                state.wants_token
+                and self.headers.get("Authorization") != "Bearer given:repository:team/unlearning:pull"
+            ):
+                self.send_response(401)
+                scope = 'scope="repository:team/unlearning:pull"'
+                realm = f'Bearer realm="http://{state.name}/token",service="here",{scope}'
+                self.send_header("Www-Authenticate", realm)
+                self.end_headers()
+                return
+            assert "oci.image.index" in self.headers["Accept"]
+            _, _, rest = self.path.partition("/v2/")
+            repository, _, tag = rest.partition("/manifests/")
+            self.send_response(200 if f"{repository}:{tag}" in state.manifests else 404)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked = parse_qs(urlsplit(self.path).query)
+            self.send_response(200 if state.gives_token else 403)
+            self.end_headers()
+            self.wfile.write(json.dumps({"token": f"given:{asked['scope'][0]}"}).encode())
+
+    with listening(Handler) as url:
+        state.name = url.removeprefix("http://")
+        yield state
+
+
+def package(*images: str) -> Package:
+    executors: dict[str, Any] = {str(number): {"container": {"image": name}} for number, name in enumerate(images)}
+    return Package("p", {"root": {}, "deploymentSpec": {"executors": executors | {"i": {"importer": {}}}}}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("unlearning:1", Reference(HUB, "library/unlearning", "1")),
+        ("team/unlearning", Reference(HUB, "team/unlearning", "")),
+        ("ghcr.io/team/unlearning:1-cpu", Reference("ghcr.io", "team/unlearning", "1-cpu")),
+        ("localhost:5000/a/b:c", Reference("localhost:5000", "a/b", "c")),
+        ("localhost/a", Reference("localhost", "a", "")),
+        ("r.io/a:1@sha256:00", Reference("r.io", "a", "sha256:00")),
+        ("r.io:1/a@sha256:00", Reference("r.io:1", "a", "sha256:00")),
+    ],
+)
+def test_names_are_taken_apart_as_docker_does(name: str, expected: Reference) -> None:
+    assert parse(name) == expected
+
+
+def test_only_a_registry_of_this_machine_is_asked_without_tls() -> None:
+    assert parse("localhost:5000/a:1").url == "http://localhost:5000/v2/a/manifests/1"
+    assert parse("127.0.0.1.evil.org/a:1").url.startswith("https://")
+
+
+@pytest.mark.parametrize("wants_token", [False, True])
+def test_what_is_there_and_what_is_not(registry: RegistryServer, wants_token: bool) -> None:
+    registry.wants_token = wants_token
+    there, missing = f"{registry.name}/team/unlearning:1.0", f"{registry.name}/team/unlearning:2.0"
+    states = {each.found.split(" ")[0]: each.state for each in image(package(there, missing, there))}
+    assert states == {there: "ok", missing: "failed"}
+
+
+def test_a_registry_that_tells_strangers_nothing_is_no_verdict(registry: RegistryServer) -> None:
+    registry.wants_token, registry.gives_token = True, False
+    (finding,) = image(package(f"{registry.name}/team/unlearning:1.0"))
+    assert (finding.state, "imagePullSecrets" in finding.do) == ("unknown", True)
+
+
+def test_no_registry_there_is_no_verdict() -> None:
+    (finding,) = image(package("127.0.0.1:9/team/unlearning:1.0"))
+    assert finding.state == "unknown"
+
+
+@pytest.mark.parametrize("name", ["unlearning", "r.io/unlearning:latest"])
+def test_a_tag_that_moves_fails(name: str) -> None:
+    (finding,) = image(package(name))
+    assert (finding.state, "UNLEARNING_IMAGE" in finding.do) == ("failed", True)
+
+
+def test_the_image_of_our_pipelines_is_found() -> None:
+    assert images_of(packages.compiled("pretraining")) == ["unlearning:0.1.0"]

@@ -1,0 +1,79 @@
+"""Against the local store, and against stores that misbehave in one way each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.cluster.doctor import object_store as module
+from pipelines.cluster.doctor.object_store import object_store
+from unlearning.core.errors import UserError
+from unlearning.storage.store import LocalStore
+
+
+def test_a_store_that_does_what_it_should(tmp_path: Path) -> None:
+    (finding,) = object_store(str(tmp_path / "store"))
+    assert finding.state == "ok"
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+class Overwriting(LocalStore):
+    """Does not honour conditional writes, as some object stores do not."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return True
+
+
+class Quiet(Overwriting):
+    """The same, but says that the second write lost."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        there = (self.root / key).exists()
+        super().create(key, data)
+        return not there
+
+
+class Forgetful(LocalStore):
+    """Lists nothing."""
+
+    def list(self, prefix: str) -> list[str]:
+        return []
+
+
+class Clinging(LocalStore):
+    """Deletes nothing."""
+
+    def delete(self, key: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        (Overwriting, "created twice"),
+        (Quiet, "created twice"),
+        (Forgetful, "is not listed"),
+        (Clinging, "is still there"),
+    ],
+)
+def test_a_store_that_misbehaves_is_found_and_left_clean(
+    kind: type[LocalStore], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "open_store", lambda uri: kind(tmp_path))
+    (finding,) = object_store("x")
+    assert (finding.state, problem in finding.found, bool(finding.do)) == ("failed", True, True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_store_that_refuses_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> bool:
+        raise UserError("store: access denied")
+
+    monkeypatch.setattr(LocalStore, "create", refuse)
+    with pytest.raises(UserError, match="access denied"):
+        list(object_store(str(tmp_path)))

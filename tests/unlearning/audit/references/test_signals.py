@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unlearning.audit.references import signals
+from unlearning.audit.references.signals import References, merge
+from unlearning.core.errors import UserError
+
+
+@pytest.fixture
+def whole(synthetic: Callable[..., Any]) -> References:
+    found: References = synthetic(members=20, holdout=12, count=8, seed=2).references
+    return found
+
+
+def part(whole: References, numbers: list[int]) -> References:
+    manifest = whole.manifest.model_copy(
+        update={"numbers": tuple(numbers), "seconds": tuple(float(number) for number in numbers)}
+    )
+    return replace(whole.only(np.asarray(numbers)), manifest=manifest)
+
+
+def assert_same(first: References, second: References) -> None:
+    assert np.array_equal(first.trained, second.trained)
+    assert np.array_equal(first.member_losses, second.member_losses)
+    assert np.array_equal(first.holdout_losses, second.holdout_losses)
+    for name, value in first.members.items():
+        assert np.array_equal(value, second.members[name])
+        assert np.array_equal(first.holdout[name], second.holdout[name])
+
+
+def test_parts_in_any_order_make_the_whole(whole: References) -> None:
+    merged = merge([part(whole, [1, 5, 7]), part(whole, [6, 0]), part(whole, [2, 4, 3])])
+    assert_same(merged, whole)
+    assert merged.manifest.numbers == tuple(range(8))
+    assert merged.manifest.seconds == tuple(float(number) for number in range(8))
+
+
+@pytest.mark.parametrize("numbers", [[[0, 1, 2]], [[0, 1, 2, 3], [3, 4, 5, 6, 7]]])
+def test_a_missing_or_repeated_part_is_refused(whole: References, numbers: list[list[int]]) -> None:
+    with pytest.raises(UserError, match="give every part once"):
+        merge([part(whole, some) for some in numbers])
+
+
+@pytest.mark.parametrize("changed", [{"original": "c" * 64}, {"split": "c" * 64}, {"seed": 9}, {"count": 10}])
+def test_parts_of_other_sets_are_refused(whole: References, changed: dict[str, Any]) -> None:
+    first, second = part(whole, [0, 1, 2, 3]), part(whole, [4, 5, 6, 7])
+    other = replace(second, manifest=second.manifest.model_copy(update=changed))
+    with pytest.raises(UserError, match="do not belong together"):
+        merge([first, other])
+
+
+def test_what_is_saved_comes_back(whole: References, tmp_path: Path) -> None:
+    signals.save(whole, tmp_path)
+    loaded = signals.load(tmp_path)
+    assert loaded.manifest == whole.manifest
+    assert_same(loaded, whole)
+
+
+@pytest.mark.parametrize("name", [signals.MANIFEST_FILE, signals.SIGNALS_FILE])
+def test_a_damaged_set_is_refused_in_one_line(whole: References, tmp_path: Path, name: str) -> None:
+    signals.save(whole, tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:50])
+    with pytest.raises(UserError) as caught:
+        signals.load(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unlearning.audit.escalation import (
+    ACTIONS,
+    MAX_STRONGER,
+    RETRAINED,
+    RUNGS,
+    Action,
+    OnFailure,
+    OnInconclusive,
+    Policy,
+    Rung,
+    accepted_statement,
+    action_named,
+    described,
+    may_serve,
+    next_rung,
+    policy,
+    rung_named,
+    strength,
+)
+from unlearning.audit.results import Outcome
+from unlearning.core.errors import UserError
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+POLICIES = [
+    Policy(stronger=stronger, on_failure=on_failure, on_inconclusive=on_inconclusive)
+    for stronger in range(MAX_STRONGER + 1)
+    for on_failure in get_args(OnFailure)
+    for on_inconclusive in get_args(OnInconclusive)
+]
+EVERYTHING = [
+    (outcome, rung, chosen, complete)
+    for outcome in OUTCOMES
+    for rung in RUNGS
+    for chosen in POLICIES
+    for complete in (True, False)
+]
+
+
+def after(outcome: Outcome, rung: Rung = "first", **chosen: Any) -> Action:
+    return next_rung(outcome, rung, Policy(**chosen))
+
+
+def test_nothing_but_a_passed_candidate_is_promoted() -> None:
+    for outcome, rung, chosen, complete in EVERYTHING:
+        assert (next_rung(outcome, rung, chosen, complete=complete) == "promote") == (outcome == "passed")
+
+
+def test_nothing_but_an_inconclusive_candidate_that_was_audited_in_full_is_accepted_and_only_where_asked() -> None:
+    for outcome, rung, chosen, complete in EVERYTHING:
+        wanted = ("accept", "accept_retrained") if rung == RETRAINED else ("accept",)
+        asked = outcome == "inconclusive" and chosen.on_inconclusive in wanted and complete
+        assert (next_rung(outcome, rung, chosen, complete=complete) == "accept") == asked
+
+
+def test_only_what_leaks_is_tried_again_with_a_stronger_setting_and_no_more_often_than_allowed() -> None:
+    for outcome, rung, chosen, complete in EVERYTHING:
+        again = outcome == "leaks" and rung != RETRAINED and RUNGS.index(rung) < chosen.stronger
+        assert (next_rung(outcome, rung, chosen, complete=complete) == "stronger") == again
+
+
+def test_nothing_is_retrained_where_the_policy_says_stop_nor_twice() -> None:
+    for outcome, rung, chosen, complete in EVERYTHING:
+        if next_rung(outcome, rung, chosen, complete=complete) == "retrain":
+            assert rung != RETRAINED
+            assert outcome != "passed"
+            says = chosen.on_inconclusive if outcome == "inconclusive" else chosen.on_failure
+            assert says in ("retrain", "accept_retrained")
+
+
+@given(st.sampled_from(POLICIES), st.lists(st.sampled_from(OUTCOMES), min_size=MAX_STRONGER + 2))
+def test_every_climb_ends_after_as_many_rungs_as_there_are(chosen: Policy, outcomes: list[Outcome]) -> None:
+    rung: Rung = "first"
+    tried = [rung]
+    for outcome in outcomes:
+        action = next_rung(outcome, rung, chosen)
+        if action in ("promote", "accept", "person"):
+            break
+        rung = RETRAINED if action == "retrain" else RUNGS[RUNGS.index(rung) + 1]
+        tried.append(rung)
+    assert action in ("promote", "accept", "person")
+    assert len(set(tried)) == len(tried) <= chosen.stronger + 2
+    assert all(strength(each) <= chosen.stronger for each in tried)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rung", "chosen", "expected"),
+    [
+        ("passed", "first", {}, "promote"),
+        ("leaks", "first", {}, "stronger"),
+        ("leaks", "first", {"stronger": 0}, "retrain"),
+        ("leaks", "stronger_1", {}, "retrain"),
+        ("leaks", "stronger_1", {"stronger": 2}, "stronger"),
+        ("leaks", "stronger_2", {"stronger": 2, "on_failure": "stop"}, "person"),
+        ("over_forgotten", "first", {}, "retrain"),
+        ("utility_lost", "first", {"on_failure": "stop"}, "person"),
+        ("diverged", "first", {"stronger": 2}, "retrain"),
+        ("diverged", "stronger_1", {"stronger": 2, "on_inconclusive": "accept"}, "retrain"),
+        ("diverged", "stronger_2", {"stronger": 2, "on_failure": "stop"}, "person"),
+        ("inconclusive", "first", {}, "retrain"),
+        ("inconclusive", "first", {"on_failure": "stop"}, "retrain"),
+        ("inconclusive", "stronger_1", {"on_inconclusive": "stop"}, "person"),
+        ("inconclusive", "stronger_1", {"on_inconclusive": "accept"}, "accept"),
+        ("inconclusive", "retrained", {}, "person"),
+        ("inconclusive", "retrained", {"on_inconclusive": "accept"}, "accept"),
+        ("inconclusive", "first", {"on_inconclusive": "accept_retrained"}, "retrain"),
+        ("inconclusive", "retrained", {"on_inconclusive": "accept_retrained"}, "accept"),
+        ("leaks", "retrained", {"on_inconclusive": "accept_retrained"}, "person"),
+        ("leaks", "retrained", {"stronger": 2}, "person"),
+        ("passed", "retrained", {}, "promote"),
+    ],
+)
+def test_the_table_of_decisions(outcome: Outcome, rung: Rung, chosen: dict[str, Any], expected: Action) -> None:
+    assert after(outcome, rung, **chosen) == expected
+
+
+def test_what_lacks_an_attack_is_left_to_a_person_where_the_rest_would_be_accepted() -> None:
+    accepting = Policy(on_inconclusive="accept")
+    assert next_rung("inconclusive", "first", accepting, complete=False) == "person"
+    assert may_serve("inconclusive", "accept", retrained=False, complete=False) is None
+    assert may_serve("inconclusive", "accept_retrained", retrained=True, complete=False) is None
+    assert may_serve("inconclusive", "accept_retrained", retrained=False, complete=True) is None
+    assert may_serve("passed", "stop", retrained=False, complete=True) == "promote"
+
+
+@pytest.mark.parametrize(
+    ("stronger", "on_failure", "on_inconclusive", "problem"),
+    [
+        (-1, "stop", "stop", "stronger -1 is not possible: try 0 to 2"),
+        (3, "stop", "stop", "stronger 3 is not possible: try 0 to 2"),
+        (1, "accept", "stop", "on_failure 'accept' is unknown: choose retrain or stop"),
+        (1, "stop", "it's", 'on_inconclusive "it\'s" is unknown: choose retrain, stop, accept or accept_retrained'),
+        (1, "stop", "", "on_inconclusive '' is unknown"),
+    ],
+)
+def test_a_policy_without_meaning_is_refused_in_one_line(
+    stronger: int, on_failure: str, on_inconclusive: str, problem: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        policy(stronger, on_failure, on_inconclusive)
+    assert str(refused.value).startswith(problem)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_policy_with_meaning_is_kept() -> None:
+    assert policy(2, "stop", "accept") == Policy(stronger=2, on_failure="stop", on_inconclusive="accept")
+    assert policy(1, "retrain", "retrain") == Policy()
+
+
+def test_rungs_and_actions_are_known_by_name() -> None:
+    assert [rung_named(name) for name in RUNGS] == list(RUNGS)
+    assert [action_named(name) for name in ACTIONS] == list(ACTIONS)
+    for call in (rung_named, action_named):
+        with pytest.raises(UserError, match="'roof' is unknown: choose"):
+            call("roof")
+
+
+def test_rungs_have_a_strength_and_words() -> None:
+    assert [strength(rung) for rung in RUNGS] == [0, 1, 2, 0]
+    assert [described(rung) for rung in RUNGS] == [
+        "first setting",
+        "stronger setting 1",
+        "stronger setting 2",
+        "exact retraining",
+    ]
+
+
+def test_the_statement_says_that_nothing_was_shown_and_why() -> None:
+    told = accepted_statement(["only 6 forget records were audited", "loss: too few records to tell"])
+    assert told.startswith("Accepted although the audit could not tell whether they were forgotten: only 6")
+    assert told.endswith("audited; loss: too few records to tell.")

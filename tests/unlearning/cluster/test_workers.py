@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from unlearning.cluster.workers import Workers, workers
+from unlearning.core.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("given", "gpus", "processes"),
+    [
+        ({}, 0, 1),
+        ({}, 1, 1),
+        ({}, 4, 4),
+        ({"processes": 3}, 0, 3),
+        ({"processes": 2}, 4, 2),
+        ({"nodes": 2}, 0, 1),
+        ({"nodes": 2}, 4, 1),
+        ({"nodes": 2, "node_gpus": 8}, 0, 8),
+        ({"nodes": 2, "node_gpus": 8, "processes": 4}, 0, 4),
+    ],
+)
+def test_there_is_a_process_for_each_gpu_or_as_many_as_were_asked_for(
+    given: dict[str, Any], gpus: int, processes: int
+) -> None:
+    assert workers(**given).on_each(gpus) == processes
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"nodes": 0}, "nodes 0: "),
+        ({"processes": -1}, "processes -1: "),
+        ({"node_gpus": "many"}, "node_gpus 'many': "),
+        ({"gpu_nodes": {"kind": 3}}, "gpu_nodes.kind 3: "),
+        ({"machines": 2}, "machines 2: "),
+        ({"node_gpus": 2}, "node_gpus are for a training on several nodes"),
+        ({"nodes": 2, "node_gpus": 2, "processes": 3}, "3 processes have no GPU each on nodes with 2"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_in_one_line(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=f"^{said}") as caught:
+        workers(**given)
+    assert "\n" not in str(caught.value)
+
+
+def test_by_itself_a_task_trains_alone() -> None:
+    assert workers() == Workers(nodes=1, processes=0, node_gpus=0, gpu_nodes={})

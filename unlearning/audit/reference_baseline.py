@@ -1,0 +1,150 @@
+"""What an audit would say of a model that never saw the forget set, without training one.
+
+Every reference model never saw half of the forgotten records. It is put in the place of the audited
+model, over those records, and the means over all references say what each attack should find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from unlearning.audit.attacks import REFERENCE_ATTACKS, AuditedSignals, MembershipScores, attack_all, representation
+from unlearning.audit.attacks.referenced import Mask, ReferencedLosses
+from unlearning.audit.references.signals import References
+from unlearning.audit.references.training import halves
+from unlearning.audit.signals import Measured
+from unlearning.audit.statistics import Scores, placements
+from unlearning.core.seeding import derive
+from unlearning.data.splits import Split
+
+Array = npt.NDArray[np.float64]
+Placements = tuple[Scores, Scores]
+"""(F,) and (H,) placements, see `statistics.placements`."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """References and the rows of the members that are forgotten."""
+
+    references: References
+    rows: npt.NDArray[np.intp]
+    """(F,)."""
+
+    @classmethod
+    def of(cls, references: References, split: Split, ids: Sequence[str]) -> Forgotten:
+        """The rows of record ids, all of them members of the split."""
+        rows = {identity: row for row, identity in enumerate(split.members)}
+        return cls(references, np.asarray([rows[identity] for identity in ids]))
+
+    @property
+    def trained(self) -> Mask:
+        """(K, F)."""
+        return self.references.trained[:, self.rows]
+
+    @property
+    def left_out(self) -> Mask:
+        """(K, H), see `ReferencedLosses`."""
+        count, holdout = self.references.holdout_losses.shape[:2]
+        return halves(holdout, count, self.references.manifest.seed)
+
+
+@dataclass(frozen=True)
+class AuditedModel:
+    """Everything measured of one model, by group of records."""
+
+    forget: Measured
+    holdout: Measured
+    retained: Measured
+
+    @property
+    def signals(self) -> AuditedSignals:
+        """What the whole model shows."""
+        return AuditedSignals(self.forget.signals, self.holdout.signals, self.retained.signals)
+
+    @property
+    def encoder(self) -> AuditedSignals:
+        """What the encoder's output alone shows."""
+        return AuditedSignals(self.forget.encoder, self.holdout.encoder, self.retained.encoder)
+
+
+def _own_attacks(model: AuditedModel, seed: int) -> dict[str, MembershipScores]:
+    """The scores of every attack that needs no references."""
+    represented = representation(model.encoder, derive(seed, "representation"))
+    return attack_all(model.signals, seed) | {"representation": represented}
+
+
+def attack_model(model: AuditedModel, forgotten: Forgotten | None, seed: int) -> dict[str, MembershipScores]:
+    """Every attack's scores on one model; those that need references where there are any."""
+    found = _own_attacks(model, seed)
+    if forgotten is not None:
+        losses = _losses(model, forgotten, forgotten.left_out)
+        found |= {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items()}
+    return found
+
+
+def _losses(model: AuditedModel, forgotten: Forgotten, left_out: Mask) -> ReferencedLosses:
+    return ReferencedLosses(
+        forget=model.forget.losses,
+        holdout=model.holdout.losses,
+        reference_forget=forgotten.references.member_losses[:, forgotten.rows],
+        reference_holdout=forgotten.references.holdout_losses,
+        trained=forgotten.trained,
+        left_out=left_out,
+    )
+
+
+def as_audited(references: References, number: int, rows: npt.NDArray[np.intp]) -> AuditedModel:
+    """A reference as if it were the audited model: forgotten are `rows`, retained what else it was trained on."""
+    members, holdout = references.shown(number)
+    retained = np.setdiff1d(references.trained[number].nonzero()[0], rows)
+    return AuditedModel(members.rows(rows), holdout, members.rows(retained))
+
+
+def without(references: References, number: int) -> References:
+    """The other references."""
+    return references.only(np.arange(len(references.trained)) != number)
+
+
+def _each(forgotten: Forgotten, seed: int) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
+    """Which forgotten records a reference never saw, and every attack's scores over them."""
+    trained, left_out = forgotten.trained, forgotten.left_out
+    for number, outside in enumerate(~trained):
+        if not outside.any():
+            continue
+        model = as_audited(forgotten.references, number, forgotten.rows[outside])
+        others = Forgotten(without(forgotten.references, number), forgotten.rows[outside])
+        # Seen from this reference: where it is left out itself, the other half of the references is asked, so
+        # that a holdout record is asked of as many as a forgotten one.
+        asked = np.delete(np.where(left_out[number], ~left_out, left_out), number, axis=0)
+        losses = _losses(model, others, asked)
+        known = {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items() if name != "lira_online"}
+        yield outside, _own_attacks(model, seed) | known
+
+
+def out_of_training(forgotten: Forgotten, seed: int) -> dict[str, Placements]:
+    """For each attack, the placements that models show which never saw the records.
+
+    A forgotten record's is its mean over the references that never saw it, a holdout record's over all.
+    `lira_online` compares with those very models, so that by symmetry one of them is placed at ½.
+
+    Args:
+        forgotten: with at least 8 references.
+        seed: of the folds, the audit's own.
+    """
+    count, holdout = len(forgotten.rows), forgotten.references.holdout_losses.shape[1]
+    sums: dict[str, list[Array]] = {}
+    seen = np.zeros(count)
+    models = 0
+    for outside, scores in _each(forgotten, seed):
+        seen += outside
+        models += 1
+        for name, each in scores.items():
+            of_forgotten, of_holdout = sums.setdefault(name, [np.zeros(count), np.zeros(holdout)])
+            placed = placements(*each.pair)
+            of_forgotten[outside] += placed[0]
+            of_holdout += placed[1]
+    return {name: (of_forgotten / seen, of_holdout / models) for name, (of_forgotten, of_holdout) in sums.items()}

@@ -1,0 +1,1 @@
+"""Reference models: which are trained, how, and what they say of each record."""

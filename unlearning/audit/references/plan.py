@@ -1,0 +1,29 @@
+"""How many reference models there are, and which task trains which."""
+
+from __future__ import annotations
+
+from unlearning.core.errors import UserError
+
+FEWEST = 8
+"""Four outside and four inside for every record: fewer have next to no spread."""
+MOST = 256
+
+
+def check_count(count: int) -> None:
+    """Refuse a number of references that no audit can use.
+
+    Raises:
+        UserError: odd, fewer than 8 but not none, or beyond reason.
+    """
+    if count != 0 and (count % 2 or not FEWEST <= count <= MOST):
+        raise UserError(f"references {count}: give 0 for none, or an even number from {FEWEST} to {MOST}")
+
+
+def shards(count: int, parts: int) -> list[list[int]]:
+    """The numbers of the references, divided over `parts` tasks as evenly as can be, none of them empty
+    unless there is nothing to do at all."""
+    check_count(count)
+    if parts < 1:
+        raise UserError(f"reference_tasks {parts}: give 1 or more")
+    parts = max(1, min(parts, count))
+    return [list(range(first, count, parts)) for first in range(parts)]

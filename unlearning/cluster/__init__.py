@@ -1,0 +1,1 @@
+"""Kubernetes: names, and the TrainJobs that train on several nodes."""

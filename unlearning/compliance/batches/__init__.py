@@ -1,0 +1,1 @@
+"""Batches: which requests are honoured together."""

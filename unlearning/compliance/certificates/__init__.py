@@ -1,0 +1,1 @@
+"""Signed statements of what was done for a request."""

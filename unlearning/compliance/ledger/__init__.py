@@ -1,0 +1,1 @@
+"""What became of each request: append-only events in hash chains."""

@@ -1,0 +1,1 @@
+"""What persons ask for, and until when."""

@@ -1,0 +1,137 @@
+"""What people do with requests: add them, withdraw, reject, extend them, and release what was left to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from unlearning.compliance import fields
+from unlearning.compliance.fields import described
+from unlearning.compliance.ledger import events
+from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.store import Ledger, LostRaceError
+from unlearning.compliance.requests import deadlines, requests
+from unlearning.compliance.requests.requests import Request
+from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.storage.store import Store
+
+
+class Added(Config):
+    """What became of a request that was added."""
+
+    request: str
+    created: bool
+    """False: it was there before, and nothing changed."""
+    due: datetime
+    possible_duplicates: tuple[str, ...]
+    """Other requests for the same subject or exactly the same records, whose content is still kept."""
+
+
+def add(store: Store, asked: Sequence[Request], *, by: str, now: datetime) -> tuple[Added, ...]:
+    """Keep requests and write their first events; what was added before changes nothing.
+
+    Everything is checked before anything is written. When the store is lost on the way, add the same again:
+    it goes on where it stopped.
+
+    Raises:
+        UserError: an id is taken by another request, the ledger of one is damaged, or the store cannot be used.
+    """
+    fields.name(by, "by")
+    known = [_known(store, request) for request in asked]
+    return tuple(_add(store, request, state, by, now) for request, state in zip(asked, known, strict=True))
+
+
+def _known(store: Store, request: Request) -> State | None:
+    """Where a request stands that was added before; None if it was not, or not to the end."""
+    kept, history = requests.find(store, request.id), Ledger(store).history(request.id)
+    if kept is not None:
+        requests.refuse_other(kept, request)
+    if history is None or history.state is None:
+        return None
+    if kept is None:
+        raise UserError(
+            f"request {request.id!r} was recorded before and its content was deleted: give this one another id"
+        )
+    requests.refuse_changed(kept, history.state.digest)
+    return history.state
+
+
+def _add(store: Store, request: Request, state: State | None, by: str, now: datetime) -> Added:
+    ledger, created = Ledger(store), False
+    if state is None:
+        kept = requests.keep(store, request)
+        due = deadlines.due(request.received)
+        details = events.Received(digest=kept.digest, received=request.received, due=due)
+        try:
+            state, created = ledger.begin(request.id, details, by=by, now=now), True
+        except LostRaceError:
+            state = ledger.state(request.id)
+            requests.refuse_changed(kept, state.digest)
+    elif not state.head.sealed:
+        state = ledger.mend(state)
+    others = requests.possible_duplicates(store, request)
+    return Added(request=request.id, created=created, due=state.due, possible_duplicates=others)
+
+
+def withdraw(store: Store, request: str, *, reason: str, by: str, now: datetime) -> State:
+    """The person no longer asks for it.
+
+    Raises:
+        UserError: a batch works on it, it is at its end, or the reason names the person.
+    """
+    return _decide(store, Ledger(store).state(request), events.Withdrawn, {"reason": reason}, by, now)
+
+
+def reject(store: Store, request: str, *, reason: str, by: str, now: datetime) -> State:
+    """It will not be honoured.
+
+    Raises:
+        UserError: a batch works on it, it is at its end, or the reason names the person.
+    """
+    return _decide(store, Ledger(store).state(request), events.Rejected, {"reason": reason}, by, now)
+
+
+def extend(store: Store, request: str, *, months: int, reason: str, by: str, now: datetime) -> State:
+    """Take 1 or 2 months more, 2 in all, within the first month.
+
+    Raises:
+        UserError: too late or too much, it is at its end, or the reason names the person.
+    """
+    if months not in (1, 2):
+        raise UserError(f"request {request!r} cannot be extended by {months} months: take 1 or 2")
+    state = Ledger(store).state(request)
+    due = deadlines.due(state.received, state.extension + months)
+    return _decide(store, state, events.Extended, {"months": months, "reason": reason, "due": due}, by, now)
+
+
+def release(store: Store, request: str, *, model: str, reason: str, by: str, now: datetime) -> State:
+    """Let the next batch try a model again that was left to a person.
+
+    Raises:
+        UserError: nothing was left to a person of that model, or the reason names the person who asked.
+    """
+    state = Ledger(store).state(request)
+    held = state.models.get(model)
+    if held is None or held.status != "escalated":
+        raise UserError(f"request {request!r}: model {model!r} was not left to a person: there is nothing to release")
+    return _decide(store, state, events.Released, {"model": model, "batch": held.batch, "reason": reason}, by, now)
+
+
+_Decision = type[events.Released] | type[events.Withdrawn] | type[events.Rejected] | type[events.Extended]
+
+
+def _decide(store: Store, state: State, kind: _Decision, values: dict[str, Any], by: str, now: datetime) -> State:
+    kept = requests.find(store, state.request)
+    subject = None if kept is None else kept.request.subject
+    if subject and re.search(rf"(?<!\w){re.escape(subject)}(?!\w)", values["reason"], re.IGNORECASE):
+        raise UserError(f"request {state.request!r}: the reason names the person, and is kept for ever: leave that out")
+    try:
+        details = kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"request {state.request!r}: {described(error)}") from None
+    return Ledger(store).append(state, details, by=by, now=now)

@@ -1,0 +1,1 @@
+"""What may stay, what must go, and the tombstones of what went."""

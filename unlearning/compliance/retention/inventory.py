@@ -1,0 +1,279 @@
+"""Where data and models that are purged lie: in MLflow, the store, the checkpoints and the pipeline root."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from unlearning.compliance.batches import store as batches
+from unlearning.compliance.places import SEALS
+from unlearning.compliance.requests.requests import private_keys
+from unlearning.compliance.retention import run_artifacts, tombstones
+from unlearning.compliance.retention.policy import Doomed, Fates, Item, Kind, listed, named, requests_of
+from unlearning.compliance.retention.run_artifacts import Copy
+from unlearning.core.settings import Settings
+from unlearning.data.snapshots import MANIFEST_FILE
+from unlearning.registry.artifacts import LoggedModels
+from unlearning.registry.client import Registry
+from unlearning.steps.references import references_key
+from unlearning.storage.datasets import SNAPSHOTS, SPLITS, complete_key, snapshot_key, split_key
+from unlearning.storage.store import Amount, LocalStore, Store, open_store
+
+MLFLOW = "mlflow"
+UNFINISHED_SECONDS = 86_400.0
+"""What was begun longer ago and is not finished never will be."""
+
+NAMES = {
+    "snapshot": "a snapshot",
+    "model": "a model",
+    "references": "a set of references",
+    "split": "a split",
+    "forget": "a forget set",
+}
+
+STAGED = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""Names under which `files` writes what is not finished."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where to look."""
+
+    where: Settings
+    store: Store
+    root: Store
+    """The pipeline root."""
+    logged: LoggedModels
+
+    @classmethod
+    def of(cls, where: Settings, registry: Registry) -> Places:
+        """Those that the settings name."""
+        logged = LoggedModels(registry, where.mlflow_artifacts)
+        return cls(where, open_store(where.store), open_store(where.pipeline_root), logged)
+
+    def at(self, address: str) -> Store:
+        """The store of an item; one that is open is not opened again, since each in S3 has a client of its own."""
+        opened = {self.where.store: self.store, self.where.pipeline_root: self.root}
+        return opened[address] if address in opened else open_store(address)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Folders of the pipeline root that are looked after by themselves."""
+        if not isinstance(self.root, LocalStore):
+            return ()
+        others = [self.where.checkpoints, self.where.home / "mlartifacts"]
+        if isinstance(self.store, LocalStore):
+            others.append(self.store.root)
+        root = self.root.root.absolute()
+        return tuple(str(each.relative_to(root)) for each in others if each.is_relative_to(root) and each != root)
+
+
+def certified(store: Store) -> frozenset[str]:
+    """Requests that have a certificate, by the seals of their events: those names say it all."""
+    found = set()
+    for key in store.iterate(SEALS):
+        _, request, seal = key.split("/", 2)
+        if seal.split(".")[1:2] == ["certified"]:
+            found.add(request)
+    return frozenset(found)
+
+
+def erased_snapshots(store: Store, known: Iterable[str], done: frozenset[str], before: datetime) -> frozenset[str]:
+    """Snapshots in the store that hold records which were erased before `before`.
+
+    Args:
+        known: digests not to look at.
+        done: the requests that count.
+    """
+    stones: dict[str, list[str]] = {}
+    for key in store.list(tombstones.PREFIX):
+        _, record, request = key.split("/", 2)
+        if request in done:
+            stones.setdefault(record, []).append(key)
+    if not stones:
+        return frozenset()
+    manifests = [key for key in store.list(SNAPSHOTS) if key.endswith(f"/{MANIFEST_FILE}")]
+    found = set()
+    for key in manifests:
+        digest = key.split("/")[1]
+        if digest not in known:
+            ids = json.loads(store.read(key))["record_ids"]
+            if any(_at(store, stone) <= before for record in stones.keys() & set(ids) for stone in stones[record][:1]):
+                found.add(digest)
+    return frozenset(found)
+
+
+def _at(store: Store, key: str) -> datetime:
+    return datetime.fromisoformat(json.loads(store.read(key))["at"])
+
+
+def items(
+    places: Places, fates: Fates, doomed: Doomed, done: frozenset[str], now: datetime, stale: datetime
+) -> Iterator[Item]:
+    """Everything to delete, what is left of earlier purges too, the weights last.
+
+    Args:
+        done: requests that have a certificate.
+        stale: checkpoints that nobody has touched since then go too.
+    """
+    if doomed.anything:
+        yield from _copies(places, doomed)
+    yield from _checkpoints(places, doomed, stale)
+    yield from _in_store(places, fates, doomed)
+    yield from _private(places, fates, done)
+    yield from _leftovers(places, fates, doomed, now)
+    yield from _weights(places, fates)
+
+
+def tidy(places: Places, before: float) -> int:
+    """Remove what was begun before `before` and never finished, in the store and in the pipeline root.
+
+    Returns:
+        How many unfinished objects there were.
+    """
+    removed = places.store.tidy(before)
+    if places.where.pipeline_root != places.where.store:
+        removed += places.root.tidy(before)
+    if isinstance(places.root, LocalStore):
+        top = places.root.root
+        staged = {
+            key[: found.end()].strip("/")
+            for key in places.root.list("")
+            if (found := re.search(rf"(^|/){STAGED.pattern}(?=/|$)", key))
+        }
+        stale = [key for key in staged if (top / key).lstat().st_mtime < before]
+        removed += sum(places.root.purge(key) for key in stale)
+    return removed
+
+
+def _item(kind: Kind, address: str, store: Store, why: str, *keys: str, last: str = "") -> Iterator[Item]:
+    """The item, if there is anything of it."""
+    sizes = [store.measure(key) for key in keys]
+    objects = sum(size.objects for size in sizes)
+    if objects:
+        total = sum(size.bytes for size in sizes)
+        yield Item(kind=kind, store=address, keys=keys, last=last, why=why, objects=objects, bytes=total)
+
+
+def _copies(places: Places, doomed: Doomed) -> Iterator[Item]:
+    root, address = places.root, places.where.pipeline_root
+    found = [copy for copy in run_artifacts.scan(root, places.hidden) if _holds(copy, doomed)]
+    gone = frozenset(copy.key for copy in found)
+    # First, so that no run takes half an artifact for a whole one.
+    if gone and isinstance(root, LocalStore):
+        entries = tuple(run_artifacts.cache_entries(root, str(root.root.absolute()), gone, places.hidden))
+        yield from _item("copy", address, root, "kfp.local's cache leads to a copy that is purged", *entries)
+    for copy in found:
+        why = f"a run's copy of {NAMES[copy.kind]} that is purged"
+        yield from _item("copy", address, root, why, copy.key, last=copy.last)
+
+
+def _holds(copy: Copy, doomed: Doomed) -> bool:
+    match copy.kind:
+        case "snapshot":
+            return copy.digest in doomed.snapshots
+        case "references":
+            return copy.digest in doomed.models
+        case "model":
+            return doomed.model(copy.digest, copy.parent, copy.snapshot)
+        case _:
+            return doomed.split(copy.digest, copy.snapshot)
+
+
+def _checkpoints(places: Places, doomed: Doomed, stale: datetime) -> Iterator[Item]:
+    folder = places.where.checkpoints
+    store = LocalStore(folder)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+        trained = [_metadata(each) for each in files if each.suffix in (".safetensors", ".partial")]
+        if any(doomed.data(each.get("snapshot", ""), each.get("split", "")) for each in trained):
+            why = "checkpoint of a training on data that is purged"
+        elif max((each.stat().st_mtime for each in files), default=0) < stale.timestamp():
+            why = f"checkpoint of a training that nobody has gone on with since {stale:%Y-%m-%d}"
+        else:
+            continue
+        yield from _item("checkpoint", str(folder), store, why, path.name)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """What a checkpoint says of its training; nothing where it is damaged or older than this."""
+    try:
+        with safe_open(str(path), framework="np") as handle:
+            return dict(handle.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
+
+
+def _in_store(places: Places, fates: Fates, doomed: Doomed) -> Iterator[Item]:
+    store, address = places.store, places.where.store
+    for digest in sorted(doomed.models):
+        owner = next(each for each in fates.condemned if named(each, "digest") == digest)
+        why = "they know the records that were erased"
+        for item in _item("references", address, store, why, references_key(digest)):
+            yield item.model_copy(update={"model": owner.name, "version": owner.version})
+    why = "no version stands for it any more, and it holds erased records"
+    # Snapshots come last: one that no version ever stood for is known by its manifest alone.
+    for key in store.list(SPLITS) if doomed.anything else ():
+        content = json.loads(store.read(key))
+        digest = key.removeprefix(f"{SPLITS}/").removesuffix(".json")
+        if key == split_key(digest) and doomed.split(digest, content["snapshot"]):
+            yield from _item("split", address, store, why, key)
+    for digest in sorted(doomed.snapshots):
+        keys = (complete_key(digest), snapshot_key(digest))
+        yield from _item("snapshot", address, store, why, *keys, last=MANIFEST_FILE)
+
+
+def _private(places: Places, fates: Fates, done: frozenset[str]) -> Iterator[Item]:
+    """Who asked for what: needed no longer once it is certified and nothing waits to be purged for it."""
+    store, address = places.store, places.where.store
+    finished = done - {request for version in fates.waiting for request in requests_of(version)}
+    for request in sorted(finished):
+        keys = private_keys(store, request)
+        yield from _item("request", address, store, "the request is certified", *keys)
+    for key in store.list(batches.BATCHES):
+        name = key.removeprefix(f"{batches.BATCHES}/").removesuffix(".json")
+        if "/" in name:
+            continue
+        made = batches.load(store, name)
+        asked = {request for each in made.models for request in each.requests}
+        if asked and finished.issuperset(asked):
+            why = "all of the batch's requests are certified"
+            yield from _item("batch", address, store, why, f"{batches.BATCHES}/{name}")
+
+
+def _leftovers(places: Places, fates: Fates, doomed: Doomed, now: datetime) -> Iterator[Item]:
+    """Weights that MLflow was given for versions that were never made, since the registration was cut off."""
+    if not doomed.anything:
+        return
+    known = frozenset(each.tags["logged_model"] for each in (*fates.condemned, *fates.kept))
+    for each in places.logged.leftovers(known, now.timestamp() - UNFINISHED_SECONDS):
+        parent, snapshot = each.tags.get("parent_digest", "none"), each.tags.get("snapshot", "none")
+        if doomed.model(each.tags.get("digest", ""), parent, snapshot):
+            amount = places.logged.measure(each.id)
+            why = "a registration that was cut off left it, and it holds what is purged"
+            yield Item(
+                kind="leftover", store=MLFLOW, keys=(each.id,), why=why, objects=amount.objects, bytes=amount.bytes
+            )
+
+
+def _weights(places: Places, fates: Fates) -> Iterator[Item]:
+    for version in fates.condemned:
+        purged = named(version, "status") == "purged"
+        amount = Amount(0, 0) if purged else places.logged.measure(version.tags["logged_model"])
+        if amount.objects:
+            yield Item(
+                kind="weights",
+                store=MLFLOW,
+                keys=(version.tags["logged_model"],),
+                why=f"withdrawn for {listed(requests_of(version))}",
+                objects=amount.objects,
+                bytes=amount.bytes,
+                model=version.name,
+                version=version.version,
+            )

@@ -1,0 +1,1 @@
+"""What every other package rests on: settings, errors, files, seeds, progress."""

@@ -1,0 +1,103 @@
+"""Writing so that nothing half-written is ever left behind, and digests of what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unlearning.core.errors import UserError
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of one file, in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling per value: sorted keys, no spaces. What digests are taken over."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 of a JSON value's canonical spelling."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` with `text` in one step; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` with `data` in one step, so that a run that is cut off leaves no damaged file.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as handle:
+                handle.write(data)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` with indented JSON in one step."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The JSON in `path`.
+
+    Raises:
+        UserError: the file is missing or is not JSON; `what` names it for the reader.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{what}: {path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what}: {path} cannot be read as JSON ({error})") from None
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when the block ends well, and vanishes when it does not.
+
+    An existing `path` is replaced, since a retried task finds its own earlier output there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield staging
+        staging.chmod(0o755)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink()
+        staging.rename(path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror}; choose a folder you may write to")

@@ -1,0 +1,1 @@
+"""Encoders, paradigms and training."""

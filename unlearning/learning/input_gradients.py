@@ -1,0 +1,102 @@
+"""g(x): how strongly a record's own loss reacts to its own pixels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from unlearning.core.seeding import generator
+from unlearning.data.records import Records
+from unlearning.learning.models import Model
+from unlearning.learning.paradigms import Paradigm
+
+
+def input_gradient_norms(
+    model: Model,
+    paradigm: Paradigm,
+    views: Tensor,
+    labels: Tensor,
+    *,
+    company: Tensor | None = None,
+    differentiable: bool = False,
+) -> Tensor:
+    """g(x) = ‖∂ℓ(x)/∂v‖₂ over all views v of each record x.
+
+    Our reading of the gradient that the paper (Wang & Chen, 2405.07317) constrains: the loss is
+    the record's own term, so other records of a contrastive batch enter as constants.
+
+    Args:
+        model: in evaluation mode, so that batch norm does not tie records together.
+        views: (V, B, C, H, W) pixels in [0, 1].
+        labels: (B,) int64.
+        company: (V, K, C, H, W) views of records that a contrastive loss tells the batch from.
+        differentiable: keep the graph, to differentiate g with respect to the weights.
+
+    Returns:
+        (B,) norms ≥ 0 in loss per pixel unit. Trained members have small ones.
+    """
+    return losses_and_norms(model, paradigm, views, labels, company=company, differentiable=differentiable)[1]
+
+
+def losses_and_norms(
+    model: Model,
+    paradigm: Paradigm,
+    views: Tensor,
+    labels: Tensor,
+    *,
+    company: Tensor | None = None,
+    differentiable: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """(B,) losses, as `per_sample_loss` gives them, and (B,) norms, from one pass; see `input_gradient_norms`."""
+    views = views.detach().requires_grad_()
+    losses = paradigm.per_sample_loss(model, views, labels, isolate=True, company=company)
+    (gradient,) = torch.autograd.grad(losses.sum(), views, create_graph=differentiable)
+    squares = gradient.square().sum(dim=(0, 2, 3, 4))
+    # The root has an infinite slope at 0; a record that is fitted perfectly must not give NaN.
+    return losses.detach(), (squares + 1e-20).sqrt()
+
+
+def measure_gradient_target(
+    model: Model,
+    paradigm: Paradigm,
+    nonmembers: Records,
+    members: Records,
+    *,
+    batch_size: int,
+    quantiles: int,
+    seed: int,
+) -> tuple[float, ...]:
+    """τ of stage 2: what log g of records the model was not trained on looks like.
+
+    Measured once, when the model has just been trained, so that unlearning needs no non-member.
+    Half of every batch are members: in stage 2 the forget set meets retained records, and in a
+    contrastive loss g depends on the company a record keeps.
+
+    Args:
+        model: trained; measured in evaluation mode.
+        nonmembers: calibration records; each is measured in one draw of views.
+        members: records trained on, the company.
+        batch_size: records per batch, of both kinds; twice stage 2's `forget_batch`.
+        quantiles: how many to keep.
+        seed: of the batches and the views.
+
+    Returns:
+        `quantiles` ascending values of log g, in log(loss per pixel unit), at the levels
+        (k + ½) / quantiles.
+    """
+    device = nonmembers.images.device
+    draw = generator(seed, "gradient target", device)
+    # As unlearning will find the model: slow copies caught up, the queue made anew.
+    model = model.clone().eval()
+    paradigm.rebuild_state(model, members, draw)
+    measured = []
+    order = torch.randperm(len(nonmembers), generator=draw, device=device)
+    for rows in order.tensor_split(math.ceil(2 * len(order) / batch_size)):
+        company = torch.randperm(len(members), generator=draw, device=device)[: len(rows)]
+        batch = nonmembers[rows]
+        views, others = paradigm.views(batch.images, draw), paradigm.views(members.images[company], draw)
+        measured.append(input_gradient_norms(model, paradigm, views, batch.labels, company=others).log())
+    levels = (torch.arange(quantiles, device=device) + 0.5) / quantiles
+    return tuple(torch.cat(measured).quantile(levels).tolist())

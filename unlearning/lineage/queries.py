@@ -1,0 +1,171 @@
+"""Where the lineage commands look: registered versions, the ledger, the store."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from unlearning.audit.results import Audit, Verdict
+from unlearning.compliance.fields import is_digest, is_request_id
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.lineage import artifacts, audits
+from unlearning.lineage.artifacts import Artefact, Artefacts, Place
+from unlearning.lineage.audits import Audited
+from unlearning.lineage.requests import Concern
+from unlearning.registry import history
+from unlearning.registry.versions import NONE, Version
+from unlearning.storage.store import Store, open_store
+
+if TYPE_CHECKING:
+    # MLflow takes a second, which commands that need no registry shall not wait for.
+    from unlearning.registry.client import Registry
+
+
+def registry() -> Registry:
+    """The registry that the environment names."""
+    from unlearning.registry.client import Registry
+
+    return Registry(settings.from_environment().tracking_uri)
+
+
+def store() -> Store:
+    """The store that the environment names."""
+    return open_store(settings.from_environment().store)
+
+
+def versions_of(known: Registry, model: str) -> list[Version]:
+    """Every version of a model, oldest first.
+
+    Raises:
+        UserError: the model is unknown.
+    """
+    found = known.versions(model)
+    if not found:
+        raise UserError(f"model {model!r} is not in the registry at {known.shown_uri}: pretrain it first")
+    return found
+
+
+def versions_of_all(known: Registry, models: Iterable[str]) -> list[Version]:
+    """Every version of several models; a model that is not in the registry has none."""
+    return [version for model in sorted(set(models)) for version in known.versions(model)]
+
+
+def concern(known: Registry, request: str) -> Concern:
+    """What a request concerns: by the ledger, and by the versions that honour it.
+
+    Raises:
+        UserError: neither knows the request.
+    """
+    resolved = _resolved(store(), _request_id(request))
+    models = set(models_honouring(known, request))
+    if resolved is None and not models:
+        raise UserError(
+            f"request {request!r} was never looked up and no version honours it: check its id, or resolve it first"
+        )
+    if resolved is None:
+        return Concern(models=tuple(sorted(models)))
+    return Concern(models=tuple(sorted(models | set(resolved.models))), snapshots=resolved.snapshots)
+
+
+def models_honouring(known: Registry, request: str) -> list[str]:
+    """Models of which a version honours a request."""
+    found = known.search({f"{history.REQUEST}{_request_id(request)}": history.FULFILLED})
+    return sorted({version.name for version in found})
+
+
+def _request_id(request: str) -> str:
+    if not is_request_id(request):
+        raise UserError(f"request {request!r} is no id of a request: letters, digits, '.', '_' and '-', at most 64")
+    return request
+
+
+def _resolved(where: Store, request: str) -> Concern | None:
+    """The latest resolution in the ledger; None if there is none."""
+    found = None
+    for key in where.list(f"ledger/{request}"):
+        try:
+            details = json.loads(where.read(key))["details"]
+            if details["kind"] == "resolved":
+                found = Concern(models=tuple(details["models"]), snapshots=tuple(details["snapshots"]))
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"ledger object {key!r} is damaged: verify the ledger") from None
+    return found
+
+
+def snapshot_digest(known: Registry, text: str) -> str:
+    """A snapshot's digest, from its beginning if that names one snapshot only.
+
+    Raises:
+        UserError: it is no digest, or several snapshots begin with it.
+    """
+    if is_digest(text):
+        return text
+    if not re.fullmatch(r"[0-9a-f]{8,63}", text):
+        raise UserError(f"snapshot {text!r} is no digest: give 8 to 64 hexadecimal digits")
+    found = {
+        version.tag(key)
+        for key in ("snapshot", "from_snapshot")
+        for version in known.search({key: text}, beginning=True)
+    }
+    if len(found) > 1:
+        raise UserError(f"snapshot {text!r} may be {len(found)} snapshots: give more digits")
+    return found.pop() if found else text
+
+
+def require_snapshot(digest: str) -> None:
+    """See that the store has a snapshot to which no version goes back.
+
+    Raises:
+        UserError: it has not.
+    """
+    if not store().exists(f"snapshots/{digest}.complete"):
+        raise UserError(f"snapshot {digest!r} is neither in the store nor known to any version: check the digest")
+
+
+def audit_of(known: Registry, version: Version) -> Audited:
+    """What was found when a version was audited.
+
+    Raises:
+        UserError: it was not audited, or its files in MLflow are missing or not about it.
+    """
+    if version.tag("verdict") == NONE:
+        raise UserError(f"model {version.name} version {version.version} was not audited: it has no verdict")
+    from unlearning.registry.logged_files import read_logged
+
+    audit = read_logged(known, version, "audit", Audit)
+    return audits.audited(version, audit, read_logged(known, version, "verdict", Verdict))
+
+
+def artefacts_of(known: Registry, version: Version) -> Artefacts:
+    """Look for everything that was derived with a version."""
+    where = store()
+    weights = len(known.weights(version))
+    found = [artifacts.artefact(Place(kind="weights", key=version.tag("logged_model")), weights, version, ())]
+    for place in (*_data(version), *artifacts.certificates(version), *artifacts.batch(version)):
+        found.append(_looked_for(known, where, place, version))
+    return Artefacts(model=version.name, version=version.version, status=version.tag("status"), artefacts=tuple(found))
+
+
+def _data(version: Version) -> list[Place]:
+    # Imported here: where steps keep what they make is known to them, and they load the learning code.
+    from unlearning.steps.references import references_key
+    from unlearning.storage.datasets import snapshot_key, split_key
+
+    places = []
+    if version.tag("references") not in (NONE, "0"):
+        places.append(Place(kind="references", key=references_key(version.tag("digest")), folder=True))
+    if version.tag("snapshot") != NONE:
+        places.append(Place(kind="snapshot", key=snapshot_key(version.tag("snapshot")), folder=True))
+    if version.tag("split") != NONE:
+        places.append(Place(kind="split", key=split_key(version.tag("split"))))
+    return places
+
+
+def _looked_for(known: Registry, where: Store, place: Place, version: Version) -> Artefact:
+    shared: dict[Any, str] = {"snapshot": "snapshot", "split": "split", "references": "digest"}
+    others = known.search({shared[place.kind]: version.tag(shared[place.kind])}) if place.kind in shared else []
+    objects = len(where.list(place.key)) if place.folder else int(where.exists(place.key))
+    return artifacts.artefact(place, objects, version, others)

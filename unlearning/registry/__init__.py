@@ -1,0 +1,1 @@
+"""MLflow: models, versions, tags and the files that are logged beside them."""

@@ -1,0 +1,1 @@
+"""Summaries, reports and figures: what a run shows people."""

@@ -1,0 +1,133 @@
+"""How the report says what happened, and what a candidate was compared with.
+
+Nothing here is stronger than the verdict, and no sentence names a model that there was not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unlearning.audit.escalation import Action
+from unlearning.audit.results import Outcome, Reference, Verdict
+
+OUTCOMES: dict[Outcome, str] = {
+    "passed": "passed",
+    "leaks": "still leaks",
+    "over_forgotten": "forgot too much",
+    "utility_lost": "lost accuracy",
+    "diverged": "diverged",
+    "inconclusive": "could not be judged",
+}
+ACTIONS: dict[Action, str] = {
+    "promote": "promoted",
+    "accept": "accepted without having passed",
+    "stronger": "kept as rejected; a stronger setting was tried",
+    "retrain": "kept as rejected; retrained exactly",
+    "person": "kept as rejected; left to a person",
+}
+_WHY: dict[Outcome, str] = {
+    "passed": "with the attacks tested it stayed within {auc} AUC of {forgotten}, "
+    "and lost no more than {points} of accuracy against {again}",
+    "leaks": "forgotten records are easier to recognise than on {forgotten}, beyond the margin of {auc} AUC",
+    "over_forgotten": "forgotten records stand out as less familiar than on {forgotten}, "
+    "beyond the margin of {auc} AUC",
+    "utility_lost": "it is less accurate than {useful}, beyond the margin of {points}",
+    "diverged": "its loss or its weights did not stay finite, so that there is none; what this page shows under "
+    "unlearned is the original",
+    "inconclusive": "the evidence does not settle whether it is within {auc} AUC of {forgotten} "
+    "and within {points} of accuracy of {again}",
+}
+
+
+@dataclass(frozen=True)
+class Ideals:
+    """Where each measure should be, beside its name in the table."""
+
+    attack: str
+    rare: str
+    """Of rates at few false alarms; `{}` is that share."""
+    balanced: str
+    precision: str
+    recall: str
+    retained: str
+    forget_knn: str
+    accuracy: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a candidate was compared with."""
+
+    forgotten: str
+    """What forgetting should look like."""
+    useful: str
+    """Whose accuracy it should have."""
+    again: str
+    """The same, where `forgotten` has just been named."""
+    minus: str
+    """What is subtracted from the candidate's AUC."""
+    axis: str
+    """The same on the axis of a figure."""
+    spoken: str
+    """The same where a figure is read aloud."""
+    accuracy: str
+    """Whose accuracy the candidate's is subtracted from."""
+    decides: str
+    """What the table of differences is called after."""
+    ideals: Ideals
+
+
+WORDS: dict[Reference, Words] = {
+    "retrained": Words(
+        forgotten="an exactly retrained model",
+        useful="an exactly retrained model",
+        again="that model",
+        minus="its AUC on the retrained model",
+        axis="AUC minus retrained's AUC (band: margin)",
+        spoken="the retrained reference's",
+        accuracy="the retrained model",
+        decides="the retrained model",
+        ideals=Ideals(
+            attack="ideal: retrained",
+            rare="ideal: retrained, about {}",
+            balanced="ideal: retrained",
+            precision="ideal: retrained",
+            recall="ideal: retrained",
+            retained="ideal: retrained",
+            forget_knn="ideal: retrained",
+            accuracy="the retrained value or above",
+        ),
+    ),
+    "references": Words(
+        forgotten="models that never saw the records",
+        useful="the original",
+        again="the original",
+        minus="what reference models show that never saw the records",
+        axis="AUC minus references' AUC (band: margin)",
+        spoken="that of references that never saw the records",
+        accuracy="the original",
+        decides="the references",
+        ideals=Ideals(
+            attack="ideal: as references show",
+            rare="ideal: about {}",
+            balanced="ideal: about 0.5",
+            precision="tells nothing at the forget set's share of the audited records",
+            recall="no ideal is known without a retrained model",
+            retained="far below the original: blurred, not forgotten",
+            forget_knn="no ideal is known without a retrained model",
+            accuracy="the original's value or above",
+        ),
+    ),
+}
+
+
+def why(verdict: Verdict) -> str:
+    """What the outcome means, in half a sentence."""
+    words = WORDS[verdict.compared_with]
+    return _WHY[verdict.outcome].format(
+        auc=f"{verdict.auc_margin:g}",
+        points=f"{100 * verdict.utility_margin:g} percentage points",
+        forgotten=words.forgotten,
+        useful=words.useful,
+        again=words.again,
+    )

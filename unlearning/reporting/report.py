@@ -1,0 +1,347 @@
+"""The run as one page for people, and as a short table for the terminal.
+
+The page needs no network and no scripts: it is opened from Kubeflow's artifact viewer, mailed, printed
+and archived. Everything on it comes from the summary, and from the evidence of the paper's figures
+where that was measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+from rich.table import Table
+from rich.text import Text
+
+from unlearning.audit.escalation import RETRAINED, Rung, described
+from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
+from unlearning.core.errors import UserError
+from unlearning.core.files import write_text
+from unlearning.reporting.figures import audit as figures
+from unlearning.reporting.figures import lineage, paper, roc
+from unlearning.reporting.figures.gallery import GalleryRow
+from unlearning.reporting.figures.numbers import Evidence
+from unlearning.reporting.html import Cell, cell, environment, percent
+from unlearning.reporting.phrases import ACTIONS, OUTCOMES, WORDS, Ideals, why
+from unlearning.reporting.summary import (
+    ModelSummary,
+    RungSummary,
+    Summary,
+    last_unlearned,
+    retraining_seconds,
+    strongest_attack,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of every model, in reading order."""
+
+    label: str
+    note: str
+    cells: tuple[Cell, ...]
+
+
+def _environment() -> jinja2.Environment:
+    found = environment()
+    found.filters |= {"without_login": _without_login}
+    return found
+
+
+def render(summary: Summary, evidence: Evidence | None = None, gallery: Sequence[GalleryRow] = ()) -> str:
+    """The report as one self-contained HTML page.
+
+    Args:
+        summary: of the run.
+        evidence: for the paper's figures and the neighbours; without it the page has none.
+        gallery: forgotten images and their neighbours, which are personal data; shown beside the evidence.
+
+    Raises:
+        UserError: the summary lacks a model, attack or signal that the page compares, or the evidence
+            is of other models.
+    """
+    assert evidence is not None or not gallery
+    if evidence is not None:
+        _check_belongs(evidence, summary)
+    names = [histogram.name for histogram in figures.ordered_models(summary)["original"].audit.signals]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            answer=answer(summary),
+            repetitions=repetitions(summary),
+            outcomes=OUTCOMES,
+            actions=ACTIONS,
+            beside=beside(summary),
+            strongest=strongest_attack(summary),
+            words=WORDS[summary.verdict.compared_with],
+            roc=roc_captions(summary),
+            smallest_rates=roc.smallest_rates(summary),
+            records=roc.audited_records(summary),
+            lead=lead(summary),
+            rows=measure_rows(summary),
+            models=figures.ordered_models(summary),
+            figures={key: Markup(svg) for key, svg in _figures(summary)},  # noqa: S704 - drawn and escaped by figures.py
+            signals={name: Markup(figures.signal_histograms(summary, name)) for name in names},  # noqa: S704
+            paper=paper.all_figures(evidence) if evidence is not None else {},
+            evidence=evidence,
+            gallery=gallery,
+        )
+    )
+
+
+def render_figures(evidence: Evidence) -> str:
+    """The paper's figures alone, as one self-contained HTML page."""
+    template = _environment().get_template("figures.html.j2")
+    return template.render(
+        evidence=evidence,
+        paper=paper.all_figures(evidence),
+        digests={name: evidence.digests[name] for name in paper.in_order(evidence.digests)},
+        shown=paper.most_records(evidence),
+        missing=list(_missing(evidence)),
+    )
+
+
+def _missing(evidence: Evidence) -> Iterator[str]:
+    """Why some of the figures are not there."""
+    if not evidence.training:
+        yield "The training was not done again, so there are no figures of a model as it overfits."
+        return
+    if not paper.shows_views(evidence):
+        yield "The model was trained without augmentation, so a record's views are all alike and not compared."
+    if not paper.shows_probabilities(evidence):
+        yield "Its loss is no likelihood, so there is no figure of predicted probabilities."
+
+
+def write(summary: Summary, path: Path, evidence: Evidence | None = None, gallery: Sequence[GalleryRow] = ()) -> None:
+    """Write the page in one step."""
+    write_text(path, render(summary, evidence, gallery))
+
+
+def _check_belongs(evidence: Evidence, summary: Summary) -> None:
+    if evidence.digests != {name: model.digest for name, model in summary.models.items()}:
+        raise UserError(
+            f"the figures' evidence is of other models than those of run {summary.run_id}: "
+            "measure it again with unlearn figures, or delete it"
+        )
+
+
+def answer(summary: Summary) -> str:
+    """What happened, in a few sentences, no stronger than the verdict."""
+    verdict = summary.verdict
+    first = f"The unlearned model {OUTCOMES[verdict.outcome]}: {why(verdict)}.{_tried_before(summary)}"
+    last = summary.rungs[-1]
+    if summary.promoted is None:
+        either = f" Nor did a model retrained exactly pass: it {OUTCOMES[last.verdict.outcome]}."
+        serving = f"version {summary.registry.champion} keeps serving and a person has to decide."
+        return f"{first}{either if last.rung == RETRAINED else ''} Nothing was promoted; {serving}"
+    version = summary.registry.versions.get(summary.promoted, summary.registry.champion)
+    which = "It" if summary.promoted == "unlearned" else "A model retrained exactly, without the forget set,"
+    if summary.accepted is None:
+        return f"{first} {which} was promoted as version {version}."
+    return f"{first} {which} was accepted as version {version}, although the audit could not tell."
+
+
+def _tried_before(summary: Summary) -> str:
+    """The rungs below that of the unlearned model."""
+    below = [rung for rung in summary.rungs if rung.rung != RETRAINED][:-1]
+    if not below:
+        return ""
+    told = [f"the {described(rung.rung)} {OUTCOMES[rung.verdict.outcome]}" for rung in below]
+    return f" Before it, {' and '.join(told)}."
+
+
+def repetitions(summary: Summary) -> str:
+    """What was found that nearly repeats the forget set, in words."""
+    counts = summary.forget.near_duplicates
+    if counts is None:
+        return "not looked for"
+    if counts.found == 0:
+        return f"none; alike to the model besides: {counts.alike}"
+    done = "forgotten too" if counts.included else "kept"
+    return f"{counts.found} found by their pixels, {done}; alike to the model besides: {counts.alike}"
+
+
+def beside(summary: Summary) -> list[RungSummary]:
+    """The candidates that were tried beside the one called unlearned, which the page shows in full."""
+    shown = last_unlearned(summary.rungs)
+    return [rung for rung in summary.rungs if rung is not shown]
+
+
+def roc_captions(summary: Summary) -> dict[str, str]:
+    """Attacks whose ROC curves are shown, and why these."""
+    shown = roc.attacks_shown(summary)
+    if len(shown) == 1:
+        return {shown[0]: "the strongest attack on the original and on the unlearned model"}
+    told = ("the strongest attack on the original", "the strongest attack on the unlearned model")
+    return dict(zip(shown, told, strict=True))
+
+
+def lead(summary: Summary) -> list[dict[str, str]]:
+    """The three results of the first screen: leak, accuracy, cost."""
+    words = WORDS[summary.verdict.compared_with]
+    models = figures.ordered_models(summary)
+    strongest = strongest_attack(summary)
+    aucs = [f"{figures.attack_on(model, strongest).auc.estimate:.2f}" for model in models.values()]
+    knn = [f"{100 * model.accuracies.knn.estimate:.1f}" for model in models.values()]
+    ideal = "the retrained value" if "retrained" in models else _shown_by_references(summary, strongest)
+    return [
+        {
+            "title": "Leak",
+            "numbers": " → ".join(aucs),
+            "note": f"AUC of {strongest}, the strongest attack on the original. Ideal: {ideal}.",
+        },
+        {
+            "title": "Accuracy",
+            "numbers": " → ".join(knn) + " %",
+            "note": f"kNN on test records. Ideal: {words.ideals.accuracy}.",
+        },
+        {
+            "title": "Cost",
+            "numbers": f"{models['unlearned'].seconds:,.1f} s",
+            "note": f"{_cost(summary)} Audits not counted.",
+        },
+    ]
+
+
+def _shown_by_references(summary: Summary, attack: str) -> str:
+    """The AUC that models show which never saw the records: the candidate's, less what it is above theirs."""
+    candidate = figures.attack_on(summary.models["unlearned"], attack).auc.estimate
+    for each in summary.verdict.comparisons:
+        if each.attack == attack:
+            return f"{candidate - each.difference.estimate:.2f}, as references show that never saw the records"
+    return "as references show that never saw the records"
+
+
+def _cost(summary: Summary) -> str:
+    models, whole = summary.models, retraining_seconds(summary)
+    if whole is None:
+        ratio = _ratio(models["unlearned"].seconds, models["original"].seconds)
+        return f"{ratio} × the time of training the original. Nothing was retrained to compare with."
+    return f"{_ratio(models['unlearned'].seconds, whole)} × the time of exact retraining. Below 1 is cheaper."
+
+
+def measure_rows(summary: Summary) -> list[Row]:
+    """The table of every measure of every model."""
+    models = list(figures.ordered_models(summary).values())
+    names = [attack.name for attack in models[0].audit.attacks]
+
+    def attacked(name: str, read: Callable[[AttackResult], Cell]) -> tuple[Cell, ...]:
+        return tuple(read(figures.attack_on(model, name)) for model in models)
+
+    ideals = WORDS[summary.verdict.compared_with].ideals
+    rows = [
+        Row(f"{name}: AUC", _ideal(models[0], name, ideals), attacked(name, lambda a: cell(a.auc))) for name in names
+    ]
+    low = ideals.rare.format("1 %")
+    rows += [Row(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: percent(a.tpr_at_1_fpr))) for n in names]
+    strongest = strongest_attack(summary)
+    rows += _yes_or_no(strongest, ideals, [figures.attack_on(model, strongest).rates for model in models])
+    rows += _record_by_record([model.audit.per_record for model in models])
+    retained = tuple(cell(model.audit.retained_auc) for model in models)
+    rows.append(Row("Retained members: AUC", ideals.retained, retained))
+    notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": ideals.forget_knn}
+    for measure, label in figures.MEASURES.items():
+        values = [getattr(model.accuracies, measure) for model in models]
+        if any(values):
+            rows.append(Row(label, notes[measure], tuple(map(percent, values))))
+    whole = retraining_seconds(summary)
+    beside, of = ("training the original", models[0].seconds) if whole is None else ("retraining", whole)
+    seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, of)} × {beside}") for model in models)
+    rows.append(Row("Seconds", "lower is cheaper", seconds))
+    return rows
+
+
+def _ideal(original: ModelSummary, name: str, ideals: Ideals) -> str:
+    seen = "sees the encoder's output only; " if figures.attack_on(original, name).black_box else ""
+    return f"{seen}{ideals.attack}"
+
+
+def _yes_or_no(name: str, ideals: Ideals, found: list[Rates | None]) -> list[Row]:
+    """Rates of one attack as the paper reports them, where they were measured on every model."""
+    rates = [each for each in found if each is not None]
+    if len(rates) < len(found):
+        return []
+    coarse = "too few strangers for 0.1 %: none may be mistaken"
+    finest = ideals.rare.format("0.1 %") if rates[0].resolved else coarse
+    return [
+        Row(f"{name}: TPR at 0.1 % FPR", finest, tuple(percent(each.tpr_at_01_fpr) for each in rates)),
+        Row(f"{name}: balanced accuracy", ideals.balanced, tuple((f"{each.accuracy:.3f}", "") for each in rates)),
+        Row(f"{name}: precision", ideals.precision, tuple(percent(each.precision) for each in rates)),
+        Row(f"{name}: recall", ideals.recall, tuple(percent(each.recall) for each in rates)),
+    ]
+
+
+def _record_by_record(found: list[PerRecord | None]) -> list[Row]:
+    """How many single records look as they do to models that never saw them."""
+    records = [each for each in found if each is not None]
+    if len(records) < len(found):
+        return []
+    return [
+        Row(
+            "Records that look trained on", "p < 0.05; ideal: 5 %", tuple(percent(each.suspicious) for each in records)
+        ),
+        Row(
+            "Records less familiar than new",
+            "p > 0.95; ideal: 5 %",
+            tuple(percent(each.unfamiliar) for each in records),
+        ),
+        Row(
+            "Forget set like the holdout, p-value",
+            "record by record, pooled; small: differs, whichever way",
+            tuple((f"{each.pooled:.2g}", "") for each in records),
+        ),
+    ]
+
+
+def short_table(summary: Summary) -> Table:
+    """The essence for the terminal: one row per model."""
+    models, strongest = figures.ordered_models(summary), strongest_attack(summary)
+    classifier = any(model.accuracies.classifier for model in models.values())
+    table = Table(title=Text(answer(summary)), title_justify="left")
+    if summary.accepted is not None:
+        table.caption, table.caption_justify = Text(summary.accepted), "left"
+    table.add_column("model")
+    headings = [f"AUC of {strongest}", "TPR at 1 % FPR", "kNN", "linear probe"]
+    for heading in [*headings, *(["classifier"] if classifier else []), "seconds"]:
+        table.add_column(Text(heading), justify="right")
+    for name, model in models.items():
+        attack, scores = figures.attack_on(model, strongest), model.accuracies
+        cells = [" ".join(cell(attack.auc)), percent(attack.tpr_at_1_fpr)[0]]
+        cells += [percent(scores.knn)[0], percent(scores.linear_probe)[0]]
+        cells += [percent(scores.classifier)[0]] if classifier else []
+        table.add_row(name, *map(Text, cells), f"{model.seconds:,.1f}")
+    return table
+
+
+def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
+    strongest = strongest_attack(summary)
+    yield "Leak", figures.leak_dots(summary, strongest)
+    yield "Accuracy", figures.accuracy_dots(summary, ("knn", "linear_probe", "classifier"), small=True)
+    yield "Cost", figures.cost_bars(summary)
+    for attack in roc.attacks_shown(summary):
+        yield f"roc {attack}", roc.roc_curves(summary, attack)
+        yield f"roc log {attack}", roc.roc_curves(summary, attack, "log")
+    yield "attacks", figures.attack_forest(summary)
+    yield "accuracies", figures.accuracy_dots(summary)
+    yield "lineage", lineage.graph(summary.registry.model_name, summary.registry.history)
+    yield "comparison", _comparison(summary.verdict)
+    for rung in beside(summary):
+        yield f"comparison {rung.rung}", _comparison(rung.verdict, rung.rung)
+
+
+def _comparison(verdict: Verdict, rung: Rung | None = None) -> str:
+    return figures.comparison_forest(verdict, rung) if verdict.comparisons else ""
+
+
+def _ratio(seconds: float, whole: float) -> str:
+    return f"{seconds / whole:.2f}" if whole else "?"
+
+
+def _without_login(uri: str) -> str:
+    return re.sub(r"//.*@", "//", uri)
