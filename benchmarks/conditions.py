@@ -11,7 +11,7 @@ from unlearning import recipes
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.learning.paradigms import PARADIGMS
-from unlearning.recipes import Recipe
+from unlearning.recipes.recipe import Recipe, merge, parse_yaml
 
 TUNING_SEEDS_FROM = 100
 """Seeds below choose nothing and are reported; seeds from here on choose settings and are not."""
@@ -32,8 +32,8 @@ FORGOTTEN_CLASS = "sneaker"
 
 def scaled(name: str, overrides: str = "") -> Recipe:
     """A shipped recipe at the scale of the benchmarks."""
-    layers = [recipes.parse(text, "overrides") for text in (SCALE.get(name, ""), overrides) if text]
-    return recipes.load(name, yaml.safe_dump(reduce(recipes.merge, layers, {})) if layers else "")
+    layers = [parse_yaml(text, "overrides") for text in (SCALE.get(name, ""), overrides) if text]
+    return recipes.load(name, yaml.safe_dump(reduce(merge, layers, {})) if layers else "")
 
 
 class Request(Config):

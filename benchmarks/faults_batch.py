@@ -14,6 +14,9 @@ from typing import Any
 
 from benchmarks.faults_world import ACCEPTING, World
 from unlearning.audit.escalation import SERVING, Rung
+from unlearning.audit.policy import Policy
+from unlearning.compliance.retention.purge import purge
+from unlearning.core.config import checked
 from unlearning.core.errors import UserError
 from unlearning.core.files import new_folder, sha256_json
 from unlearning.steps.audit import audit
@@ -22,8 +25,7 @@ from unlearning.steps.collect import collect
 from unlearning.steps.decide import decide
 from unlearning.steps.evaluate import evaluate
 from unlearning.steps.fulfil import fulfil, release
-from unlearning.steps.promote import Evidence, promote, reject
-from unlearning.steps.purge import purge
+from unlearning.steps.promote import evidence_at, promote, reject
 from unlearning.steps.resolve import resolve
 from unlearning.steps.select import select
 from unlearning.steps.unlearn import unlearn
@@ -114,16 +116,14 @@ def _honour(world: World, batch: str, model: str, at: Path, reached: Reached) ->
         (at / rung).mkdir()
         identity = sha256_json([parent.digest, found.digest, rung])
         made = _evidence(world.made, identity, paths | {"forget_path": forget}, rung)
-        ladder: Paths = {"on_failure": "retrain", "on_inconclusive": ACCEPTING[model], "stronger": 0}
+        policy = checked(Policy, {**MARGINS, "on_inconclusive": ACCEPTING[model], "stronger": 0})
         verdict = at / rung / "verdict"
         measured: dict[str, Any] = {f"{name}_path": made / name for name in ("audit", "evaluation")}
-        action = decide(
-            **measured, **MARGINS, **ladder, method=METHODS["first"], rung=rung, verdict_path=verdict
-        ).action
+        action = decide(**measured, policy=policy, method=METHODS["first"], rung=rung, verdict_path=verdict).action
         reached(f"decide {model} {rung}")
-        evidence = Evidence(**measured, candidate_path=made / "candidate", forget_path=forget, verdict_path=verdict)
+        evidence = evidence_at(**measured, candidate_path=made / "candidate", forget_path=forget, verdict_path=verdict)
         if action in SERVING:
-            promote(evidence, **given, on_inconclusive=ladder["on_inconclusive"])
+            promote(evidence, **given, policy=policy)
             reached(f"promote {model}")
             return
         reject(evidence, **given, action=action)

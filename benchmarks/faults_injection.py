@@ -13,7 +13,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from unlearning.core.errors import UserError
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 STORE_WRITES = ("create", "put_file", "delete", "purge")
 STORE_READS = ("read", "exists", "list", "iterate", "measure", "get_folder")

@@ -13,10 +13,11 @@ from unlearning.compliance.ledger.state import NO_MODEL
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.ledger.verification import verify
 from unlearning.compliance.retention import tombstones
+from unlearning.core.errors import MissingKeyError
 from unlearning.registry.client import CHAMPION, Version
-from unlearning.steps.certify import certificate_key
-from unlearning.storage.datasets import data_of, load_split
-from unlearning.storage.store import MissingKeyError
+from unlearning.registry.versions import data_of
+from unlearning.storage.datasets import load_split
+from unlearning.storage.keys import certificate_key
 
 AT_ONCE = ("what serves passed its audit, was accepted, or is the original before anything was promoted",)
 AT_THE_END = (
@@ -40,12 +41,12 @@ def champions(world: World) -> Iterator[str]:
             yield f"{name}: {len(found)} versions serve"
             continue
         tags = found[0].tags
-        if tags["kind"] == "original":
-            later = [each.version for each in versions if each is not found[0] and each.tag("served_at") != "none"]
+        if tags.kind == "original":
+            later = [each.version for each in versions if each is not found[0] and each.tags.served_at != "none"]
             if later:
                 yield f"{name}: the original serves though version {later[0]} has served"
-        elif not (tags.get("verdict") == "passed" or tags.get("accepted") == "yes"):
-            yield f"{name}: version {found[0].version} serves, of which the verdict is {tags.get('verdict')}"
+        elif not (tags.verdict == "passed" or tags.accepted == "yes"):
+            yield f"{name}: version {found[0].version} serves, of which the verdict is {tags.verdict}"
 
 
 def all_of(world: World) -> Iterator[str]:
@@ -104,8 +105,8 @@ def _versions(world: World) -> Iterator[str]:
                 continue
             if version.aliases:
                 yield f"{name} version {version.version} holds erased records and is {', '.join(version.aliases)}"
-            if version.tags.get("status") != "purged":
-                yield f"{name} version {version.version} holds erased records and is {version.tags.get('status')}"
+            if version.tags.status != "purged":
+                yield f"{name} version {version.version} holds erased records and is {version.tags.status}"
             elif world.registry.weights(version):
                 yield f"{name} version {version.version} is purged and its weights are there"
 

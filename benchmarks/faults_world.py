@@ -20,7 +20,8 @@ from unlearning.steps.ingest import ingest
 from unlearning.steps.pretrain import pretrain
 from unlearning.steps.register import register
 from unlearning.steps.split import split
-from unlearning.storage.store import Store, open_store
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 ACCEPTING = {"shop": "accept_retrained", "till": "accept"}
 """The models, and what becomes of their candidates, of which so few records cannot tell: the first one's first

@@ -27,7 +27,8 @@ from unlearning.core import settings
 from unlearning.core.config import Config
 from unlearning.core.files import write_json, write_text
 from unlearning.storage.concurrency import side_by_side
-from unlearning.storage.store import Keys, LocalStore
+from unlearning.storage.local import LocalStore
+from unlearning.storage.store import Keys
 
 
 class Size(Config):

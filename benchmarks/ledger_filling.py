@@ -14,7 +14,7 @@ from typing import TypeVar
 from unlearning.compliance.ledger import events
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import deadlines
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 EVENTS = 7
 """Of a closed request, from `received` to `certified`."""

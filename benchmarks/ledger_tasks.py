@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.speed_resident import peak_above_now
-from unlearning.compliance import places
 from unlearning.compliance.requests.open_requests import Unusable, collect, standing
 from unlearning.compliance.requests.overview import overview
 from unlearning.core.config import Config
-from unlearning.storage.store import LocalStore
+from unlearning.storage.keys import LEDGER
+from unlearning.storage.local import LocalStore
 
 NOW = datetime(2024, 6, 10, 12, tzinfo=UTC)
 
@@ -36,11 +36,11 @@ def _list(folder: Path) -> int:
 
 
 def _iterate(folder: Path) -> int:
-    return sum(1 for _ in LocalStore(folder).iterate(places.LEDGER))
+    return sum(1 for _ in LocalStore(folder).iterate(LEDGER))
 
 
 def _keys(folder: Path) -> int:
-    return len(LocalStore(folder).list(places.LEDGER))
+    return len(LocalStore(folder).list(LEDGER))
 
 
 TASKS: dict[str, Callable[[Path], int]] = {

@@ -13,7 +13,7 @@ from unlearning.audit.attacks import MembershipScores
 from unlearning.audit.statistics import auc_difference, auc_interval, balanced_accuracy, tpr_at_fpr
 from unlearning.core import settings
 from unlearning.learning.models import Model
-from unlearning.recipes import Recipe
+from unlearning.recipes.recipe import Recipe
 
 
 def stamp(recipe: Recipe, method: str) -> tuple[str, str]:

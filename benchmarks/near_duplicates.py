@@ -23,13 +23,13 @@ from torch.nn import functional as F
 from benchmarks.rows import machine
 from benchmarks.workbench import CPU, Bench, prepare
 from unlearning import recipes
-from unlearning.audit.accuracy import features
 from unlearning.core import settings
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json, write_text
 from unlearning.data import forget_set
 from unlearning.data.records import Records
+from unlearning.learning.features import features
 from unlearning.learning.near_duplicates import NearDuplicateConfig, correlations, cosines, find
 from unlearning.learning.paradigms import PARADIGMS
 

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, sha256_json, write_json
-from unlearning.recipes import Recipe
+from unlearning.recipes.recipe import Recipe
 
 
 class AttackRow(Config):
@@ -66,7 +66,8 @@ ROWS = TypeAdapter(list[Row])
 
 LEARNING = ("methods", "learning/paradigms")
 FILES = ("core/seeding", "data/augmentations", "data/forget_set", "data/records", "data/snapshots", "data/splits",
-         "learning/acceleration", "learning/encoders", "learning/input_gradients", "learning/models",
+         "learning/acceleration", "learning/checkpoint", "learning/encoders", "learning/features",
+         "learning/input_gradients", "learning/models",
          "learning/training", "audit/accuracy", "audit/audit", "audit/signals", "audit/statistics",
          "audit/attacks/base", "audit/attacks/combined", "audit/attacks/threshold")  # fmt: skip
 
@@ -92,8 +93,12 @@ def library_digest() -> str:
 
 def code_digest() -> str:
     """Identity of all sources that decide a row: the library's, and how it is put to use here."""
-    steps = Path(str(resources.files("unlearning"))) / "steps"
-    paths = [Path(__file__).with_name("workbench.py"), steps / "pretrain.py", steps / "data.py"]
+    root = Path(str(resources.files("unlearning")))
+    paths = [
+        Path(__file__).with_name("workbench.py"),
+        root / "recipes" / "pretraining.py",
+        root / "data" / "loading.py",
+    ]
     return sha256_json([library_digest(), *(path.read_text(encoding="utf-8") for path in paths)])
 
 

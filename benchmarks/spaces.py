@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from unlearning.recipes import Recipe, merge
+from unlearning.recipes.recipe import Recipe, merge
 
 Space = dict[str, tuple[Any, ...]]
 

@@ -23,7 +23,7 @@ from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_text
 from unlearning.learning.paradigms import PARADIGMS
-from unlearning.recipes import Recipe
+from unlearning.recipes.recipe import Recipe
 
 SEED = TUNING_SEEDS_FROM
 MEMORY_PARADIGMS = ("simclr", "supervised")

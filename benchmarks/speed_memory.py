@@ -18,7 +18,7 @@ from unlearning.data.splits import make_split
 from unlearning.learning.paradigms import make_paradigm
 from unlearning.learning.training import train
 from unlearning.methods import METHODS
-from unlearning.recipes import Recipe
+from unlearning.recipes.recipe import Recipe
 
 GOAL = Goal(side="at most", bound=2048)
 BATCHES_OF = 1000

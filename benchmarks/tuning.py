@@ -37,6 +37,7 @@ from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, sha256_json, write_json
 from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
+from unlearning.recipes.recipe import Recipe, override_method
 
 QUERIES = 4
 """Views per record while tuning; half of what the reported audit uses."""
@@ -83,7 +84,7 @@ class Trial(Config):
 TRIALS = TypeAdapter(list[Trial])
 
 
-def context(recipe: recipes.Recipe) -> str:
+def context(recipe: Recipe) -> str:
     """Digest of what every trial of a paradigm shares: code, data, training."""
     document = recipe.model_dump(mode="json")
     for unrelated in ("methods", "name", "description"):
@@ -111,7 +112,7 @@ def try_all(job: Job) -> list[Trial]:
     found, shared = [], context(scaled(job.recipe))
     for method, given in job.trials:
         about = {"paradigm": job.paradigm, "seed": job.seed, "method": method, "settings": given, "context": shared}
-        changed = recipes.override_method(recipe, method, yaml.safe_dump(given))
+        changed = override_method(recipe, method, yaml.safe_dump(given))
         try:
             model, seconds = unlearn_with(
                 replace(bench, recipe=changed), method,
@@ -139,7 +140,7 @@ def ranked(trials: Sequence[Trial], seeds: Sequence[int]) -> list[tuple[dict[str
     return [(complete[key][0].settings, score(complete[key])) for key in order]
 
 
-def _wanted(recipe: recipes.Recipe, method: str, seeds: Sequence[int], count: int, made: Sequence[Trial]) -> _Wanted:
+def _wanted(recipe: Recipe, method: str, seeds: Sequence[int], count: int, made: Sequence[Trial]) -> _Wanted:
     """Settings of one method to be tried, by seed: to be screened, or, when that is done, the finalists."""
     screened = candidates(recipe, method, (2 * count + 2) // 3)
     rank = [found for found, _ in ranked([trial for trial in made if trial.settings in screened], seeds[:1])]

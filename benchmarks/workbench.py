@@ -17,6 +17,7 @@ from unlearning.core import settings
 from unlearning.core.seeding import initialisation
 from unlearning.data import forget_set
 from unlearning.data.forget_set import pixel_distances
+from unlearning.data.loading import part
 from unlearning.data.records import Records
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.sources import open_source
@@ -26,10 +27,9 @@ from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm, make_paradigm
 from unlearning.learning.training import train
 from unlearning.methods import METHODS
-from unlearning.recipes import Recipe
 from unlearning.recipes.escalated import settings_at
-from unlearning.steps.data import part
-from unlearning.steps.pretrain import store_gradient_target
+from unlearning.recipes.pretraining import store_gradient_target
+from unlearning.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
 RETRAINING = 1_000_003

@@ -15,8 +15,7 @@ def audit(
     split: Input[Dataset],
     forget: Input[Dataset],
     seed: int,
-    device: str,
-    gpus: int,
+    hardware: dict[str, str],
     audit: Output[Artifact],
     metrics: Output[Metrics],
     roc_before: Output[ClassificationMetrics],
@@ -32,8 +31,11 @@ def audit(
     from pathlib import Path
 
     from unlearning.audit.results import confusion, roc_points
+    from unlearning.cluster.workers import Device
+    from unlearning.core.config import checked
     from unlearning.steps.audit import audit as step
 
+    found = checked(Device, hardware)
     result = step(
         original_path=Path(original.path),
         candidate_path=Path(candidate.path),
@@ -43,8 +45,8 @@ def audit(
         split_path=Path(split.path),
         forget_path=Path(forget.path),
         seed=seed,
-        device=device,
-        gpus=gpus,
+        device=found.device,
+        gpus=found.gpus,
         audit_path=Path(audit.path),
     )
     for model, audited in result.models.items():

@@ -4,30 +4,14 @@ from components.base import component
 
 
 @component
-def batch_name(
-    batch: str,
-    kfp_run: str,
-    auc_margin: float,
-    utility_margin: float,
-    stronger: int,
-    on_failure: str,
-    on_inconclusive: str,
-    compare_with: str,
-    lease_hours: float,
-    due_within_days: float,
-    grace_days: int,
-) -> str:
+def batch_name(batch: str, kfp_run: str, policy: dict[str, str], requests: dict[str, str]) -> str:
     """Refuse parameters that have no meaning; returns the batch's id, by default the run's name."""
+    from unlearning.audit.policy import Policy
+    from unlearning.compliance.batches.parameters import BatchParameters
     from unlearning.compliance.batches.store import check_id
-    from unlearning.steps.check import check, check_batch
+    from unlearning.core.config import checked
+    from unlearning.steps.check import check
 
-    check(
-        auc_margin=auc_margin,
-        utility_margin=utility_margin,
-        stronger=stronger,
-        on_failure=on_failure,
-        on_inconclusive=on_inconclusive,
-        compare_with=compare_with,
-    )
-    check_batch(lease_hours=lease_hours, due_within_days=due_within_days, grace_days=grace_days)
+    check(checked(Policy, policy))
+    checked(BatchParameters, requests)
     return check_id(batch or kfp_run)

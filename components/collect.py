@@ -8,10 +8,7 @@ from components.base import component
 @component
 def collect(
     batch: str,
-    lease_hours: float,
-    due_within_days: float,
-    model_name: str,
-    grace_days: int,
+    requests: dict[str, str],
     work: Output[Artifact],
     metrics: Output[Metrics],
 ) -> list[str]:
@@ -19,16 +16,15 @@ def collect(
     from datetime import UTC, datetime
     from pathlib import Path
 
+    from unlearning.compliance.batches.parameters import BatchParameters
+    from unlearning.core.config import checked
     from unlearning.core.files import write_json
     from unlearning.steps.collect import collect as step
 
     result = step(
         batch=batch,
         now=datetime.now(UTC),
-        lease_hours=lease_hours,
-        due_within_days=due_within_days,
-        model_name=model_name,
-        grace_days=grace_days,
+        **checked(BatchParameters, requests).model_dump(),
     )
     write_json(Path(work.path), result.told())
     for name, count in result.counts().items():

@@ -9,13 +9,9 @@ from components.base import component
 def decide(
     audit: Input[Artifact],
     evaluation: Input[Artifact],
-    auc_margin: float,
-    utility_margin: float,
+    policy: dict[str, str],
     method: str,
     rung: str,
-    stronger: int,
-    on_failure: str,
-    on_inconclusive: str,
     verdict: Output[Artifact],
     told: Output[Markdown],
 ) -> str:
@@ -23,18 +19,16 @@ def decide(
     stronger, retrain or person."""
     from pathlib import Path
 
+    from unlearning.audit.policy import Policy
+    from unlearning.core.config import checked
     from unlearning.steps.decide import decide as step
 
     decided = step(
         audit_path=Path(audit.path),
         evaluation_path=Path(evaluation.path),
-        auc_margin=auc_margin,
-        utility_margin=utility_margin,
+        policy=checked(Policy, policy),
         method=method,
         rung=rung,
-        stronger=stronger,
-        on_failure=on_failure,
-        on_inconclusive=on_inconclusive,
         verdict_path=Path(verdict.path),
         page_path=Path(told.path),
     )

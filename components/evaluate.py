@@ -10,8 +10,7 @@ def evaluate(
     original: Input[Model],
     snapshot: Input[Dataset],
     split: Input[Dataset],
-    device: str,
-    gpus: int,
+    hardware: dict[str, str],
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     candidate: Input[Model] = None,
@@ -21,18 +20,21 @@ def evaluate(
     """Weighted kNN, linear probe and classifier accuracy on test records, for each model given."""
     from pathlib import Path
 
+    from unlearning.cluster.workers import Device
+    from unlearning.core.config import checked
     from unlearning.core.files import write_json
+    from unlearning.registry.tags import accuracy_metrics
     from unlearning.steps.evaluate import evaluate as step
-    from unlearning.steps.register import accuracy_metrics
 
+    found = checked(Device, hardware)
     given = {"original": original, "candidate": candidate, "retrained": retrained}
     report = step(
         model_paths={name: Path(model.path) for name, model in given.items() if model is not None},
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         forget_path=Path(forget.path) if forget is not None else None,
-        device=device,
-        gpus=gpus,
+        device=found.device,
+        gpus=found.gpus,
         evaluation_path=Path(evaluation.path),
     )
     for model in report.models:

@@ -13,16 +13,18 @@ def figures(
     snapshot: Input[Dataset],
     split: Input[Dataset],
     forget: Input[Dataset],
-    device: str,
-    gpus: int,
+    hardware: dict[str, str],
     evidence: Output[Artifact],
     page: Output[HTML],
 ) -> None:
     """Measure gradients, losses, embeddings and neighbours for the paper's figures (open them from this node)."""
     from pathlib import Path
 
+    from unlearning.cluster.workers import Device
+    from unlearning.core.config import checked
     from unlearning.steps.figures import figures as step
 
+    found = checked(Device, hardware)
     step(
         original_path=Path(original.path),
         candidate_path=Path(candidate.path),
@@ -30,8 +32,8 @@ def figures(
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         forget_path=Path(forget.path),
-        device=device,
-        gpus=gpus,
+        device=found.device,
+        gpus=found.gpus,
         evidence_path=Path(evidence.path),
         page_path=Path(page.path),
     )

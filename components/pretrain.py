@@ -11,30 +11,27 @@ def pretrain(
     split: Input[Dataset],
     resolved_recipe: Input[Artifact],
     seed: int,
-    device: str,
-    gpus: int,
-    nodes: int,
-    processes: int,
-    node_gpus: int,
-    gpu_nodes: dict[str, str],
+    hardware: dict[str, str],
     model: Output[Model],
     metrics: Output[Metrics],
 ) -> str:
     """Train the recipe's model on the members; returns the digest of its weights."""
     from pathlib import Path
 
-    from unlearning.cluster.launch import pretrain as step
-    from unlearning.cluster.workers import workers
+    from unlearning.cluster.workers import Hardware
+    from unlearning.core.config import checked
     from unlearning.core.files import write_json
+    from unlearning.steps.pretrain import pretrain as step
 
+    found = checked(Hardware, hardware)
     result = step(
-        workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),
+        wanted=found.workers,
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         recipe_path=Path(resolved_recipe.path),
         seed=seed,
-        device=device,
-        gpus=gpus,
+        device=found.device,
+        gpus=found.gpus,
         model_path=Path(model.path),
     )
     model.metadata.update({"digest": result.digest, "device": result.device})

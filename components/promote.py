@@ -12,22 +12,22 @@ def promote(
     audit: Input[Artifact],
     evaluation: Input[Artifact],
     verdict: Input[Artifact],
-    model_name: str,
+    registered: dict[str, str],
     parent: str,
-    run_name: str,
-    kfp_run: str,
     batch: str,
-    on_inconclusive: str,
+    policy: dict[str, str],
     ladder: Output[Artifact],
     earlier: Input[Artifact] = None,
 ) -> str:
     """Register the candidate, linked to its parent, and let it serve; returns the version."""
     from pathlib import Path
 
-    from unlearning.steps.promote import Evidence
+    from unlearning.audit.policy import Policy
+    from unlearning.core.config import checked
+    from unlearning.steps.promote import evidence_at
     from unlearning.steps.promote import promote as step
 
-    evidence = Evidence(
+    evidence = evidence_at(
         candidate_path=Path(candidate.path),
         forget_path=Path(forget.path),
         audit_path=Path(audit.path),
@@ -37,11 +37,11 @@ def promote(
     )
     version = step(
         evidence,
-        model_name=model_name,
+        model_name=registered["model_name"],
         parent=parent,
-        run_name=run_name or kfp_run,
+        run_name=registered["run_name"] or registered["kfp_run"],
         batch=batch,
-        on_inconclusive=on_inconclusive,
+        policy=checked(Policy, policy),
         ladder_path=Path(ladder.path),
     )
     return version.version

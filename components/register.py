@@ -11,9 +11,7 @@ def register(
     split: Input[Dataset],
     references: Input[Artifact],
     evaluation: Input[Artifact],
-    model_name: str,
-    run_name: str,
-    kfp_run: str,
+    registered: dict[str, str],
 ) -> str:
     """Register the original in MLflow and let it serve as `champion`; returns the version."""
     from pathlib import Path
@@ -25,7 +23,7 @@ def register(
         split_path=Path(split.path),
         references_path=Path(references.path),
         evaluation_path=Path(evaluation.path),
-        model_name=model_name,
-        run_name=run_name or kfp_run,
+        model_name=registered["model_name"],
+        run_name=registered["run_name"] or registered["kfp_run"],
     )
     return version.version

@@ -12,10 +12,8 @@ def reject(
     audit: Input[Artifact],
     evaluation: Input[Artifact],
     verdict: Input[Artifact],
-    model_name: str,
+    registered: dict[str, str],
     parent: str,
-    run_name: str,
-    kfp_run: str,
     batch: str,
     action: str,
     ladder: Output[Artifact],
@@ -25,10 +23,10 @@ def reject(
     that diverged and so made no model."""
     from pathlib import Path
 
-    from unlearning.steps.promote import Evidence, note_diverged
+    from unlearning.steps.promote import evidence_at, note_diverged
     from unlearning.steps.promote import reject as step
 
-    evidence = Evidence(
+    evidence = evidence_at(
         candidate_path=Path(candidate.path),
         forget_path=Path(forget.path),
         audit_path=Path(audit.path),
@@ -41,9 +39,9 @@ def reject(
         return "none"
     version = step(
         evidence,
-        model_name=model_name,
+        model_name=registered["model_name"],
         parent=parent,
-        run_name=run_name or kfp_run,
+        run_name=registered["run_name"] or registered["kfp_run"],
         batch=batch,
         action=action,
         ladder_path=Path(ladder.path),

@@ -16,10 +16,8 @@ def report(
     audit: Input[Artifact],
     evaluation: Input[Artifact],
     verdict: Input[Artifact],
-    model_name: str,
+    registered: dict[str, str],
     original_version: str,
-    run_name: str,
-    kfp_run: str,
     ladder: Input[Artifact],
     evidence: Input[Artifact],
     page: Output[HTML],
@@ -29,7 +27,7 @@ def report(
     """Write the report as a page (open it from this node) and as JSON."""
     from pathlib import Path
 
-    from unlearning.steps.report import ReportInputs
+    from unlearning.reporting.summarise import ReportInputs
     from unlearning.steps.report import report as step
 
     inputs = ReportInputs(
@@ -44,9 +42,9 @@ def report(
         verdict_path=Path(verdict.path),
         ladder_path=Path(ladder.path),
         evidence_path=Path(evidence.path),
-        model_name=model_name,
+        model_name=registered["model_name"],
         original_version=original_version,
-        run_name=run_name or kfp_run,
+        run_name=registered["run_name"] or registered["kfp_run"],
     )
     result = step(inputs, summary_path=Path(summary.path), page_path=Path(page.path))
     for model, each in result.models.items():

@@ -9,7 +9,7 @@ from components.base import component
 def resolve(
     model_name: str,
     version: str,
-    compare_with: str,
+    policy: dict[str, str],
     model: Output[Model],
     snapshot: Output[Dataset],
     split: Output[Dataset],
@@ -18,12 +18,14 @@ def resolve(
     """Fetch the version that is to forget, with what it was trained on; returns its number."""
     from pathlib import Path
 
+    from unlearning.audit.policy import Policy
+    from unlearning.core.config import checked
     from unlearning.steps.resolve import resolve as step
 
     result = step(
         model_name=model_name,
         version=version,
-        compare_with=compare_with,
+        compare_with=checked(Policy, policy).compare_with,
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),

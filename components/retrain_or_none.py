@@ -11,35 +11,33 @@ def retrain_or_none(
     snapshot: Input[Dataset],
     split: Input[Dataset],
     forget: Input[Dataset],
-    compare_with: str,
+    policy: dict[str, str],
     seed: int,
     seed_offset: int,
-    device: str,
-    gpus: int,
-    nodes: int,
-    processes: int,
-    node_gpus: int,
-    gpu_nodes: dict[str, str],
+    hardware: dict[str, str],
     retrained: Output[Model],
     metrics: Output[Metrics],
 ) -> None:
     """Retrain exactly without the forget set; where references are compared with, nothing is trained."""
     from pathlib import Path
 
-    from unlearning.cluster.workers import workers
+    from unlearning.audit.policy import Policy
+    from unlearning.cluster.workers import Hardware
+    from unlearning.core.config import checked
     from unlearning.core.files import write_json
     from unlearning.steps.retrain_or_none import retrain_or_none as step
 
+    found, compare_with = checked(Hardware, hardware), checked(Policy, policy).compare_with
     result = step(
         compare_with=compare_with,
-        wanted=workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),
+        wanted=found.workers,
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         forget_path=Path(forget.path),
         seed=seed + seed_offset,
-        device=device,
-        gpus=gpus,
+        device=found.device,
+        gpus=found.gpus,
         retrained_path=Path(retrained.path),
     )
     if result is None:

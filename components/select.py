@@ -10,16 +10,11 @@ def select(
     model: Input[Model],
     snapshot: Input[Dataset],
     split: Input[Dataset],
-    kind: str,
-    fraction: float,
-    class_name: str,
-    ids: str,
-    include_near_duplicates: bool,
+    forget_selection: dict[str, str],
     seed: int,
     batch: str,
     model_name: str,
-    device: str,
-    gpus: int,
+    hardware: dict[str, str],
     forget: Output[Dataset],
     near_duplicates: Output[Artifact],
     metrics: Output[Metrics],
@@ -27,31 +22,35 @@ def select(
     """Choose which members are to be forgotten, and look for others that nearly repeat them; returns how many."""
     from pathlib import Path
 
+    from unlearning.cluster.workers import Device
+    from unlearning.core.config import checked
     from unlearning.core.files import write_json
+    from unlearning.data.forget_selection import ForgetSelection
     from unlearning.steps.select import select as step
 
+    found, chosen = checked(Device, hardware), checked(ForgetSelection, forget_selection)
     result = step(
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
-        kind=kind,
-        fraction=fraction,
-        class_name=class_name,
-        ids=ids,
+        kind=chosen.forget_kind,
+        fraction=chosen.forget_fraction,
+        class_name=chosen.forget_class,
+        ids=chosen.forget_ids,
         seed=seed,
         batch=batch,
         model_name=model_name,
         model_path=Path(model.path),
-        include_near_duplicates=include_near_duplicates,
-        device=device,
-        gpus=gpus,
+        include_near_duplicates=chosen.include_near_duplicates,
+        device=found.device,
+        gpus=found.gpus,
         forget_path=Path(forget.path),
         near_duplicates_path=Path(near_duplicates.path),
     )
-    forget.metadata.update({"digest": result.digest, "records": str(result.records), "kind": kind})
+    forget.metadata.update({"digest": result.digest, "records": str(result.records), "kind": chosen.forget_kind})
     metrics.log_metric("records", result.records)
     if result.near_duplicates is not None:
         metrics.log_metric("near-duplicates found", result.near_duplicates.found)
-        metrics.log_metric("near-duplicates included", result.near_duplicates.found * include_near_duplicates)
+        metrics.log_metric("near-duplicates included", result.near_duplicates.found * chosen.include_near_duplicates)
         metrics.log_metric("others alike to the model", result.near_duplicates.alike)
     # kfp.local takes a task from its cache only when every output has a file, and metrics have none by themselves.
     write_json(Path(metrics.path), metrics.metadata)

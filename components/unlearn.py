@@ -16,12 +16,7 @@ def unlearn(
     rung: str,
     seed: int,
     seed_offset: int,
-    device: str,
-    gpus: int,
-    nodes: int,
-    processes: int,
-    node_gpus: int,
-    gpu_nodes: dict[str, str],
+    hardware: dict[str, str],
     candidate: Output[Model],
     metrics: Output[Metrics],
 ) -> str:
@@ -31,12 +26,14 @@ def unlearn(
     """
     from pathlib import Path
 
-    from unlearning.cluster.launch import unlearn as step
-    from unlearning.cluster.workers import workers
+    from unlearning.cluster.workers import Hardware
+    from unlearning.core.config import checked
     from unlearning.core.files import write_json
+    from unlearning.steps.unlearn import unlearn as step
 
+    found = checked(Hardware, hardware)
     result = step(
-        workers(nodes=nodes, processes=processes, node_gpus=node_gpus, gpu_nodes=gpu_nodes),
+        wanted=found.workers,
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
@@ -45,8 +42,8 @@ def unlearn(
         overrides=overrides,
         rung=rung,
         seed=seed + seed_offset,
-        device=device,
-        gpus=gpus,
+        device=found.device,
+        gpus=found.gpus,
         keep_diverged=True,
         candidate_path=Path(candidate.path),
     )

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from unlearning.audit.policy import Policy
 from unlearning.core.seeding import generator, initialisation
 from unlearning.data.augmentations import AugmentationConfig
 from unlearning.data.records import Records
@@ -228,7 +229,8 @@ def make_evidence(at: Chain) -> None:
     evaluate(**data, model_paths=models, forget_path=at["forget"], device="cpu", evaluation_path=at["evaluation"])
     evidence: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"]}
     for name, auc_margin in (("passed", 0.49), ("failed", 0.001)):
-        given = evidence | {"auc_margin": auc_margin, "utility_margin": 0.9, "method": "gradient_penalty"}
+        policy = Policy(auc_margin=auc_margin, utility_margin=0.9)
+        given = evidence | {"policy": policy, "method": "gradient_penalty"}
         decide(**given, verdict_path=at[name])
 
 

@@ -1,47 +1,25 @@
 """The compliance pipeline on one machine, through kfp.local, with embedded defaults."""
 
 import os
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.compliance import compliance
-from pipelines.local.runner import check_writable, folder_of, hand_down, running
+from pipelines.local.runner import check_writable, folder_of, hand_down, recorded, running
+from pipelines.parameters import LocalBatch
 from unlearning.compliance.batches.report import BatchReport, batch_report
 from unlearning.compliance.certificates import keyring, keys
 from unlearning.compliance.certificates.keyring import Keyring
 from unlearning.core import settings
-from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.files import write_json
 from unlearning.learning.devices import choose_device
-from unlearning.methods import METHODS
 from unlearning.registry.client import Registry
-from unlearning.steps.check import check, check_batch
+from unlearning.registry.tags import Tags
+from unlearning.steps.check import check
 
 BATCH_FILE = "batch.json"
 RUN_FILE = "run.json"
 KEY_FILE, KEYRING_FILE = "signing-key.pem", "keyring.json"
-
-
-@dataclass(frozen=True)
-class LocalBatch:
-    """Parameters of a local batch; see the pipeline for their meaning."""
-
-    model_name: str = ""
-    due_within_days: float = 0.0
-    lease_hours: float = 24.0
-    grace_days: int = 30
-    method: str = "gradient_penalty"
-    method_overrides: str = ""
-    seed: int = 0
-    auc_margin: float = 0.10
-    utility_margin: float = 0.03
-    stronger: int = 1
-    on_failure: str = "retrain"
-    on_inconclusive: str = "accept_retrained"
-    compare_with: str = "retrained"
-    device: str = "auto"
-    processes: int = 1
 
 
 def run_batch(batch: LocalBatch, *, run_id: str = "", quiet: bool = False) -> tuple[Path, BatchReport]:
@@ -60,11 +38,11 @@ def run_batch(batch: LocalBatch, *, run_id: str = "", quiet: bool = False) -> tu
     folder = folder_of(where.home, run_id)
     batch = _started(folder) or batch
     _check(batch, where)
-    write_json(folder / RUN_FILE, asdict(batch))
+    write_json(folder / RUN_FILE, batch.model_dump(mode="json"))
     hand_down(where)
     _own_key(where.home)
     with running(folder, quiet):
-        compliance(batch=run_id, **asdict(batch))
+        compliance(batch=run_id, **batch.model_dump(mode="json"))
     report = batch_report(run_id, now=datetime.now(UTC))
     write_json(folder / BATCH_FILE, report.model_dump(mode="json"))
     return folder, report
@@ -72,30 +50,15 @@ def run_batch(batch: LocalBatch, *, run_id: str = "", quiet: bool = False) -> tu
 
 def _started(folder: Path) -> LocalBatch | None:
     path = folder / RUN_FILE
-    if not path.exists():
-        return None
-    try:
-        return LocalBatch(**read_json(path, "parameters of the batch"))
-    except TypeError:
-        raise UserError(f"{path} does not hold the parameters of a batch: choose another run id") from None
+    return recorded(LocalBatch, path) if path.exists() else None
 
 
 def _check(batch: LocalBatch, where: settings.Settings) -> None:
     """Refuse before any work what would fail after it; the registry's database is made here, once."""
-    if batch.method not in METHODS:
-        raise UserError(f"method {batch.method!r} is unknown: choose one of {', '.join(METHODS)}")
-    check(
-        auc_margin=batch.auc_margin,
-        utility_margin=batch.utility_margin,
-        stronger=batch.stronger,
-        on_failure=batch.on_failure,
-        on_inconclusive=batch.on_inconclusive,
-        compare_with=batch.compare_with,
-    )
-    check_batch(lease_hours=batch.lease_hours, due_within_days=batch.due_within_days, grace_days=batch.grace_days)
+    check(batch)
     choose_device(batch.device)
     check_writable(where.home)
-    Registry(where.tracking_uri).search({"status": "serving"})
+    Registry(where.tracking_uri).search(Tags(status="serving"))
 
 
 def _own_key(home: Path) -> None:

@@ -11,7 +11,6 @@ STARTED = re.compile(r"Executing task \S*?'?([a-z][a-z0-9-]*)'?\S*$")
 FINISHED = re.compile(r"Task \S*?'?([a-z][a-z0-9-]*)'?\S* finished with status \S*?(SUCCESS|FAILURE)")
 CACHED = re.compile(r"Task (\S+) cache hit")
 PROGRESS = re.compile(r"^\s*(\S.*: \d+/\d+  .*)$")
-USER_ERROR = re.compile(r"^\s*(?:\w+\.)*(?:UserError|MissingKeyError|TrainingDivergedError): (.*)$")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -19,14 +18,13 @@ class RunLog(io.TextIOBase):
     """Takes everything the local runner and its tasks print.
 
     Every line goes to the log file. To the screen go the names of the tasks, their seconds, and
-    the progress of long ones. The last error meant for a person is kept in `error`.
+    the progress of long ones.
     """
 
     def __init__(self, path: Path, screen: TextIO, *, quiet: bool) -> None:
         self.file = path.open("a")
         self.screen = screen
         self.quiet = quiet
-        self.error = ""
         self._begun: dict[str, float] = {}
         self._partial = ""
 
@@ -47,9 +45,7 @@ class RunLog(io.TextIOBase):
         super().close()
 
     def _line(self, line: str) -> None:
-        if found := USER_ERROR.match(line):
-            self.error = found[1]
-        elif found := STARTED.search(line):
+        if found := STARTED.search(line):
             self._begun[found[1]] = time.monotonic()
             self._show(f"· {found[1]}")
         elif found := CACHED.search(line):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.local.fork_server_client import HEADER
+from unlearning.core.errors import leave
 
 RUNTIME = "_KFP_RUNTIME"
 """Tells kfp that it is imported by a task, which needs little of it."""
@@ -124,7 +125,8 @@ def _run(arguments: list[str]) -> int:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         if ended.code is not None and not isinstance(ended.code, int):
             print(ended.code, file=sys.stderr)
-    except BaseException:
+    except BaseException as error:
+        leave(error)
         traceback.print_exc()
         code = 1
     atexit._run_exitfuncs()

@@ -16,8 +16,12 @@ from kfp import local
 from pipelines.local import fork_server_launch
 from pipelines.local.console import RunLog, standard_error
 from unlearning.core import settings
-from unlearning.core.errors import UserError
+from unlearning.core.config import Checked, checked
+from unlearning.core.errors import TASK_ERROR, UserError
+from unlearning.core.files import read_json
 
+ERROR_FILE = "error.txt"
+"""The line of the last error of a task."""
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 TAKEN = ("latest", "store", "checkpoints", "mlartifacts", "keys")
 """Names in the home folder that mean something else."""
@@ -73,7 +77,9 @@ def running(folder: Path, quiet: bool) -> Any:
         pipeline_root=str(folder / "tasks"),
         enable_caching=True,
     )
-    log_path = folder / "run.log"
+    log_path, told = folder / "run.log", (folder / ERROR_FILE).absolute()
+    told.unlink(missing_ok=True)
+    os.environ[TASK_ERROR] = str(told)
     with RunLog(log_path, standard_error(), quiet=quiet) as log, warnings.catch_warnings():
         # Image names, accelerators and display names mean nothing to the local runner.
         warnings.simplefilter("ignore")
@@ -81,10 +87,12 @@ def running(folder: Path, quiet: bool) -> Any:
             with contextlib.redirect_stdout(log), _root_logger_to(log), fork_server_launch.tasks():
                 yield
         except RuntimeError as error:
-            reason = log.error or f"{str(error).splitlines()[0]}; the task's output is at the end of {log_path}"
-            raise UserError(reason) from error
+            unknown = f"{str(error).splitlines()[0]}; the task's output is at the end of {log_path}"
+            raise UserError(told.read_text() if told.exists() else unknown) from error
         except KeyboardInterrupt:
             raise UserError(f"interrupted: give --run-id {folder.name} to resume") from None
+        finally:
+            del os.environ[TASK_ERROR]
 
 
 @contextlib.contextmanager
@@ -109,3 +117,15 @@ def outputs_of(folder: Path, pipeline: str, task: str) -> dict[str, Any]:
         raise UserError(f"task {task} of {pipeline} left no output in {folder}: see run.log there")
     content: dict[str, Any] = json.loads(found[-1].read_text())
     return content
+
+
+def recorded(kind: type[Checked], path: Path) -> Checked:
+    """The parameters that a run was started with.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    try:
+        return checked(kind, read_json(path, "parameters of the run"))
+    except UserError as error:
+        raise UserError(f"{path} does not hold the parameters of a run ({error}): choose another run id") from None

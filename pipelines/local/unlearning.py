@@ -5,63 +5,36 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipelines.local.runner import check_writable, folder_of, hand_down, outputs_of, running
+from pipelines.local.runner import check_writable, folder_of, hand_down, outputs_of, recorded, running
+from pipelines.parameters import FORMS, LocalRun, parameters_of
 from pipelines.pretraining import pretraining
 from pipelines.unlearning import unlearning
 from unlearning import recipes
-from unlearning.audit.references.plan import check_count
+from unlearning.audit.inspection_results import EVIDENCE_FILE
 from unlearning.core import settings
 from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.files import write_json
 from unlearning.data import forget_set, splits
+from unlearning.data.forget_set import parse_ids
 from unlearning.learning import models
 from unlearning.learning.devices import choose_device
-from unlearning.recipes import Recipe
+from unlearning.recipes.recipe import Recipe, override_method
 from unlearning.registry.client import Registry
 from unlearning.reporting import summary
-from unlearning.reporting.figures.numbers import EVIDENCE_FILE
 from unlearning.reporting.summary import Summary
 from unlearning.steps.check import check
 from unlearning.steps.ingest import read_source
-from unlearning.steps.select import parse_ids
 
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 FILES = {"summary": SUMMARY_FILE, "page": REPORT_FILE, "evidence": EVIDENCE_FILE}
 """What people look for, by the report's artifacts, and what it is called at the top of a run's folder."""
-
-
-@dataclass(frozen=True)
-class LocalRun:
-    """Parameters of a local run of both pipelines; see the pipelines for their meaning."""
-
-    recipe: str
-    overrides: str = ""
-    seed: int = 0
-    model_name: str = ""
-    forget_kind: str = "random"
-    forget_fraction: float = 0.2
-    forget_class: str = ""
-    forget_ids: str = ""
-    method: str = "gradient_penalty"
-    method_overrides: str = ""
-    auc_margin: float = 0.10
-    utility_margin: float = 0.03
-    stronger: int = 1
-    on_failure: str = "retrain"
-    on_inconclusive: str = "retrain"
-    device: str = "auto"
-    processes: int = 1
-    references: int = 0
-    erased: str = "refuse"
-    compare_with: str = "retrained"
-    include_near_duplicates: bool = False
 
 
 def new_run_id(run: LocalRun) -> str:
@@ -88,44 +61,20 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
     folder = folder_of(where.home, run_id)
     run = _started(folder) or run
     model_name = _check(run, where)
-    write_json(folder / RUN_FILE, asdict(run))
+    write_json(folder / RUN_FILE, run.model_dump(mode="json"))
     hand_down(where)
     with running(folder, quiet):
-        pretraining(
-            recipe=run.recipe,
-            overrides=run.overrides,
-            seed=run.seed,
-            erased=run.erased,
-            reference_models=run.references,
-            reference_tasks=1,
-            model_name=model_name,
-            run_name=run_id,
-            device=run.device,
-            processes=run.processes,
-        )
+        pretraining(**_given("pretraining", run) | {"model_name": model_name, "run_name": run_id})
         version = _output(folder, "pretraining", "register", "Output")
-        unlearning(
-            model_name=model_name,
-            model_version=version,
-            forget_kind=run.forget_kind,
-            forget_fraction=run.forget_fraction,
-            forget_class=run.forget_class,
-            forget_ids=run.forget_ids,
-            include_near_duplicates=run.include_near_duplicates,
-            method=run.method,
-            method_overrides=run.method_overrides,
-            seed=run.seed,
-            auc_margin=run.auc_margin,
-            utility_margin=run.utility_margin,
-            stronger=run.stronger,
-            on_failure=run.on_failure,
-            on_inconclusive=run.on_inconclusive,
-            compare_with=run.compare_with,
-            run_name=run_id,
-            device=run.device,
-            processes=run.processes,
-        )
+        which = {"model_name": model_name, "model_version": version, "run_name": run_id}
+        unlearning(**_given("unlearning", run) | which)
     return folder, _gather(folder, where.home)
+
+
+def _given(pipeline: str, run: LocalRun) -> dict[str, Any]:
+    """The pipeline's parameters that a local run has."""
+    values = run.model_dump(mode="json")
+    return {each.name: values[each.name] for each in parameters_of(FORMS[pipeline]) if each.name in values}
 
 
 def _started(folder: Path) -> LocalRun | None:
@@ -133,10 +82,7 @@ def _started(folder: Path) -> LocalRun | None:
     path = folder / RUN_FILE
     if not path.exists():
         return None
-    try:
-        return LocalRun(**read_json(path, "parameters of the run"))
-    except TypeError:
-        raise UserError(f"{path} does not hold the parameters of a run: choose another run id") from None
+    return recorded(LocalRun, path)
 
 
 def _check(run: LocalRun, where: settings.Settings) -> str:
@@ -146,18 +92,9 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
     """
     recipe = recipes.load(run.recipe, run.overrides)
     recipe.method_config(run.method)
-    recipes.override_method(recipe, run.method, run.method_overrides)
-    check(
-        auc_margin=run.auc_margin,
-        utility_margin=run.utility_margin,
-        stronger=run.stronger,
-        on_failure=run.on_failure,
-        on_inconclusive=run.on_inconclusive,
-        compare_with=run.compare_with,
-        forget_kind=run.forget_kind,
-    )
-    check_count(run.references)
-    if run.compare_with == "references" and not run.references:
+    override_method(recipe, run.method, run.method_overrides)
+    check(run, run.forget_kind)
+    if run.compare_with == "references" and not run.reference_models:
         raise UserError("compare_with references needs some: give --references 16, or --compare-with retrained")
     choose_device(run.device)
     _check_forget(run, recipe)

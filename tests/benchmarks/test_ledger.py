@@ -12,7 +12,7 @@ from benchmarks.ledger_tasks import NOW, TASKS, measure
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.ledger.verification import verify
 from unlearning.compliance.requests.open_requests import collect
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 
 def test_what_is_filled_in_is_a_ledger(tmp_path: Path) -> None:

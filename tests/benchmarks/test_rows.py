@@ -72,7 +72,7 @@ def test_the_digest_of_code_knows_what_is_learned_and_how_and_no_pages(
         "unlearning/methods/finetune.py",
         "unlearning/audit/attacks/combined.py",
         "unlearning/learning/training.py",
-        "unlearning/steps/pretrain.py",
+        "unlearning/recipes/pretraining.py",
         "benchmarks/measure.py",
         "benchmarks/workbench.py",
     ):

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import shutil
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from kfp import dsl
 from components.base import IMAGE
 from unlearning.audit.results import Audit, strongest_attack
 from unlearning.compliance.certificates import keys
+from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.core.settings import from_environment
 from unlearning.learning import models, near_duplicates
 from unlearning.registry.client import Registry
-from unlearning.storage.store import LocalStore
+from unlearning.registry.tags import Tags
+from unlearning.storage.local import LocalStore
 
 Chain = dict[str, Path]
 FOLDER = Path(__file__).parents[2] / "components"
@@ -51,22 +54,14 @@ def confusion_of(artifact: dsl.Artifact) -> list[list[int]]:
     return [row["row"] for row in artifact.metadata["confusionMatrix"]["rows"]]
 
 
-ALONE: dict[str, Any] = {"nodes": 1, "processes": 0, "node_gpus": 0, "gpu_nodes": {}}
+ON_CPU = {"device": "cpu", "gpus": "0"}
+CPU = ON_CPU | {"gpu_nodes": "{}", "nodes": "1", "node_gpus": "0", "processes": "0"}
+"""As KFP hands structures over: every value is text."""
 """Of a task that trains by itself."""
 
 
 def test_there_is_a_component_for_every_step() -> None:
-    steps = {path.stem for path in (FOLDER.parent / "unlearning" / "steps").glob("*.py")} - {
-        "__init__",
-        "data",
-        "stored",
-        "holdings",
-        "inventory",
-        "logged",
-        "erase",
-        "batch_report",
-        "spread",
-    }
+    steps = {path.stem for path in (FOLDER.parent / "unlearning" / "steps").glob("*.py")} - {"__init__"}
     # The step promote also rejects, references also plans and gathers, check also names batches, and fulfil also
     # releases.
     more = {"reject", "plan_references", "gather_references", "batch_name", "release"}
@@ -128,7 +123,7 @@ def test_split_describes_its_parts(chain: Chain, tmp_path: Path) -> None:
 
 def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: Path) -> None:
     data = inputs_of(chain, "snapshot", "split")
-    run = {"device": "cpu", "gpus": 0, **ALONE}
+    run = {"hardware": CPU}
     out = outputs_in(tmp_path, model=dsl.Model, metrics=dsl.Metrics)
     digest = load("pretrain").python_func(**data, **inputs_of(chain, resolved_recipe="resolved"), seed=0, **run, **out)
     assert out["model"].metadata == {"digest": digest, "device": "cpu"}
@@ -149,11 +144,11 @@ def test_what_a_task_that_trains_is_asked_for_reaches_the_workers(chain: Chain, 
     """Refused before anything is trained, in words that name the parameter."""
     data = inputs_of(chain, "snapshot", "split")
     made = {"model": inputs_of(chain, "model", "forget"), "out": outputs_in(tmp_path, metrics=dsl.Metrics)}
-    where = {"device": "cpu", "gpus": 0, "seed": 0} | ALONE | {"node_gpus": 2}
+    where: dict[str, Any] = {"hardware": CPU | {"node_gpus": 2}, "seed": 0}
     calls: dict[str, dict[str, Any]] = {
         "pretrain": inputs_of(chain, resolved_recipe="resolved") | outputs_in(tmp_path, model=dsl.Model),
         "unlearn": made["model"] | {"method": "finetune", "overrides": "", "rung": "first", "seed_offset": 0},
-        "retrain_or_none": made["model"] | {"compare_with": "retrained", "seed_offset": 0},
+        "retrain_or_none": made["model"] | {"policy": {"compare_with": "retrained"}, "seed_offset": 0},
     }
     calls["unlearn"] |= outputs_in(tmp_path, candidate=dsl.Model)
     calls["retrain_or_none"] |= outputs_in(tmp_path, retrained=dsl.Model)
@@ -164,10 +159,10 @@ def test_what_a_task_that_trains_is_asked_for_reaches_the_workers(chain: Chain, 
 
 def test_retrain_gives_what_the_method_gives_or_says_that_there_is_none(chain: Chain, tmp_path: Path) -> None:
     given: dict[str, Any] = inputs_of(chain, "model", "snapshot", "split", "forget") | {"seed": 0, "seed_offset": 1}
-    given |= {"device": "cpu", "gpus": 0, **ALONE}
+    given |= {"hardware": CPU}
     for compare_with, seconds in (("retrained", True), ("references", False)):
         out = outputs_in(tmp_path / compare_with, retrained=dsl.Model, metrics=dsl.Metrics)
-        load("retrain_or_none").python_func(**given, compare_with=compare_with, **out)
+        load("retrain_or_none").python_func(**given, policy={"compare_with": compare_with}, **out)
         assert (out["metrics"].metadata["seconds"] > 0) == seconds
         assert json.loads((tmp_path / compare_with / "metrics").read_text()) == out["metrics"].metadata
         assert (out["retrained"].metadata["digest"] == "none") == (compare_with == "references")
@@ -180,10 +175,12 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
     """And the evaluation compares with the original."""
     none = outputs_in(tmp_path / "none", retrained=dsl.Model, metrics=dsl.Metrics)
     data = inputs_of(chain, "snapshot", "split", "forget")
-    where = {"device": "cpu", "gpus": 0}
+    where = {"hardware": ON_CPU}
     seeds = {"seed": 0, "seed_offset": 1}
     model = inputs_of(chain, "model")
-    load("retrain_or_none").python_func(**data, **model, **where, **ALONE, **seeds, compare_with="references", **none)
+    load("retrain_or_none").python_func(
+        **data, **model, hardware=CPU, **seeds, policy={"compare_with": "references"}, **none
+    )
     given = data | inputs_of(chain, "candidate", original="model") | where | {"retrained": none["retrained"]}
     curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
@@ -198,16 +195,17 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
 
 def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
     out = outputs_in(tmp_path, forget=dsl.Dataset, near_duplicates=dsl.Artifact, metrics=dsl.Metrics)
-    chosen = {"kind": "random", "fraction": 0.4, "class_name": "", "ids": "", "seed": 0, "device": "cpu", "gpus": 0}
-    chosen |= {"batch": "", "model_name": "m"}
+    wanted = {"forget_kind": "random", "forget_fraction": "0.4", "forget_class": "", "forget_ids": ""}
+    chosen: dict[str, Any] = {"seed": 0, "hardware": ON_CPU, "batch": "", "model_name": "m"}
+    alone, all_alike = (wanted | {"include_near_duplicates": each} for each in ("False", "True"))
     given = inputs_of(chain, "model", "snapshot", "split")
-    assert load("select").python_func(**given, **chosen, include_near_duplicates=False, **out) == 120
+    assert load("select").python_func(**given, **chosen, forget_selection=alone, **out) == 120
     assert (out["forget"].metadata["records"], out["forget"].metadata["kind"]) == ("120", "random")
     found = near_duplicates.load(tmp_path / "near_duplicates")
     told = {"records": 120, "near-duplicates found": len(found.found), "near-duplicates included": 0}
     assert out["metrics"].metadata == told | {"others alike to the model": len(found.alike)}
     assert json.loads((tmp_path / "metrics").read_text()) == out["metrics"].metadata
-    count = load("select").python_func(**given, **chosen, include_near_duplicates=True, **out)
+    count = load("select").python_func(**given, **chosen, forget_selection=all_alike, **out)
     assert count == 120 + len(found.found) > 120
     assert out["metrics"].metadata["near-duplicates included"] == len(found.found)
 
@@ -217,7 +215,7 @@ def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> Non
     given = inputs_of(chain, *names, original="model")
     curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
-    load("audit").python_func(**given, seed=0, device="cpu", gpus=0, **out)
+    load("audit").python_func(**given, seed=0, hardware=ON_CPU, **out)
     assert (tmp_path / "audit").read_bytes() == chain["audit"].read_bytes()
     (caught, missed), (mistaken, passed) = confusion_of(out["said_after"])
     assert caught + missed == 120
@@ -246,7 +244,7 @@ def test_references_are_planned_made_and_gathered(
     parts = []
     for number, numbers in enumerate(planned):
         out = outputs_in(tmp_path / str(number), part=dsl.Artifact)
-        load("references").python_func(**given, count=8, numbers=numbers, device="cpu", gpus=0, **out)
+        load("references").python_func(**given, count=8, numbers=numbers, hardware=ON_CPU, **out)
         parts.append(out["part"])
     out = outputs_in(tmp_path, references=dsl.Artifact, metrics=dsl.Metrics)
     load("gather_references").python_func(parts=parts, **out)
@@ -261,7 +259,7 @@ def test_evaluate_measures_the_models_it_is_given(
 ) -> None:
     given = inputs_of(chain, "snapshot", "split", *others, original="model")
     out = outputs_in(tmp_path, evaluation=dsl.Artifact, metrics=dsl.Metrics)
-    load("evaluate").python_func(**given, device="cpu", gpus=0, **out)
+    load("evaluate").python_func(**given, hardware=ON_CPU, **out)
     assert (tmp_path / "evaluation").read_bytes() == chain[written].read_bytes()
     assert "original knn" in out["metrics"].metadata
 
@@ -272,8 +270,9 @@ def test_decide_writes_the_outcome_and_returns_what_follows(
 ) -> None:
     out = outputs_in(tmp_path, verdict=dsl.Artifact, told=dsl.Markdown)
     given = inputs_of(chain, "audit", "evaluation")
-    ladder = {"method": "finetune", "rung": "first", "stronger": 0, "on_failure": "stop", "on_inconclusive": "stop"}
-    action = load("decide").python_func(**given, auc_margin=margin, utility_margin=0.9, **ladder, **out)
+    policy = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop", "auc_margin": str(margin)}
+    policy |= {"utility_margin": "0.9"}
+    action = load("decide").python_func(**given, policy=policy, method="finetune", rung="first", **out)
     assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
     assert (tmp_path / "told").read_text().startswith("# The candidate ")
     assert action == out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
@@ -281,21 +280,22 @@ def test_decide_writes_the_outcome_and_returns_what_follows(
 
 
 def test_check_refuses_what_has_no_meaning() -> None:
-    given = {"auc_margin": 0.1, "utility_margin": 0.1, "stronger": 1, "on_failure": "stop", "on_inconclusive": "accept"}
-    given |= {"compare_with": "references", "forget_kind": "random"}
-    load("check").python_func(**given)
-    for name, value in (("stronger", 7), ("compare_with", "nothing"), ("forget_kind", "class")):
-        with pytest.raises(UserError, match=name.replace("_", "[_ ]")):
-            load("check").python_func(**given | {name: value})
+    policy = {"auc_margin": "0.1", "stronger": "1", "on_failure": "stop", "compare_with": "references"}
+    load("check").python_func(policy=policy, forget_kind="random")
+    for name, value in (("stronger", "7"), ("compare_with", "nothing"), ("colour", "red")):
+        with pytest.raises(UserError, match=name):
+            load("check").python_func(policy=policy | {name: value}, forget_kind="random")
+    with pytest.raises(UserError, match="forget kind class"):
+        load("check").python_func(policy=policy, forget_kind="class")
 
 
 def test_a_method_that_diverges_goes_through_every_component_and_is_registered_nowhere(
     chain: Chain, tmp_path: Path
 ) -> None:
-    data, where = inputs_of(chain, "snapshot", "split", "forget"), {"device": "cpu", "gpus": 0}
+    data, where = inputs_of(chain, "snapshot", "split", "forget"), {"hardware": ON_CPU}
     made = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
     wild = {"method": "finetune", "overrides": "{learning_rate: 1.0e30}", "rung": "first", "seed": 0, "seed_offset": 0}
-    digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, **where, **ALONE, **made)
+    digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, hardware=CPU, **made)
     assert "the loss became nan" in made["candidate"].metadata["diverged"]
     assert digest == models.digest(chain["model"])
     shown = data | inputs_of(chain, "retrained", original="model") | {"candidate": made["candidate"]}
@@ -308,30 +308,30 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
     )
     found = {"audit": audited["audit"]} | evaluated
     judged = outputs_in(tmp_path, verdict=dsl.Artifact, told=dsl.Markdown)
-    ladder = {
-        "method": "finetune",
-        "rung": "first",
-        "stronger": 2,
-        "on_failure": "retrain",
-        "on_inconclusive": "accept",
-    }
-    action = load("decide").python_func(**found, auc_margin=0.49, utility_margin=0.9, **ladder, **judged)
+    policy = {"stronger": "2", "on_failure": "retrain", "on_inconclusive": "accept", "auc_margin": "0.49"}
+    policy |= {"utility_margin": "0.9"}
+    action = load("decide").python_func(**found, policy=policy, method="finetune", rung="first", **judged)
     assert (action, judged["verdict"].metadata["outcome"]) == ("retrain", "diverged")
     noted = outputs_in(tmp_path, ladder=dsl.Artifact)
     given = {"candidate": made["candidate"], "forget": data["forget"], **found, "verdict": judged["verdict"], **noted}
-    named = {"model_name": "wild", "parent": "1", "run_name": "r", "kfp_run": "k", "batch": ""}
+    wild_name = {"model_name": "wild", "run_name": "r", "kfp_run": "k"}
+    named: dict[str, Any] = {"registered": wild_name, "parent": "1", "batch": ""}
     assert load("reject").python_func(**given, **named, action=action) == "none"
     (rung,) = json.loads((tmp_path / "ladder").read_text())
     assert (rung["verdict"]["outcome"], rung["version"], rung["action"]) == ("diverged", "none", "retrain")
 
 
 def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
-    named = {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}
+    named = {"registered": {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}}
     given = inputs_of(chain, "model", "split", "references", evaluation="before")
     parent = load("register").python_func(**given, **named)
     kinds = {"model": dsl.Model, "snapshot": dsl.Dataset, "split": dsl.Dataset, "references": dsl.Artifact}
     out = outputs_in(tmp_path, **kinds)
-    asked = {"model_name": "components", "version": "champion", "compare_with": "references"}
+    asked: dict[str, Any] = {
+        "model_name": "components",
+        "version": "champion",
+        "policy": {"compare_with": "references"},
+    }
     assert load("resolve").python_func(**asked, **out) == parent == "1"
     assert out["model"].metadata["version"] == "1"
     assert out["references"].metadata["count"] == 8
@@ -342,12 +342,12 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     above = outputs_in(tmp_path / "above", ladder=dsl.Artifact)
     passed = evidence | inputs_of(chain, verdict="passed")
     given = passed | above | {"earlier": below["ladder"]}
-    promoted = load("promote").python_func(**given, **named, batch="b1", parent="1", on_inconclusive="stop")
+    promoted = load("promote").python_func(**given, **named, batch="b1", parent="1", policy={"on_inconclusive": "stop"})
     assert (rejected, promoted) == ("2", "3")
     given = inputs_of(chain, "retrained", "snapshot", "split", original="model")
     models = given | {name: passed[name] for name in ("candidate", "forget")}
     drawn = outputs_in(tmp_path / "drawn", page=dsl.HTML, evidence=dsl.Artifact)
-    load("figures").python_func(**models, **drawn, device="cpu", gpus=0)
+    load("figures").python_func(**models, **drawn, hardware=ON_CPU)
     assert "the paper's figures" in (tmp_path / "drawn/page").read_text()
     given |= passed | above | {"evidence": drawn["evidence"]}
     out = outputs_in(tmp_path, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)
@@ -363,23 +363,27 @@ def test_what_was_forgotten_is_withdrawn_and_purged(
 ) -> None:
     shutil.copytree(chain["home"] / "store", tmp_path / "home/store")
     monkeypatch.setenv("UNLEARNING_HOME", str(tmp_path / "home"))
-    named = {"model_name": "retired", "run_name": "", "kfp_run": "kfp-8"}
+    names = {"model_name": "retired", "run_name": "", "kfp_run": "kfp-8"}
+    named = {"registered": names}
     load("register").python_func(**inputs_of(chain, "model", "split", "references", evaluation="before"), **named)
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation", verdict="passed")
     out = outputs_in(tmp_path, ladder=dsl.Artifact)
-    version = load("promote").python_func(**evidence, **out, **named, batch="", parent="1", on_inconclusive="stop")
+    version = load("promote").python_func(
+        **evidence, **out, **named, batch="", parent="1", policy={"on_inconclusive": "stop"}
+    )
     registry = Registry(from_environment().tracking_uri)
-    registry.set_tags(registry.resolve("retired", version), {"request.R1": "fulfilled"})
-    assert load("withdraw").python_func(**named, version=version, requests=["R1"], grace_days=0) == 1
+    registry.set_tags(registry.resolve("retired", version), Tags.model_validate({"request.R1": "fulfilled"}))
+    withdrawn = withdraw(model_name="retired", version=version, requests=["R1"], now=datetime.now(UTC), grace_days=0)
+    assert withdrawn.versions == ("1",)
     out = outputs_in(tmp_path, metrics=dsl.Metrics)
     references = LocalStore(tmp_path / "home/store").measure("references").objects
-    assert load("purge").python_func(**named, grace_days=30, **out) > references > 8 * 2
+    assert load("purge").python_func(**names, grace_days=30, **out) > references > 8 * 2
     assert out["metrics"].metadata["versions purged"] == 1
     # The version that serves is tagged with the data of the one that is gone, and so stands for it.
     assert {path.name for path in (tmp_path / "home/store").iterdir()} >= {"snapshots", "splits"}
     assert LocalStore(tmp_path / "home/store").list("references") == []
-    assert registry.resolve("retired", "1").tags["status"] == "purged"
-    assert load("purge").python_func(**named, grace_days=30, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
+    assert registry.resolve("retired", "1").tags.status == "purged"
+    assert load("purge").python_func(**names, grace_days=30, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
 
 
 def test_a_batch_with_nothing_to_do_goes_through_its_components(
@@ -388,17 +392,18 @@ def test_a_batch_with_nothing_to_do_goes_through_its_components(
     key = keys.new()
     keys.write_private(key, tmp_path / "key.pem")
     monkeypatch.setenv(keys.KEY_FILE, str(tmp_path / "key.pem"))
-    ladder: dict[str, Any] = {"auc_margin": 0.1, "utility_margin": 0.1, "stronger": 1, "on_failure": "stop"}
-    ladder |= {"on_inconclusive": "accept_retrained", "compare_with": "retrained"}
-    times: dict[str, Any] = {"lease_hours": 1.0, "due_within_days": 0.0, "grace_days": 3}
+    policy = {"auc_margin": "0.1", "on_failure": "stop", "on_inconclusive": "accept_retrained"}
+    requests = {"lease_hours": "1.0", "due_within_days": "0.0", "grace_days": "3", "model_name": ""}
     name = load("batch_name").python_func
-    assert name(batch="", kfp_run="run-7", **ladder, **times) == "run-7"
-    assert name(batch="monday", kfp_run="run-7", **ladder, **times) == "monday"
-    for wrong in ({"lease_hours": 0.0}, {"grace_days": -1}, {"on_failure": "pray"}):
-        with pytest.raises(UserError):
-            name(batch="", kfp_run="run-7", **ladder | times | wrong)
+    assert name(batch="", kfp_run="run-7", policy=policy, requests=requests) == "run-7"
+    assert name(batch="monday", kfp_run="run-7", policy=policy, requests=requests) == "monday"
+    for wrong in ({"lease_hours": "0"}, {"lease_hours": "2000"}, {"grace_days": "-1"}, {"due_within_days": "-1"}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            name(batch="", kfp_run="run-7", policy=policy, requests=requests | wrong)
+    with pytest.raises(UserError, match="on_failure"):
+        name(batch="", kfp_run="run-7", policy=policy | {"on_failure": "pray"}, requests=requests)
     out = outputs_in(tmp_path, work=dsl.Artifact, metrics=dsl.Metrics)
-    assert load("collect").python_func(batch="run-7", model_name="", **times, **out) == []
+    assert load("collect").python_func(batch="run-7", requests=requests, **out) == []
     assert json.loads((tmp_path / "work").read_text())["batch"]["models"] == []
     assert out["metrics"].metadata == {"claimed": 0, "nothing_found": 0, "settled": 0, "skipped": 0}
     out = outputs_in(tmp_path, metrics=dsl.Metrics)

@@ -37,7 +37,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ): SEVERAL_PROCESSES,
     (
         "docs/scaling.md",
-        "torchrun --standalone --nproc-per-node 2 --no-python unlearn step forget --model model --forget … "
+        "torchrun --standalone --nproc-per-node 2 --no-python unlearn step unlearn --model model --forget … "
         "--snapshot … --split … --out candidate",
     ): SEVERAL_PROCESSES,
 }

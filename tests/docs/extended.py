@@ -22,7 +22,7 @@ from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm, make_paradigm
 from unlearning.learning.training import train
 from unlearning.methods import METHODS
-from unlearning.recipes import Recipe
+from unlearning.recipes.recipe import Recipe, merge, parse_yaml, validate_recipe
 
 SEEDS = 5
 DRAWS = 200
@@ -39,8 +39,8 @@ split: {members: 200, calibration: 60, holdout: 100, test: 100}
 def recipe_with(settings: str) -> Recipe:
     """The tiny recipe with the page's settings of the method laid over it."""
     plain = recipes.load("digits-simclr").model_dump(mode="json", exclude={"paradigm"})
-    laid = recipes.merge(recipes.merge(plain, recipes.parse(RECIPE, "test")), recipes.parse(settings, "the page"))
-    return recipes.validate(laid, "the page")
+    laid = merge(merge(plain, parse_yaml(RECIPE, "test")), parse_yaml(settings, "the page"))
+    return validate_recipe(laid, "the page")
 
 
 def loss_of(model: Model, paradigm: Paradigm, records: Records) -> float:

@@ -163,10 +163,11 @@ def test_the_number_of_gpus_reaches_every_task_that_asks_for_it(document: Docume
     for function, task, dag in tasks(document):
         if function not in ON_GPU:
             continue
-        source = task["inputs"]["parameters"]["gpus"]["componentInputParameter"]
+        source = task["inputs"]["parameters"][GPUS]["componentInputParameter"]
         assert source in dag["inputDefinitions"]["parameters"], function
         assert source == ("gpus" if "gpus" in dag["inputDefinitions"]["parameters"] else GPUS)
-        assert task["inputs"]["parameters"][GPUS]["componentInputParameter"] == source, "what the limit refers to"
+        handed = task["inputs"]["parameters"]["hardware"]["runtimeValue"]["constant"]
+        assert handed["gpus"] == "{{$.inputs.parameters['" + GPUS + "']}}", "what the limit refers to"
 
 
 def test_every_nested_dag_hands_the_number_of_gpus_on(document: Document) -> None:
@@ -385,10 +386,14 @@ def test_tasks_that_train_are_told_how_many_train_and_know_their_pod_and_image(d
         assert given == ({"UNLEARNING_IMAGE": IMAGE} if function in TRAINING else {}), function
     for function, task, dag in tasks(document):
         given = task.get("inputs", {}).get("parameters", {})
-        assert set(given) >= SPREAD if function in TRAINING else not SPREAD & set(given), function
-        for name in SPREAD & set(given):
-            assert given[name]["componentInputParameter"].removeprefix("pipelinechannel--") == name
-            assert given[name]["componentInputParameter"] in dag["inputDefinitions"]["parameters"]
+        handed = given.get("hardware", {}).get("runtimeValue", {}).get("constant", {})
+        assert set(handed) >= SPREAD if function in TRAINING else not SPREAD & set(handed), function
+        for name in SPREAD & set(handed):
+            channel = f"pipelinechannel--{name}"
+            assert handed[name] == "{{$.inputs.parameters['" + channel + "']}}"
+            source = given[channel]["componentInputParameter"]
+            assert source.removeprefix("pipelinechannel--") == name
+            assert source in dag["inputDefinitions"]["parameters"]
 
 
 def test_pods_of_a_run_that_ended_are_deleted_in_time(document: Document) -> None:

@@ -4,28 +4,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kfp import dsl
 
+from pipelines.form import Channels, pipeline
 from pipelines.local import fork_server_launch
-from pipelines.local.runner import running
+from pipelines.local.runner import outputs_of, running
+from pipelines.parameters import Training
 from pipelines.pretraining import prepare
-from pipelines.tasks import pipeline
 from unlearning.compliance.retention import tombstones
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.data import snapshots, splits
 from unlearning.data.splits import Split
-from unlearning.storage.datasets import snapshot_key
-from unlearning.storage.store import open_store
+from unlearning.storage.keys import snapshot_key
+from unlearning.storage.open import open_store
 
 Go = Callable[[str], Split]
 TASKS = ("ingest", "split")
 
 
-@pipeline(name="prepare", description="The first tasks of pretraining, as it wires them.")
-def first_tasks(recipe: str, erased: str) -> dsl.Dataset:
-    data, _ = prepare(recipe, "", 0, erased)
-    return data["split"]
+@pipeline(name="prepare", description="The first tasks of pretraining, as it wires them.", form={"training": Training})
+def first_tasks(training: Channels) -> None:
+    prepare(training)
 
 
 @pytest.fixture
@@ -35,8 +34,10 @@ def go(home: Path, tiny_recipe: Path) -> Iterator[Go]:
 
     def run(erased: str) -> Split:
         with running(home / "run", quiet=False):
-            done = first_tasks(recipe=str(tiny_recipe), erased=erased)
-        return splits.load(Path(done.output.path))
+            first_tasks(recipe=str(tiny_recipe), erased=erased)
+        return splits.load(
+            Path(outputs_of(home / "run", "prepare", "split")["artifacts"]["split"]["artifacts"][0]["uri"])
+        )
 
     with fork_server_launch.tasks():
         yield run

@@ -7,7 +7,7 @@ import pytest
 from kfp.dsl import pipeline_task
 
 from components.base import component
-from pipelines import tasks
+from pipelines import form, tasks
 
 
 @component
@@ -19,7 +19,7 @@ def one() -> int:
 def chain(place: Callable[[Any], Any]) -> Any:
     """A pipeline of one task, which is given its place."""
 
-    @tasks.pipeline(name="chain", description="One task.")
+    @form.pipeline(name="chain", description="One task.", form={})
     def chained() -> None:
         """One task."""
         place(one())
@@ -33,7 +33,7 @@ def placed(task: Any) -> None:
 
 def test_what_is_compiled_does_not_depend_on_the_shortcut(monkeypatch: pytest.MonkeyPatch) -> None:
     with_it = chain(placed)
-    monkeypatch.setattr(tasks, "_stacks_without_source", contextlib.nullcontext)
+    monkeypatch.setattr(form, "_stacks_without_source", contextlib.nullcontext)
     without = chain(placed)
     assert with_it.pipeline_spec == without.pipeline_spec
     assert with_it.platform_spec == without.platform_spec

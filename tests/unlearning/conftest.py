@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from tests import services
 from tests.unlearning.erasures import MLFLOW_PATHS, Erasure, found_in, make_erasure
 from tests.unlearning.histories import History
 from unlearning.audit.escalation import accepted_statement
+from unlearning.audit.inspection_results import Epoch, Evidence, ModelEvidence, Neighbourhood, Sample
 from unlearning.compliance.certificates.predicate import LedgerHead, ModelErasure, Purge, Times
 from unlearning.compliance.certificates.statement import Statement, build
-from unlearning.reporting.figures.numbers import Epoch, Evidence, ModelEvidence, Neighbourhood, Sample
+from unlearning.registry.versions import Version
 from unlearning.reporting.summary import Summary
 
 Floats = npt.NDArray[np.float64]
@@ -443,3 +444,23 @@ def leaks(home: Path, erasure: Erasure) -> Callable[[], dict[str, list[str]]]:
         {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()},
         erasure.secrets,
     )
+
+
+def _version(number: int, parent: int = 0, *, aliases: Sequence[str] = (), name: str = "m", **tags: str) -> Version:
+    snapshot = tags.pop("snapshot", f"s{number}")
+    every = {"parent": str(parent) if parent else "none", "kind": "unlearned" if parent else "original"}
+    every |= {"snapshot": snapshot, "verdict": "passed" if parent else "none", "status": "superseded"}
+    every |= {"digest": f"d{number}", "parent_digest": f"d{parent}" if parent else "none"}
+    return Version(
+        name=name,
+        version=str(number),
+        aliases=tuple(aliases),
+        tags=every | {key.replace("request_", "request."): value for key, value in tags.items()},
+        description="",
+    )
+
+
+@pytest.fixture
+def version() -> Callable[..., Version]:
+    """A version by its number and its parent's; what is not given is as the pipelines would write it."""
+    return _version

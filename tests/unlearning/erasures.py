@@ -17,7 +17,8 @@ from unlearning.core.seeding import generator, initialisation
 from unlearning.data.records import Records
 from unlearning.learning.encoders import MLPConfig
 from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
-from unlearning.storage.store import LocalStore
+from unlearning.registry.tags import Tags
+from unlearning.storage.local import LocalStore
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Maker:
 
     def __init__(self, scratch: Path, model_name: str) -> None:
         from unlearning.core import settings
-        from unlearning.storage.store import open_store
+        from unlearning.storage.open import open_store
 
         self.where = settings.from_environment()
         self.store, self.root = open_store(self.where.store), open_store(self.where.pipeline_root)
@@ -65,7 +66,7 @@ class Maker:
     def data(self) -> None:
         """Snapshot and split with and without the erased records, in the store and as a run's artifacts."""
         from unlearning.data import forget_set, snapshots, splits
-        from unlearning.storage.datasets import complete_key, snapshot_key, split_key
+        from unlearning.storage.keys import complete_key, snapshot_key, split_key
 
         about: dict[str, Any] = {"source": "made up", "licence": "CC0", "class_names": ("a", "b")}
         images = torch.randint(256, (40, 1, 12, 12), generator=generator(0, "history")).to(torch.uint8)
@@ -107,7 +108,7 @@ class Maker:
     def models(self) -> None:
         """The three versions' models, and a reference of the first."""
         from unlearning.core.files import write_json
-        from unlearning.steps.references import references_key
+        from unlearning.storage.keys import references_key
 
         self.model("1", 1, FOLDERS["1"], method="pretrain")
         for name, seed in (("2", 2), ("3", 3)):
@@ -149,7 +150,7 @@ class Maker:
             folder=self.tasks / FOLDERS[name],
             digest=self.digests[name],
             image_shape=(1, 12, 12),
-            tags=self.tags(name),
+            tags=Tags.model_validate(self.tags(name)),
             description=f"Made as {name}",
             parent=parent,
             files=(self.tasks / "audit/audit",),
@@ -162,7 +163,7 @@ class Maker:
         parent = registry.make_champion(registry.register(self.new("1")))
         registry.register(self.new("2", parent))
         served = registry.make_champion(registry.register(self.new("3", parent)))
-        registry.set_tags(served, {"request.R1": "fulfilled"})
+        registry.set_tags(served, Tags.model_validate({"request.R1": "fulfilled"}))
 
     def private(self) -> None:
         """Two requests, one of which is certified."""

@@ -14,7 +14,6 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from unlearning import recipes
 from unlearning.audit.results import Audit, Verdict
-from unlearning.compliance.batches.store import wanted_key
 from unlearning.core.files import write_json
 from unlearning.core.seeding import initialisation
 from unlearning.learning import models
@@ -23,8 +22,10 @@ from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfi
 from unlearning.recipes import provenance
 from unlearning.recipes.provenance import Provenance
 from unlearning.registry.client import NewVersion, Registry, Version
+from unlearning.registry.tags import Tags
 from unlearning.reporting.summary import Summary
-from unlearning.storage.store import LocalStore
+from unlearning.storage.keys import wanted_key
+from unlearning.storage.local import LocalStore
 
 Make = Callable[..., Summary]
 MODEL, OTHER, APART = "shop-simclr", "shop-supervised", "shelf-simclr"
@@ -93,10 +94,10 @@ class History:
             "served_at", "withdrawn_at", "withdrawn_for", "purge_after", "purged_at", "statement", "rung", "action",
         )  # fmt: skip
         every = dict.fromkeys(keys, "none") | {"status": "registered", "references": "0", "accepted": "no"}
-        link = {"parent": parent.version, "parent_digest": parent.tags["digest"]} if parent else {}
+        link = {"parent": parent.version, "parent_digest": parent.tags.digest} if parent else {}
         if parent:
-            link |= {"from_snapshot": parent.tags["snapshot"], "from_split": parent.tags["split"]}
-            link |= {key: value for key, value in parent.tags.items() if key.startswith("request.")}
+            link |= {"from_snapshot": parent.tags.snapshot, "from_split": parent.tags.split}
+            link |= {key: value for key, value in parent.tags.written().items() if key.startswith("request.")}
         return self.registry.register(
             NewVersion(
                 name=name,
@@ -105,7 +106,7 @@ class History:
                 folder=self.weights,
                 digest=digest("model", name, number),
                 image_shape=(1, 4, 4),
-                tags=every | {"parent": "none", "parent_digest": "none"} | link | tags,
+                tags=Tags.model_validate(every | {"parent": "none", "parent_digest": "none"} | link | tags),
                 description=f"{kind} number {number}",
                 parent=parent,
                 **changed,
@@ -140,16 +141,16 @@ class History:
         """Promote, at a time that does not depend on when the test runs."""
         before = [each for each in self.registry.versions(version.name) if "champion" in each.aliases]
         served = self.registry.make_champion(version)
-        self.registry.set_tags(served, {"served_at": TIMES[when]})
+        self.registry.set_tags(served, Tags.model_validate({"served_at": TIMES[when]}))
         for each in before:
-            self.registry.set_tags(each, {"superseded_at": TIMES[when]})
+            self.registry.set_tags(each, Tags.model_validate({"superseded_at": TIMES[when]}))
         return self.registry.resolve(version.name, version.version)
 
     def honour(self, version: Version, *requests: str) -> Version:
         for request in requests:
             key = f"certificates/{request}/00000001.json"
             self.store.create(key, b"{}")
-            self.registry.set_tags(version, {f"request.{request}": "fulfilled", f"certificate.{request}": key})
+            self.registry.set_tags(version, Tags(requests={request: "fulfilled"}, certificates={request: key}))
         return self.registry.resolve(version.name, version.version)
 
     def _shop(self) -> None:
@@ -191,15 +192,16 @@ class History:
 
     def _purge(self) -> None:
         first, second, third, _ = self.registry.versions(MODEL)
-        location = self.client.get_logged_model(first.tags["logged_model"]).artifact_location
+        location = self.client.get_logged_model(first.tags.logged_model).artifact_location
         get_artifact_repository(location).delete_artifacts()  # type: ignore[no-untyped-call]
-        self.store.delete(f"references/{first.tags['digest']}/manifest.json")
+        self.store.delete(f"references/{first.tags.digest}/manifest.json")
         self.store.delete(wanted_key("batch-1", MODEL, digest("wanted", "batch-1", MODEL)))
         gone = {"withdrawn_at": TIMES["batch-1"], "withdrawn_for": "R1,R2", "purged_at": TIMES["batch-2"]}
-        self.registry.set_tags(first, {"status": "purged"} | gone)
+        self.registry.set_tags(first, Tags.model_validate({"status": "purged"} | gone))
         for version, requests, when in ((second, "R1,R2", "batch-1"), (third, "R3", "batch-2")):
             withdrawn = {"status": "withdrawn", "withdrawn_at": TIMES[when], "withdrawn_for": requests}
-            self.registry.set_tags(version, withdrawn | {"purge_after": "2027-04-01T00:00:00+00:00"})
+            written = withdrawn | {"purge_after": "2027-04-01T00:00:00+00:00"}
+            self.registry.set_tags(version, Tags.model_validate(written))
 
     def versions(self, *names: str) -> list[Version]:
         return [version for name in names for version in self.registry.versions(name)]

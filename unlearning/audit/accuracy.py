@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +15,15 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.audit.results import Interval
+from unlearning.audit.results import Accuracies, Interval, UtilityReference
 from unlearning.audit.statistics import mean_difference, proportion_interval
 from unlearning.core.config import Config
 from unlearning.data.records import Records, as_pixels
+from unlearning.learning.features import features, parts
 from unlearning.learning.models import Model
-from unlearning.reporting.summary import Accuracies
 
 Hits = npt.NDArray[np.bool_]
 """(N,) whether each record was classified correctly."""
-
-BATCH = 1024
 
 
 class EvaluationConfig(Config):
@@ -64,16 +63,6 @@ def _share(hits: Hits | None) -> Interval | None:
     return None if hits is None else proportion_interval(int(hits.sum()), len(hits))
 
 
-def _parts(images: Tensor) -> list[Tensor]:
-    return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-
-
-@torch.no_grad()
-def features(model: Model, images: Tensor) -> Tensor:
-    """(N, C, H, W) uint8 images to (N, D) backbone features."""
-    return torch.cat([model.features(as_pixels(part)) for part in _parts(images)])
-
-
 def weighted_knn(
     gallery: Tensor, gallery_labels: Tensor, queries: Tensor, *, neighbours: int, temperature: float, classes: int
 ) -> Tensor:
@@ -109,7 +98,7 @@ def linear_probe(gallery: Tensor, gallery_labels: Tensor, queries: Tensor) -> Te
 @torch.no_grad()
 def classify(model: Model, images: Tensor) -> Tensor:
     """(N,) labels predicted by a supervised model's own classifier."""
-    return torch.cat([model(as_pixels(part)).argmax(dim=1) for part in _parts(images)])
+    return torch.cat([model(as_pixels(part)).argmax(dim=1) for part in parts(images)])
 
 
 def _hits(predicted: Tensor, labels: Tensor) -> Hits:
@@ -147,3 +136,12 @@ def evaluate(
         classifier=_hits(classify(model, test.images), test.labels) if supervised else None,
         forget_knn=_hits(knn(features(model, forget.images)), forget.labels) if forget else None,
     )
+
+
+def compared_against(measured: Collection[str]) -> UtilityReference | None:
+    """Whose accuracy the candidate's is compared with, out of the models that were measured."""
+    if "candidate" not in measured:
+        return None
+    if "retrained" in measured:
+        return "retrained"
+    return "original" if "original" in measured else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,6 +14,7 @@ from unlearning.audit.attacks.referenced import normal_scores
 from unlearning.audit.decision_rates import rates
 from unlearning.audit.record_p_values import p_values, per_record
 from unlearning.audit.reference_baseline import AuditedModel, Forgotten, Placements, attack_model, out_of_training
+from unlearning.audit.references.signals import load_for
 from unlearning.audit.results import (
     AttackResult,
     Audit,
@@ -25,7 +28,9 @@ from unlearning.audit.signals import SIGNALS, SignalConfig, measure
 from unlearning.audit.simultaneous import Placed, simultaneous_intervals
 from unlearning.audit.statistics import auc_interval, placed_interval, placements, roc, tpr_at_fpr
 from unlearning.core.seeding import derive
+from unlearning.data.forget_set import ForgetSet
 from unlearning.data.records import Records, concatenate
+from unlearning.data.splits import Split
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
 
@@ -206,3 +211,11 @@ def audit(
         comparisons=comparisons[0],
         cross_check=comparisons[1] if len(comparisons) > 1 else (),
     )
+
+
+def forgotten_of(path: Path | None, original: str, split: Split, forget: ForgetSet) -> Forgotten | None:
+    """The references, with the rows of the forget set; None where there are none."""
+    if path is None:
+        return None
+    found = load_for(path, original, split.digest)
+    return Forgotten.of(found, split, forget.ids) if found.manifest.count else None

@@ -19,13 +19,16 @@ to a person.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar, get_args
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
-from unlearning.audit.results import Outcome, Reference
+from unlearning.audit.policy import OnInconclusive, Policy
+from unlearning.audit.results import Outcome, Verdict
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
 
 Action = Literal["promote", "accept", "stronger", "retrain", "person"]
 """What follows a verdict; `promote` and `accept` let the candidate serve."""
@@ -38,35 +41,9 @@ SERVING: tuple[Action, ...] = ("promote", "accept")
 """After these the candidate serves."""
 
 RETRAINED: Rung = "retrained"
-MAX_STRONGER = len(RUNGS) - 2
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
-OnFailure = Literal["retrain", "stop"]
-OnInconclusive = Literal["retrain", "stop", "accept", "accept_retrained"]
 Name = TypeVar("Name", bound=str)
-
-
-class Policy(Config):
-    """How far the ladder is climbed by itself."""
-
-    stronger: int = Field(1, ge=0, le=MAX_STRONGER, description="Stronger settings to try.")
-    on_failure: OnFailure = "retrain"
-    on_inconclusive: OnInconclusive = "retrain"
-
-
-def policy(stronger: int, on_failure: str, on_inconclusive: str) -> Policy:
-    """A checked policy.
-
-    Raises:
-        UserError: a value that has no meaning.
-    """
-    if not 0 <= stronger <= MAX_STRONGER:
-        raise UserError(f"stronger {stronger} is not possible: try 0 to {MAX_STRONGER} stronger settings")
-    return Policy(
-        stronger=stronger,
-        on_failure=_named(on_failure, "on_failure", get_args(OnFailure)),
-        on_inconclusive=_named(on_inconclusive, "on_inconclusive", get_args(OnInconclusive)),
-    )
 
 
 def rung_named(text: str) -> Rung:
@@ -85,15 +62,6 @@ def action_named(text: str) -> Action:
         UserError: there is none of that name.
     """
     return _named(text, "action", ACTIONS)
-
-
-def compare_with_named(text: str) -> Reference:
-    """What every candidate is compared with, by its name.
-
-    Raises:
-        UserError: there is nothing of that name.
-    """
-    return _named(text, "compare_with", get_args(Reference))
 
 
 def _named(text: str, kind: str, known: tuple[Name, ...]) -> Name:
@@ -158,3 +126,52 @@ def accepted_statement(reasons: Sequence[str], *, retrained: bool = False) -> st
     """What is said wherever a model is shown that was accepted without having passed."""
     how = "Trained again from the beginning without the records, and accepted" if retrained else "Accepted"
     return f"{how} although the audit could not tell whether they were forgotten: {'; '.join(reasons)}."
+
+
+class RungSummary(Config):
+    """A candidate of the ladder: what was tried, how it was judged, and what followed."""
+
+    rung: Rung
+    method: str
+    settings: dict[str, Any]
+    """Of the method, as they were used."""
+    digest: str
+    seconds: float = Field(ge=0)
+    """Wall time of the unlearning or retraining that made it."""
+    verdict: Verdict
+    action: Action
+    """What followed the verdict."""
+    version: str
+    """Registered version, which holds the candidate's own audit; `none` where the method diverged."""
+
+
+_SUMMARIES = TypeAdapter(tuple[RungSummary, ...])
+
+
+def save_rungs(rungs: tuple[RungSummary, ...], path: Path) -> None:
+    """Write what was tried so far."""
+    write_json(path, _SUMMARIES.dump_python(rungs, mode="json"))
+
+
+def load_rungs(path: Path) -> tuple[RungSummary, ...]:
+    """Read what was tried so far.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return _SUMMARIES.validate_python(read_json(path, "rungs of the ladder"))
+    except ValidationError as error:
+        raise UserError(f"rungs of the ladder {path} are not valid: {error.errors()[0]['msg']}") from None
+
+
+def last_unlearned(rungs: tuple[RungSummary, ...]) -> RungSummary:
+    """The last candidate before exact retraining, the one called `unlearned`.
+
+    Raises:
+        UserError: the ladder begins with exact retraining.
+    """
+    found = [each for each in rungs if each.rung != RETRAINED]
+    if not found:
+        raise UserError("the ladder has no rung before exact retraining: give the rungs of the whole run")
+    return found[-1]

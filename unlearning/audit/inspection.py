@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unlearning.audit.accuracy import features
+from unlearning.audit.inspection_results import GROUPS, SIDES, Epoch, ModelEvidence, Sample
 from unlearning.audit.neighbours import neighbourhoods
 from unlearning.audit.signals import SignalConfig, Signals, mean_pairwise_cosine, measure_signals
 from unlearning.core.seeding import generator
 from unlearning.data.records import Records, concatenate
+from unlearning.learning.features import features
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
 from unlearning.learning.training import OptimisationConfig, train
-from unlearning.reporting.figures.numbers import GROUPS, SIDES, Epoch, ModelEvidence, Sample
 
 Points = npt.NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.audit.accuracy import features
+from unlearning.audit.inspection_results import Neighbourhood, Sample
 from unlearning.data.records import Records
+from unlearning.learning.features import features
 from unlearning.learning.models import Model
-from unlearning.reporting.figures.numbers import Neighbourhood, Sample
 
 NEAREST = 5
 """Neighbours of a record that are looked at."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.core.files import read_json
 
 Reference = Literal["retrained", "references"]
 """What the candidate is compared with: the exactly retrained model, or reference models that never saw a record."""
@@ -17,6 +20,9 @@ UtilityReference = Literal["retrained", "original"]
 UTILITY_REFERENCE: dict[Reference, UtilityReference] = {"retrained": "retrained", "references": "original"}
 """References are trained on half of the members, so that their accuracy would be too easy to reach: where nothing
 was retrained it is the original's, which learned from more records than a retrained model would."""
+
+REFERENCES_FILE = "references.json"
+"""Manifest in the folder of a set of references."""
 
 Outcome = Literal["passed", "leaks", "over_forgotten", "utility_lost", "diverged", "inconclusive"]
 
@@ -209,3 +215,64 @@ def confusion(audit: Audit, model: str) -> tuple[list[str], list[list[int]]] | N
     # Of LiRA the strangers are other models on the forgotten records, and not as many as the holdout.
     strangers = round(mistaken / false_alarms) if mistaken else audit.records["holdout"]
     return ["member", "stranger"], [[caught, forgotten - caught], [mistaken, strangers - mistaken]]
+
+
+def load_audit(path: Path) -> Audit:
+    """Read an audit.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return Audit.model_validate(read_json(path, "audit"))
+    except ValidationError as error:
+        raise UserError(f"audit {path} is not valid: {error.errors()[0]['msg']}") from None
+
+
+class EvaluationReport(Config):
+    """Accuracies per model, and what the candidate lost against another."""
+
+    models: dict[str, str]
+    """Model to digest of its weights."""
+    accuracies: dict[str, Accuracies]
+    utility_lost: dict[str, Interval]
+    lost_against: UtilityReference | None = None
+    """Whose accuracy the candidate's is compared with; None where there is no candidate."""
+
+
+def load_evaluation(path: Path) -> EvaluationReport:
+    """Read an evaluation.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return EvaluationReport.model_validate(read_json(path, "evaluation"))
+    except ValidationError as error:
+        raise UserError(f"evaluation {path} is not valid: {error.errors()[0]['msg']}") from None
+
+
+class Accuracies(Config):
+    """Shares of correctly classified records; 1 is perfect, 1 / number of classes is chance."""
+
+    knn: Interval
+    """Test records by weighted kNN on backbone features, gallery of retained members."""
+    linear_probe: Interval
+    """Test records by logistic regression on backbone features of retained members."""
+    classifier: Interval | None = None
+    """Test records by the model's own classifier; None for contrastive models."""
+    forget_knn: Interval | None = None
+    """Records of the forget set by the same weighted kNN; the ideal is the retrained value, unknown where nothing
+    was retrained. None before anything is forgotten."""
+
+
+def load_verdict(path: Path) -> Verdict:
+    """Read a verdict.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return Verdict.model_validate(read_json(path, "verdict"))
+    except ValidationError as error:
+        raise UserError(f"verdict {path} is not valid: {error.errors()[0]['msg']}") from None

@@ -22,18 +22,21 @@ from __future__ import annotations
 from pydantic import Field
 
 from unlearning.audit.attacks import expected_attacks
+from unlearning.audit.policy import Margins
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import (
     UTILITY_REFERENCE,
     Audit,
     Comparison,
+    EvaluationReport,
     Interval,
     Outcome,
     Reference,
     UtilityReference,
     Verdict,
 )
-from unlearning.core.config import Config
+from unlearning.core.config import checked
+from unlearning.core.errors import UserError
 
 FITTED_ON_FORGET = "combined_forget"
 """High whichever way the forget set stands apart, so its sign does not tell which."""
@@ -45,11 +48,9 @@ LEVEL = 0.90
 """Coverage of the intervals that makes the decision two one-sided tests at 5 %."""
 
 
-class VerdictConfig(Config):
-    """Margins of the decision."""
+class VerdictConfig(Margins):
+    """What decides."""
 
-    auc_margin: float = Field(0.10, gt=0, lt=0.5, description="Largest AUC gap to models that never saw the records.")
-    utility_margin: float = Field(0.03, gt=0, lt=1, description="Largest loss of accuracy, as a share.")
     min_records: int = Field(20, gt=1, description="Fewest records of a group that can be judged at all.")
 
 
@@ -207,3 +208,30 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
         *reasons,
         f"every accuracy is within {config.utility_margin} of {against}'s (90 % intervals)",
     ]
+
+
+def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, utility_margin: float) -> Verdict:
+    """Judge, after checking that audit and evaluation are about the same models, and compare with the same.
+
+    Raises:
+        UserError: they are not, or a margin is out of range.
+    """
+    config = checked(VerdictConfig, {"auc_margin": auc_margin, "utility_margin": utility_margin})
+    for name, audited in audit.models.items():
+        if evaluation.models.get(name) != audited.model:
+            raise UserError(f"audit and evaluation disagree on which model is the {name}: run both on the same models")
+    against = UTILITY_REFERENCE[audit.compared_with]
+    if evaluation.utility_lost and evaluation.lost_against != against:
+        raise UserError(
+            f"the audit compares with {audit.compared_with}, so accuracy is to be compared with the {against} model's, "
+            f"but the evaluation compares it with the {evaluation.lost_against} model's: run both on the same models"
+        )
+    classifier = evaluation.accuracies["candidate"].classifier if "candidate" in evaluation.accuracies else None
+    if classifier is not None and "classifier" not in evaluation.utility_lost:
+        raise UserError(f"the evaluation does not compare the classifiers: evaluate candidate and {against} together")
+    return decide(audit, evaluation.utility_lost, config)
+
+
+def complete(audit: Audit, evaluation: EvaluationReport) -> bool:
+    """Whether everything was measured that a verdict rests on, on however few records."""
+    return not missing_evidence(audit, evaluation.utility_lost, min_records=0)

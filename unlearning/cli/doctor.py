@@ -116,7 +116,8 @@ def _kubernetes(context: str, namespace: str, gpus: int, wanted: Workers) -> Ite
     from pipelines.cluster.doctor.gpus import gpus as gpus_of
     from pipelines.cluster.doctor.namespace import namespace as namespace_of
     from pipelines.cluster.doctor.trainer import trainer
-    from unlearning.cluster.client import Cluster, NotConfiguredError
+    from unlearning.cluster.client import Cluster
+    from unlearning.core.errors import NotConfiguredError
 
     try:
         cluster = Cluster(context)

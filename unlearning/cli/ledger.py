@@ -11,12 +11,12 @@ from rich.table import Table
 
 from unlearning.cli.output import Json, show
 from unlearning.compliance.ledger.hash_chain import History, Problem
-from unlearning.compliance.ledger.store import Ledger, UnknownRequestError
+from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.ledger.verification import verify, verify_request
 from unlearning.core import settings
-from unlearning.core.errors import EXIT_PROBLEMS
+from unlearning.core.errors import EXIT_PROBLEMS, UnknownRequestError
 from unlearning.core.files import canonical_json
-from unlearning.storage.store import open_store
+from unlearning.storage.open import open_store
 
 app = typer.Typer(help="Events of erasure requests: show and verify.", no_args_is_help=True)
 

@@ -16,6 +16,7 @@ from unlearning.lineage import queries as sources
 from unlearning.lineage import requests
 from unlearning.registry import history
 from unlearning.registry.overview import overview
+from unlearning.registry.tags import Tags
 from unlearning.registry.versions import Version
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def trained_on(
     """Which versions were trained on a snapshot or made from one that was, and which forgot part of it since."""
     registry = sources.registry()
     digest = sources.snapshot_digest(registry, snapshot)
-    holding = [each for key in ("snapshot", "from_snapshot") for each in registry.search({key: digest})]
+    holding = [each for key in ("snapshot", "from_snapshot") for each in registry.search(Tags(**{key: digest}))]
     if not holding:
         sources.require_snapshot(digest)
     found = requests.trained_on(digest, sources.versions_of_all(registry, (each.name for each in holding)))

@@ -16,7 +16,8 @@ from unlearning.lineage.artifacts import Artefacts
 from unlearning.lineage.audits import Audited
 from unlearning.lineage.requests import Honoured, Pending, TrainedOn
 from unlearning.registry.history import Ancestry, Entry, Replacement, Serving, tagged
-from unlearning.registry.versions import NONE, Version
+from unlearning.registry.tags import NONE
+from unlearning.registry.versions import Version
 
 SHOWN = 12
 """Digits of a digest that are shown."""
@@ -28,16 +29,16 @@ def label(version: Version) -> str:
     """A version in one line of the tree."""
     tags = version.tags
     aliases = f" [{', '.join(version.aliases)}]" if version.aliases else ""
-    if "kind" not in tags:
+    if tags.kind == NONE:
         return f"version {version.version}{aliases}: registered by something else"
-    verdict = "" if tags["verdict"] == NONE else f", verdict {tags['verdict']}"
-    gap = f", largest AUC gap {tags['largest_auc_gap']}" if "largest_auc_gap" in tags else ""
+    verdict = "" if tags.verdict == NONE else f", verdict {tags.verdict}"
+    gap = f", largest AUC gap {tags.largest_auc_gap}" if tags.largest_auc_gap != NONE else ""
     # Versions from before there was a ladder have no such tags.
-    made = f"{tags['kind']} by {tags['method']}{_RUNGS.get(tags.get('rung', ''), '')}"
-    accepted = ", accepted all the same" if tags.get("accepted") == "yes" else ""
+    made = f"{tags.kind} by {tags.method}{_RUNGS.get(tags.rung, '')}"
+    accepted = ", accepted all the same" if tags.accepted == "yes" else ""
     requests = tagged(version)
     honours = f", honours {', '.join(sorted(requests))}" if requests else ""
-    return f"version {version.version}{aliases}: {made}, {tags['status']}{verdict}{accepted}{gap}{honours}"
+    return f"version {version.version}{aliases}: {made}, {tags.status}{verdict}{accepted}{gap}{honours}"
 
 
 def tree(name: str, versions: Iterable[Version]) -> Tree:
@@ -45,7 +46,7 @@ def tree(name: str, versions: Iterable[Version]) -> Tree:
     root = Tree(name)
     nodes: dict[str, Tree] = {}
     for version in versions:
-        parent = nodes.get(version.tags.get("parent", ""), root)
+        parent = nodes.get(version.tags.parent, root)
         nodes[version.version] = parent.add(Text(label(version)))
     return root
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pipelines.parameters import LocalRun
 from unlearning import __version__
+from unlearning.audit import inspection_results
 from unlearning.audit.escalation import described
 from unlearning.cli import cluster, completion, compliance, keys, ledger, lineage, next_steps, requests, steps
 from unlearning.cli import purge as purging
 from unlearning.cli.doctor import doctor
+from unlearning.cli.options import options
 from unlearning.cli.output import Json, explained, path_text, show
 from unlearning.cli.verify import verify
+from unlearning.core.config import checked
 from unlearning.core.errors import EXIT_FAILED, EXIT_NOT_PROMOTED, EXIT_OK, UserError
 from unlearning.reporting.summary import Summary
 
@@ -67,8 +71,15 @@ def _although(summary: Summary) -> str:
 
 
 @app.command(rich_help_panel=TRY)
+@options(
+    LocalRun,
+    without=("recipe", "model_name", "run_name", "reference_tasks"),
+    named={"reference_models": "references"},
+    completions={"method": completion.methods},
+)
 def run(
     context: typer.Context,
+    parameters: dict[str, Any],
     paradigm: Annotated[
         str, typer.Option(help="simclr, moco, byol or supervised.", autocompletion=completion.paradigms)
     ] = "simclr",
@@ -80,75 +91,25 @@ def run(
         str,
         typer.Option(help="Recipe or YAML file, instead of paradigm and dataset.", autocompletion=completion.recipes),
     ] = "",
-    overrides: Annotated[str, typer.Option(help="YAML laid over the recipe.")] = "",
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
-    method: Annotated[
-        str, typer.Option(help="See `unlearn methods`.", autocompletion=completion.methods)
-    ] = "gradient_penalty",
-    method_overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
-    forget_kind: Annotated[str, typer.Option(help="random, class, cluster or records.")] = "random",
-    forget_fraction: Annotated[float, typer.Option(help="Share of the members, for random.")] = 0.2,
-    forget_class: Annotated[str, typer.Option(help="Class to forget, for class.")] = "",
-    forget_ids: Annotated[str, typer.Option(help="JSON list of record ids, for records.")] = "",
-    include_near_duplicates: Annotated[
-        bool, typer.Option("--include-near-duplicates", help="Also forget members that nearly repeat a forgotten one.")
-    ] = False,
-    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to what is compared with.")] = 0.10,
-    utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
-    stronger: Annotated[int, typer.Option(help="Stronger settings to try where it still leaks, 0 to 2.")] = 1,
-    on_failure: Annotated[str, typer.Option(help="After a failed verdict: retrain or stop.")] = "retrain",
-    on_inconclusive: Annotated[
-        str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept, accept_retrained.")
-    ] = "retrain",
-    references: Annotated[
-        int, typer.Option(help="Reference models for the per-record attacks: even, 8 or more; 0 for none.")
-    ] = 0,
-    erased: Annotated[
-        str, typer.Option(help="Erased records that the source still holds: refuse to train, or drop them.")
-    ] = "refuse",
-    compare_with: Annotated[
-        str, typer.Option(help="retrained: train a model without the forgotten records; references: retrain nothing.")
-    ] = "retrained",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    processes: Annotated[
-        int, typer.Option(min=1, help="Processes that train one model together; each takes a GPU of its own.")
-    ] = 1,
     run_id: Annotated[str, typer.Option(help="Name of the run; an unfinished run of that name is resumed.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: Json = False,
 ) -> None:
     """Pretrain, forget, audit, decide and promote, on this machine."""
+    from unlearning import recipes
+
+    wanted = checked(LocalRun, parameters | {"recipe": recipe or recipes.default_recipe(dataset, paradigm)})
+    recipes.text(wanted.recipe)  # one that is not there is told before anything is imported
+    if not quiet and not json:
+        print(f"starting: {wanted.recipe}, seed {wanted.seed}, {wanted.method}", file=sys.stderr, flush=True)
     # Imported here: Kubeflow is needed for running pipelines only. Tasks import beside it, at the same time.
     from pipelines.local import fork_server_launch
 
     context.with_resource(fork_server_launch.tasks())
-    from pipelines.local.unlearning import LocalRun, run_locally
-    from unlearning import recipes
+    from pipelines.local.unlearning import run_locally
     from unlearning.reporting.report import short_table
 
-    parameters = LocalRun(
-        recipe=recipe or recipes.default_recipe(dataset, paradigm),
-        overrides=overrides,
-        seed=seed,
-        forget_kind=forget_kind,
-        forget_fraction=forget_fraction,
-        forget_class=forget_class,
-        forget_ids=forget_ids,
-        include_near_duplicates=include_near_duplicates,
-        method=method,
-        method_overrides=method_overrides,
-        auc_margin=auc_margin,
-        utility_margin=utility_margin,
-        stronger=stronger,
-        on_failure=on_failure,
-        on_inconclusive=on_inconclusive,
-        references=references,
-        erased=erased,
-        compare_with=compare_with,
-        device=device,
-        processes=processes,
-    )
-    folder, summary = run_locally(parameters, run_id=run_id, quiet=quiet)
+    folder, summary = run_locally(wanted, run_id=run_id, quiet=quiet)
     if json:
         show(summary, True)
     else:
@@ -176,12 +137,11 @@ def report(
     from unlearning.core import settings
     from unlearning.reporting import report as page
     from unlearning.reporting import summary
-    from unlearning.reporting.figures import numbers
 
     folder = run or settings.from_environment().home / "latest"
     loaded = summary.load(folder / "summary.json")
-    measured = [folder / "figures" / numbers.EVIDENCE_FILE, folder / numbers.EVIDENCE_FILE]
-    evidence = next((numbers.load(path) for path in measured if path.exists()), None)
+    measured = [folder / "figures" / inspection_results.EVIDENCE_FILE, folder / inspection_results.EVIDENCE_FILE]
+    evidence = next((inspection_results.load(path) for path in measured if path.exists()), None)
     if images and evidence is None:
         raise UserError(f"{folder} has no evidence to show images beside: measure it with unlearn figures")
     target = folder / "report.html"

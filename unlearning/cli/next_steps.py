@@ -71,7 +71,7 @@ def _requests(store: str) -> Iterator[str]:
     from unlearning.compliance.requests.deadlines import clock
     from unlearning.compliance.requests.open_requests import Unusable, standing
     from unlearning.compliance.requests.overview import overview
-    from unlearning.storage.store import open_store
+    from unlearning.storage.open import open_store
 
     now = datetime.now(UTC)
     try:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from unlearning.cli.output import Json, show
-from unlearning.compliance.retention.policy import GRACE_DAYS, Item, Plan, Waiting, listed
+from unlearning.compliance.batches.parameters import GRACE_DAYS
+from unlearning.compliance.retention.policy import Item, Plan, Waiting, listed
 
 SHOWN = 2
 """Keys of one item that are named."""
@@ -58,11 +59,12 @@ def purge(
 
     Runs, versions and tags stay in MLflow: the lineage says what was there and why it is gone.
     """
-    from unlearning.steps import purge as step
+
+    from unlearning.compliance.retention import purge as purging
 
     when = datetime.now(UTC)
     if dry_run:
-        planned = step.plan(now=when, model_name=model, at_once=now, grace_days=grace_days)
+        planned = purging.plan(now=when, model_name=model, at_once=now, grace_days=grace_days)
         show(planned, json, lambda: "\n".join(_text(planned)))
         return
 
@@ -71,7 +73,7 @@ def purge(
             owner = f" of {item.model} version {item.version}" if item.model else ""
             print(f"deleted {item.kind}{owner}: {objects} objects")
 
-    result = step.purge(now=when, model_name=model, at_once=now, grace_days=grace_days, watch=watch)
+    result = purging.purge(now=when, model_name=model, at_once=now, grace_days=grace_days, watch=watch)
     lines = [f"deleted {result.objects} objects, {size_text(result.bytes)}"]
     lines += [f"purged {each.model} version {each.version}, for {listed(each.requests)}" for each in result.versions]
     lines += map(_waiting, result.waiting)

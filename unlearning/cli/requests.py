@@ -22,7 +22,8 @@ from unlearning.compliance.requests.open_requests import Unusable, standing
 from unlearning.compliance.requests.overview import Overview, overview
 from unlearning.core import settings
 from unlearning.core.errors import UserError
-from unlearning.storage.store import Store, open_store
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 app = typer.Typer(help="Erasure requests: add, follow, withdraw, extend, release.", no_args_is_help=True)
 

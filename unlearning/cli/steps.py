@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from unlearning.audit.policy import Policy
+from unlearning.cli.options import options
 from unlearning.cli.output import Json, show
+from unlearning.core.config import checked
 
 app = typer.Typer(
     help="Every step of the pipelines by hand: each reads and writes the paths it is given.",
@@ -175,7 +178,7 @@ def resolve(
     result = step(
         model_name=model_name,
         version=version,
-        compare_with=compare_with,
+        compare_with=checked(Policy, {"compare_with": compare_with}).compare_with,
         model_path=model_out,
         snapshot_path=snapshot_out,
         split_path=split_out,
@@ -223,7 +226,7 @@ def select(
 
 
 @app.command()
-def forget(
+def unlearn(
     model: Original,
     snapshot: Snapshot,
     split: SplitFile,
@@ -278,7 +281,7 @@ def retrain_or_none(
     from unlearning.steps.retrain_or_none import retrain_or_none as step
 
     result = step(
-        compare_with=compare_with,
+        compare_with=checked(Policy, {"compare_with": compare_with}).compare_with,
         model_path=model,
         snapshot_path=snapshot,
         split_path=split,
@@ -350,17 +353,14 @@ def evaluate(
 
 
 @app.command()
+@options(Policy, without=("compare_with",))
 def decide(
     audit: AuditFile,
     evaluation: EvaluationFile,
     out: Out,
-    auc_margin: Annotated[float, typer.Option(help="Largest AUC gap to what is compared with.")] = 0.10,
-    utility_margin: Annotated[float, typer.Option(help="Largest loss of accuracy, as a share.")] = 0.03,
+    parameters: dict[str, Any],
     method: Annotated[str, typer.Option(help="Whose settings would be strengthened.")] = "gradient_penalty",
     rung: Rung = "first",
-    stronger: Annotated[int, typer.Option(help="Stronger settings to try, 0 to 2.")] = 1,
-    on_failure: Annotated[str, typer.Option(help="After a failed verdict: retrain or stop.")] = "retrain",
-    on_inconclusive: OnInconclusive = "retrain",
     json: Json = False,
 ) -> None:
     """Evidence to verdict, and to what follows it."""
@@ -369,13 +369,9 @@ def decide(
     decided = step(
         audit_path=audit,
         evaluation_path=evaluation,
-        auc_margin=auc_margin,
-        utility_margin=utility_margin,
+        policy=checked(Policy, parameters),
         method=method,
         rung=rung,
-        stronger=stronger,
-        on_failure=on_failure,
-        on_inconclusive=on_inconclusive,
         verdict_path=out,
     )
     verdict = decided.verdict
@@ -400,17 +396,18 @@ def promote(
     json: Json = False,
 ) -> None:
     """Passed candidate to champion; refuses any other, unless an inconclusive one is to be accepted."""
-    from unlearning.steps.promote import Evidence
+    from unlearning.steps.promote import evidence_at
     from unlearning.steps.promote import promote as step
 
-    evidence = Evidence(
+    evidence = evidence_at(
         candidate_path=candidate,
         forget_path=forget,
         audit_path=audit,
         evaluation_path=evaluation,
         verdict_path=verdict,
     )
-    version = step(evidence, model_name=model_name, parent=parent, run_name=run_name, on_inconclusive=on_inconclusive)
+    policy = checked(Policy, {"on_inconclusive": on_inconclusive})
+    version = step(evidence, model_name=model_name, parent=parent, run_name=run_name, policy=policy)
     show(version, json)
 
 
@@ -428,10 +425,10 @@ def reject(
     json: Json = False,
 ) -> None:
     """Failed candidate to the record; champion stays."""
-    from unlearning.steps.promote import Evidence
+    from unlearning.steps.promote import evidence_at
     from unlearning.steps.promote import reject as step
 
-    evidence = Evidence(
+    evidence = evidence_at(
         candidate_path=candidate,
         forget_path=forget,
         audit_path=audit,

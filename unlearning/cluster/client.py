@@ -12,25 +12,13 @@ from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
 from unlearning.cluster.names import GPU
-from unlearning.core.errors import UserError
+from unlearning.core.errors import ForbiddenError, MissingObjectError, NotConfiguredError, UserError
 
 GPU_TYPE = "nvidia.com/gpu.product"
 """Label that NVIDIA's device plugin puts on nodes."""
 TIMEOUT = 15
 """Seconds one call may take."""
 PAGE = 500
-
-
-class NotConfiguredError(UserError):
-    """Neither a kubeconfig nor a pod's service account tells of a cluster."""
-
-
-class ForbiddenError(UserError):
-    """Whoever asks may not see this."""
-
-
-class MissingObjectError(UserError):
-    """There is no such object."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,6 @@ from unlearning.cluster.workers import Workers
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.core.files import new_folder, sha256_json
-from unlearning.learning import models
-from unlearning.learning.devices import choose_device
-from unlearning.recipes import provenance
-from unlearning.steps import pretrain as pretraining
-from unlearning.steps import unlearn as unlearning
-from unlearning.steps.pretrain import TrainResult
-from unlearning.steps.unlearn import UnlearnResult
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class Command:
         Raises:
             TypeError: a keyword that no option stands for.
         """
-        known = {*self.reads, *self.settings, self.writes, "gpus"}
+        known = {*self.reads, *self.settings, self.writes}
         if unknown := sorted({*given} - known):
             raise TypeError(f"unlearn step {self.name} has no option for {', '.join(unknown)}")
         words = [option for key, named in self.reads.items() for option in (named, str(paths[key]))]
@@ -67,8 +60,8 @@ PRETRAIN = Command(
     settings={"seed": "--seed", "device": "--device"},
     writes="model_path",
 )
-FORGET = Command(
-    "forget",
+UNLEARN = Command(
+    "unlearn",
     reads={
         "model_path": "--model",
         "snapshot_path": "--snapshot",
@@ -87,38 +80,33 @@ FORGET = Command(
 )
 
 
-def pretrain(wanted: Workers, **given: Any) -> TrainResult:
-    """`unlearning.steps.pretrain.pretrain`, by these workers.
+def by_workers(
+    command: Command, wanted: Workers, given: Mapping[str, Any], gpus: int, *, check: Callable[[], object]
+) -> bool:
+    """Have a step done by several workers.
+
+    Args:
+        command: the step as they are told it.
+        wanted: how many, and where.
+        given: keywords of the step.
+        gpus: that this task has.
+        check: of the device, before processes are started here.
+
+    Returns:
+        Whether they did it; not where the task is to do it by itself.
 
     Raises:
-        UserError: as there, or one of the workers failed.
+        UserError: one of them failed.
     """
-    return _spread(PRETRAIN, wanted, given) or pretraining.pretrain(**given)
-
-
-def unlearn(wanted: Workers, **given: Any) -> UnlearnResult:
-    """`unlearning.steps.unlearn.unlearn`, by these workers.
-
-    Raises:
-        UserError: as there, or one of the workers failed.
-    """
-    return _spread(FORGET, wanted, given) or unlearning.unlearn(**given)
-
-
-def _spread(command: Command, wanted: Workers, given: dict[str, Any]) -> UnlearnResult | None:
-    """What several workers came to; None where the task is to do it by itself."""
-    gpus = given.get("gpus", 0)
     processes = wanted.on_each(gpus)
     if wanted.nodes == processes == 1:
-        return None
+        return False
     if wanted.nodes == 1:
-        choose_device(given["device"], gpus)
+        check()
         _here(command.line(given, given), processes)
     else:
         _on_nodes(command, wanted, given)
-    path = given[command.writes]
-    made = provenance.load(path)
-    return UnlearnResult(models.digest(path), made.seconds, made.device, made.diverged)
+    return True
 
 
 def _here(line: list[str], processes: int) -> None:
@@ -130,7 +118,7 @@ def _here(line: list[str], processes: int) -> None:
         raise UserError(f"one of {processes} processes failed: what it said stands above")
 
 
-def _on_nodes(command: Command, wanted: Workers, given: dict[str, Any]) -> None:
+def _on_nodes(command: Command, wanted: Workers, given: Mapping[str, Any]) -> None:
     """A TrainJob, from its making to its deletion."""
     image, namespace = _told("UNLEARNING_IMAGE"), _told(names.POD_NAMESPACE)
     owner = Owner(_told(names.POD_NAME), _told(names.POD_UID))
@@ -139,7 +127,7 @@ def _on_nodes(command: Command, wanted: Workers, given: dict[str, Any]) -> None:
     jobs = TrainJobs(namespace)
     with _shared(name, [given[key] for key in command.reads]) as (folder, copies), _stopped_by_signal():
         paths = dict(zip(command.reads, copies, strict=True)) | {command.writes: folder / "out"}
-        line = ["unlearn", *command.line(given | {"device": device}, paths)]
+        line = ["unlearn", *command.line({**given, "device": device}, paths)]
         jobs.delete(name)  # of an attempt of this task that was cut off
         try:
             jobs.create(train_job(name, line, wanted, image=image, namespace=namespace, owner=owner))

@@ -16,10 +16,10 @@ from typing import Any, Literal, NamedTuple
 from kubernetes import client
 
 from unlearning.cluster import names
-from unlearning.cluster.client import TIMEOUT, MissingObjectError, asking, configured
+from unlearning.cluster.client import TIMEOUT, asking, configured
 from unlearning.cluster.names import GPU, TRAINER_GROUP, TRAINER_VERSION
 from unlearning.cluster.workers import Workers
-from unlearning.core.errors import UserError
+from unlearning.core.errors import MissingObjectError, UserError
 
 MANAGER = f"{TRAINER_GROUP}/unlearning"
 """Who patched the runtime."""

@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from unlearning.core.config import Config
+from unlearning.core.config import Config, checked
 from unlearning.core.errors import UserError
 
 
 class Workers(Config):
     """What a task that trains was asked for; as it stands here, it trains by itself."""
 
-    nodes: int = Field(1, ge=1)
-    """Machines. More than one are a TrainJob of Kubeflow Trainer; one is the task's own."""
-    processes: int = Field(0, ge=0)
-    """On each machine; 0 is one for each GPU, or one where there is none."""
-    node_gpus: int = Field(0, ge=0)
-    """GPUs of each machine of a TrainJob; those of the task's own are not counted here."""
     gpu_nodes: dict[str, str] = Field(default_factory=dict)
-    """Labels of the machines of a TrainJob; empty for any."""
+    """Labels of the nodes that a task which computes may run on, such as
+    {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}. Empty for any."""
+    nodes: int = Field(1, ge=1)
+    """Nodes that train one model together, as a TrainJob of Kubeflow Trainer. 1: the task itself trains."""
+    node_gpus: int = Field(0, ge=0)
+    """GPUs of each of several nodes. The task that waits for them needs none of its own."""
+    processes: int = Field(0, ge=0)
+    """Processes that train one model together on each node. 0: one for each GPU, or one."""
 
     def on_each(self, gpus: int) -> int:
         """Processes on each machine, where the task's own has `gpus` GPUs."""
         return self.processes or max(1, self.node_gpus if self.nodes > 1 else gpus)
+
+
+class Device(Config):
+    """What a task computes on."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto, cpu or cuda."""
+    gpus: int = Field(0, ge=0)
+    """GPUs that each task which computes asks the cluster for; 0 runs on the CPU."""
+
+
+class Hardware(Workers, Device):
+    """What the tasks of a pipeline compute on."""
+
+    @property
+    def workers(self) -> Workers:
+        """Who trains.
+
+        Raises:
+            UserError: they do not fit together.
+        """
+        return workers(**{name: getattr(self, name) for name in Workers.model_fields})
 
 
 def workers(**given: Any) -> Workers:
@@ -33,11 +56,7 @@ def workers(**given: Any) -> Workers:
     Raises:
         UserError: it has no meaning.
     """
-    try:
-        found = Workers.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from None
+    found = checked(Workers, given)
     if found.node_gpus and found.nodes == 1:
         raise UserError("node_gpus are for a training on several nodes: give nodes, or ask for gpus instead")
     if found.nodes > 1 and found.node_gpus and found.processes > found.node_gpus:

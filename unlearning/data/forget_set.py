@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import ValidationError
@@ -12,12 +12,9 @@ from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, sha256_json, write_json
 from unlearning.core.seeding import generator
+from unlearning.data.forget_selection import KINDS, Kind, NearDuplicateCounts
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split
-from unlearning.reporting.summary import NearDuplicateCounts
-
-Kind = Literal["random", "class", "cluster", "records"]
-KINDS = ("random", "class", "cluster", "records")
 
 
 class ForgetSet(Config):
@@ -126,3 +123,20 @@ def load(path: Path) -> ForgetSet:
         return ForgetSet.model_validate(read_json(path, "forget set"))
     except ValidationError as error:
         raise UserError(f"forget set {path} is not valid: {error.errors()[0]['msg']}") from None
+
+
+def parse_ids(text: str) -> tuple[str, ...]:
+    """Record ids from a JSON list, or from words separated by commas or white space.
+
+    Raises:
+        UserError: looks like JSON but is not a list of strings.
+    """
+    if not text.strip().startswith("["):
+        return tuple(text.replace(",", " ").split())
+    try:
+        ids = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"forget ids are not valid JSON ({error}): give a list of record ids") from None
+    if not all(isinstance(identity, str) for identity in ids):
+        raise UserError("forget ids must be strings: give a JSON list of record ids")
+    return tuple(ids)

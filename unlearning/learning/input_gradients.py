@@ -12,6 +12,9 @@ from unlearning.data.records import Records
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
 
+TARGET_QUANTILES = 64
+"""How finely τ describes the non-members' gradient norms."""
+
 
 def input_gradient_norms(
     model: Model,

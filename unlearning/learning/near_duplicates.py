@@ -23,14 +23,15 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.audit.accuracy import features
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
 from unlearning.core.seeding import generator
+from unlearning.data.forget_selection import NearDuplicateCounts
 from unlearning.data.forget_set import ForgetSet
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split
+from unlearning.learning.features import features
 from unlearning.learning.models import Model
 
 SIDE = 32
@@ -217,3 +218,12 @@ def _nearest(
             best[second] = torch.where(better, largest, best[second])
             rows[second] = torch.where(better, row + first.start, rows[second])
     return best, rows
+
+
+def with_near_duplicates(forget: ForgetSet, found: NearDuplicates, split: Split, repeated: frozenset[str]) -> ForgetSet:
+    """The forget set and what nearly repeats those of its records."""
+    more = tuple(dict.fromkeys(pair.kept for pair in found.found if pair.forgotten in repeated))
+    ids = forget.ids + more
+    split.retained(ids)  # refuses to forget everybody
+    counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=bool(repeated))
+    return forget.model_copy(update={"ids": ids, "near_duplicates": counts})

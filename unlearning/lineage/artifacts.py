@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from unlearning.compliance.batches.store import batch_key, wanted_folder
 from unlearning.core.config import Config
 from unlearning.registry.history import tagged
-from unlearning.registry.versions import NONE, Version
+from unlearning.registry.tags import NONE
+from unlearning.registry.versions import Version
+from unlearning.storage.keys import batch_key, certificate_folder, wanted_folder
 
 Kind = Literal["weights", "references", "snapshot", "split", "certificate", "batch", "forget_set"]
 State = Literal["live", "withdrawn", "left_behind", "purged", "missing"]
@@ -61,12 +62,14 @@ class Artefacts(Config):
 
 def certificates(version: Version) -> tuple[Place, ...]:
     """The folders of certificates for the requests that its own tags name, and the newest by its tag."""
-    return tuple(Place(kind="certificate", key=f"certificates/{each}", folder=True) for each in sorted(tagged(version)))
+    return tuple(
+        Place(kind="certificate", key=certificate_folder(each), folder=True) for each in sorted(tagged(version))
+    )
 
 
 def batch(version: Version) -> tuple[Place, ...]:
     """What its compliance batch was to do, and the records that it was to forget."""
-    name = version.tag("batch")
+    name = version.tags.batch
     if name == NONE:
         return ()
     return (
@@ -79,7 +82,7 @@ def state(kind: Kind, there: bool, users: Sequence[Version]) -> State:
     """By the table above, for an artefact of these versions."""
     if kind in KEPT:
         return "live" if there else "missing"
-    statuses = {each.tag("status") for each in users}
+    statuses = {each.tags.status for each in users}
     if kind == "forget_set" and not there:
         return "purged"
     if statuses - set(GONE):

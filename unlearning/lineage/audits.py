@@ -49,16 +49,16 @@ def audited(version: Version, audit: Audit, verdict: Verdict) -> Audited:
         UserError: audit, verdict and version are not about the same model.
     """
     candidate = audit.models.get("candidate")
-    if candidate is None or candidate.model != version.tag("digest"):
+    if candidate is None or candidate.model != version.tags.digest:
         raise UserError(f"model {version.name} version {version.version}: the audit in MLflow is of another model")
-    if verdict.comparisons != audit.comparisons or verdict.outcome != version.tag("verdict"):
+    if verdict.comparisons != audit.comparisons or verdict.outcome != version.tags.verdict:
         raise UserError(f"model {version.name} version {version.version}: its verdict and its audit do not belong")
     compared = {each.attack: each for each in audit.comparisons}
     return Audited(
         model=version.name,
         version=version.version,
         outcome=verdict.outcome,
-        statement=version.tag("statement"),
+        statement=version.tags.statement,
         reasons=verdict.reasons,
         limits=verdict.limits,
         auc_margin=verdict.auc_margin,

@@ -15,9 +15,11 @@ from unlearning.lineage import artifacts, audits
 from unlearning.lineage.artifacts import Artefact, Artefacts, Place
 from unlearning.lineage.audits import Audited
 from unlearning.lineage.requests import Concern
-from unlearning.registry import history
-from unlearning.registry.versions import NONE, Version
-from unlearning.storage.store import Store, open_store
+from unlearning.registry.tags import FULFILLED, NONE, Tags
+from unlearning.registry.versions import Version
+from unlearning.storage.keys import complete_key, event_folder, references_key, snapshot_key, split_key
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 if TYPE_CHECKING:
     # MLflow takes a second, which commands that need no registry shall not wait for.
@@ -72,7 +74,7 @@ def concern(known: Registry, request: str) -> Concern:
 
 def models_honouring(known: Registry, request: str) -> list[str]:
     """Models of which a version honours a request."""
-    found = known.search({f"{history.REQUEST}{_request_id(request)}": history.FULFILLED})
+    found = known.search(Tags(requests={_request_id(request): FULFILLED}))
     return sorted({version.name for version in found})
 
 
@@ -85,7 +87,7 @@ def _request_id(request: str) -> str:
 def _resolved(where: Store, request: str) -> Concern | None:
     """The latest resolution in the ledger; None if there is none."""
     found = None
-    for key in where.list(f"ledger/{request}"):
+    for key in where.list(event_folder(request)):
         try:
             details = json.loads(where.read(key))["details"]
             if details["kind"] == "resolved":
@@ -106,9 +108,9 @@ def snapshot_digest(known: Registry, text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{8,63}", text):
         raise UserError(f"snapshot {text!r} is no digest: give 8 to 64 hexadecimal digits")
     found = {
-        version.tag(key)
+        getattr(version.tags, key)
         for key in ("snapshot", "from_snapshot")
-        for version in known.search({key: text}, beginning=True)
+        for version in known.search(Tags(**{key: text}), beginning=True)
     }
     if len(found) > 1:
         raise UserError(f"snapshot {text!r} may be {len(found)} snapshots: give more digits")
@@ -121,7 +123,7 @@ def require_snapshot(digest: str) -> None:
     Raises:
         UserError: it has not.
     """
-    if not store().exists(f"snapshots/{digest}.complete"):
+    if not store().exists(complete_key(digest)):
         raise UserError(f"snapshot {digest!r} is neither in the store nor known to any version: check the digest")
 
 
@@ -131,7 +133,7 @@ def audit_of(known: Registry, version: Version) -> Audited:
     Raises:
         UserError: it was not audited, or its files in MLflow are missing or not about it.
     """
-    if version.tag("verdict") == NONE:
+    if version.tags.verdict == NONE:
         raise UserError(f"model {version.name} version {version.version} was not audited: it has no verdict")
     from unlearning.registry.logged_files import read_logged
 
@@ -143,29 +145,26 @@ def artefacts_of(known: Registry, version: Version) -> Artefacts:
     """Look for everything that was derived with a version."""
     where = store()
     weights = len(known.weights(version))
-    found = [artifacts.artefact(Place(kind="weights", key=version.tag("logged_model")), weights, version, ())]
+    found = [artifacts.artefact(Place(kind="weights", key=version.tags.logged_model), weights, version, ())]
     for place in (*_data(version), *artifacts.certificates(version), *artifacts.batch(version)):
         found.append(_looked_for(known, where, place, version))
-    return Artefacts(model=version.name, version=version.version, status=version.tag("status"), artefacts=tuple(found))
+    return Artefacts(model=version.name, version=version.version, status=version.tags.status, artefacts=tuple(found))
 
 
 def _data(version: Version) -> list[Place]:
-    # Imported here: where steps keep what they make is known to them, and they load the learning code.
-    from unlearning.steps.references import references_key
-    from unlearning.storage.datasets import snapshot_key, split_key
-
     places = []
-    if version.tag("references") not in (NONE, "0"):
-        places.append(Place(kind="references", key=references_key(version.tag("digest")), folder=True))
-    if version.tag("snapshot") != NONE:
-        places.append(Place(kind="snapshot", key=snapshot_key(version.tag("snapshot")), folder=True))
-    if version.tag("split") != NONE:
-        places.append(Place(kind="split", key=split_key(version.tag("split"))))
+    if version.tags.references not in (NONE, "0"):
+        places.append(Place(kind="references", key=references_key(version.tags.digest), folder=True))
+    if version.tags.snapshot != NONE:
+        places.append(Place(kind="snapshot", key=snapshot_key(version.tags.snapshot), folder=True))
+    if version.tags.split != NONE:
+        places.append(Place(kind="split", key=split_key(version.tags.split)))
     return places
 
 
 def _looked_for(known: Registry, where: Store, place: Place, version: Version) -> Artefact:
     shared: dict[Any, str] = {"snapshot": "snapshot", "split": "split", "references": "digest"}
-    others = known.search({shared[place.kind]: version.tag(shared[place.kind])}) if place.kind in shared else []
+    key = shared.get(place.kind)
+    others = known.search(Tags(**{key: getattr(version.tags, key)})) if key is not None else []
     objects = len(where.list(place.key)) if place.folder else int(where.exists(place.key))
     return artifacts.artefact(place, objects, version, others)

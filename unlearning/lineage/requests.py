@@ -8,7 +8,6 @@ from typing import Literal
 
 from unlearning.core.config import Config
 from unlearning.registry.history import (
-    CERTIFICATE,
     ORIGINAL,
     Entry,
     by_number,
@@ -20,7 +19,8 @@ from unlearning.registry.history import (
     refused,
     tagged,
 )
-from unlearning.registry.versions import NONE, Version, champion
+from unlearning.registry.tags import NONE
+from unlearning.registry.versions import Version, champion
 
 Relation = Literal["trained", "reduced_to", "descended"]
 Forgot = Literal["nothing", "part", "tried"]
@@ -125,7 +125,7 @@ def _touched(group: Sequence[Version], snapshots: frozenset[str]) -> set[str]:
     """
     known = by_number(group)
     roots = {each.version: chain(each, known)[-1].version for each in group}
-    holding = {roots[each.version] for each in group if {each.tag("snapshot"), made_from(each)} & snapshots}
+    holding = {roots[each.version] for each in group if {each.tags.snapshot, made_from(each)} & snapshots}
     return {number for number, root in roots.items() if root in holding or not snapshots}
 
 
@@ -145,11 +145,11 @@ def _firsts(request: str, versions: Iterable[Version]) -> Iterator[First]:
         if first is None:
             continue
         serves = champion(group)
-        certificate = first.tag(f"{CERTIFICATE}{request}")
+        certificate = first.tags.certificates.get(request, NONE)
         yield First(
             **entry(first),
-            since=first.tag("served_at"),
-            batch=first.tag("batch"),
+            since=first.tags.served_at,
+            batch=first.tags.batch,
             certificate=None if certificate == NONE else certificate,
             serves=serves.version if serves is not None else None,
             still=serves is not None and request in honoured(group)[serves.version],
@@ -175,11 +175,11 @@ def _relation(snapshot: str, version: Version, known: Mapping[str, Version]) -> 
     below: list[Version] = []
     """Versions that forgot since, this one first."""
     for each in chain(version, known):
-        if each.tag("snapshot") == snapshot and (each.tag("kind") != "unlearned" or reduced(each)):
-            own: Relation = "reduced_to" if each.tag("kind") == "unlearned" else "trained"
+        if each.tags.snapshot == snapshot and (each.tags.kind != "unlearned" or reduced(each)):
+            own: Relation = "reduced_to" if each.tags.kind == "unlearned" else "trained"
             return Trained(**entry(version), relation="descended" if below else own, forgot=_forgot(below))
         below.append(each)
-        if made_from(each) == snapshot and each.tag("parent") not in known:
+        if made_from(each) == snapshot and each.tags.parent not in known:
             break
     else:
         return None
@@ -187,7 +187,7 @@ def _relation(snapshot: str, version: Version, known: Mapping[str, Version]) -> 
 
 
 def _forgot(below: Sequence[Version]) -> Forgot:
-    forgetting = [each for each in below if each.tag("kind") != ORIGINAL]
+    forgetting = [each for each in below if each.tags.kind != ORIGINAL]
     if all(map(refused, forgetting)):
         return "tried" if forgetting else "nothing"
     return "part"

@@ -1,17 +1,11 @@
-"""Every unlearning method, by name."""
+"""Every unlearning method, by name, and what each is shown.
+
+A method's file is imported when it is first run, so that names and rules can be told without torch.
+"""
 
 from __future__ import annotations
 
-from unlearning.learning.training import OptimisationConfig
-from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig, alignment_calibration
 from unlearning.methods.base import Method
-from unlearning.methods.finetune import finetune
-from unlearning.methods.gradient_ascent import GradientAscentConfig, gradient_ascent
-from unlearning.methods.gradient_penalty import GradientPenaltyConfig, stage_1, stage_2
-from unlearning.methods.loss_matching import LossMatchingConfig, loss_matching
-from unlearning.methods.random_label import RandomLabelConfig, random_label
-from unlearning.methods.retrain import retrain
-from unlearning.methods.saliency import SaliencyConfig, saliency
 
 __all__ = ["METHODS", "Method"]
 
@@ -20,14 +14,14 @@ FORGET, CALIBRATION = "forget", "calibration"
 METHODS = {
     method.name: method
     for method in (
-        Method("gradient_penalty", GradientPenaltyConfig, stage_1, frozenset({FORGET, CALIBRATION})),
-        Method("gradient_penalty_stage2", GradientPenaltyConfig, stage_2, frozenset({FORGET})),
-        Method("loss_matching", LossMatchingConfig, loss_matching, frozenset({FORGET, CALIBRATION})),
-        Method("gradient_ascent", GradientAscentConfig, gradient_ascent, frozenset({FORGET})),
-        Method("random_label", RandomLabelConfig, random_label, frozenset({FORGET})),
-        Method("saliency", SaliencyConfig, saliency, frozenset({FORGET})),
-        Method("alignment_calibration", AlignmentCalibrationConfig, alignment_calibration, frozenset({FORGET})),
-        Method("finetune", OptimisationConfig, finetune, frozenset()),
-        Method("retrain", OptimisationConfig, retrain, frozenset(), inherits=False),
+        Method("gradient_penalty", "gradient_penalty.stage_1", frozenset({FORGET, CALIBRATION})),
+        Method("gradient_penalty_stage2", "gradient_penalty.stage_2", frozenset({FORGET})),
+        Method("loss_matching", "loss_matching.loss_matching", frozenset({FORGET, CALIBRATION})),
+        Method("gradient_ascent", "gradient_ascent.gradient_ascent", frozenset({FORGET})),
+        Method("random_label", "random_label.random_label", frozenset({FORGET})),
+        Method("saliency", "saliency.saliency", frozenset({FORGET})),
+        Method("alignment_calibration", "alignment_calibration.alignment_calibration", frozenset({FORGET})),
+        Method("finetune", "finetune.finetune", frozenset()),
+        Method("retrain", "retrain.retrain", frozenset(), inherits=False),
     )
 }

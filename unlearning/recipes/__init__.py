@@ -1,93 +1,20 @@
-"""Recipes: everything that decides how a model is trained, unlearned and judged, in one YAML."""
+"""Recipes: everything that decides how a model is trained, unlearned and judged, in one YAML.
+
+Names and texts are told without torch; what a recipe holds is in `unlearning.recipes.recipe`.
+"""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import Field, ValidationError
 
-from unlearning.audit.accuracy import EvaluationConfig
-from unlearning.audit.signals import SignalConfig
-from unlearning.core.config import Config
 from unlearning.core.errors import UserError
-from unlearning.core.files import sha256_json
-from unlearning.data.splits import SplitConfig
-from unlearning.learning.encoders import EncoderConfig
-from unlearning.learning.near_duplicates import NearDuplicateConfig
-from unlearning.learning.paradigms import PARADIGMS, ParadigmConfig
-from unlearning.learning.training import OptimisationConfig, TrainingConfig
-from unlearning.methods import METHODS
-from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
-from unlearning.methods.gradient_ascent import GradientAscentConfig
-from unlearning.methods.gradient_penalty import GradientPenaltyConfig
-from unlearning.methods.loss_matching import LossMatchingConfig
-from unlearning.methods.random_label import RandomLabelConfig
-from unlearning.methods.saliency import SaliencyConfig
 
-
-class DataConfig(Config):
-    """What to ingest."""
-
-    source: str
-    limit: int | None = Field(None, gt=0, description="Random sample of this many rows; all if unset.")
-    image_side: int = Field(gt=3, description="Images are area-averaged to this many pixels a side.")
-    subjects: str | None = Field(
-        None, min_length=1, description="CSV file beside the data: record_id,subject or file,subject."
-    )
-
-
-class MethodsConfig(Config):
-    """Settings of every method that can be chosen; `retrain` uses the training settings.
-
-    A method without settings cannot be chosen with this recipe.
-    """
-
-    gradient_penalty: GradientPenaltyConfig
-    gradient_penalty_stage2: GradientPenaltyConfig
-    finetune: OptimisationConfig
-    loss_matching: LossMatchingConfig | None = None
-    gradient_ascent: GradientAscentConfig | None = None
-    random_label: RandomLabelConfig | None = None
-    saliency: SaliencyConfig | None = None
-    alignment_calibration: AlignmentCalibrationConfig | None = None
-
-
-class Recipe(Config):
-    """A validated recipe; unknown keys are errors."""
-
-    name: str
-    description: str
-    data: DataConfig
-    split: SplitConfig
-    encoder: EncoderConfig
-    paradigm: ParadigmConfig
-    training: TrainingConfig
-    checkpoint_every: int = Field(50, gt=0, description="Epochs between checkpoints.")
-    methods: MethodsConfig
-    signals: SignalConfig = SignalConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-    near_duplicates: NearDuplicateConfig = NearDuplicateConfig()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over every setting."""
-        return sha256_json(self.model_dump(mode="json"))
-
-    def method_config(self, method: str) -> Config:
-        """The settings of one method.
-
-        Raises:
-            UserError: there is no such method, or the recipe has no settings for it.
-        """
-        if method not in METHODS:
-            raise UserError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
-        config: Config | None = self.training if method == "retrain" else getattr(self.methods, method)
-        if config is None:
-            raise UserError(f"recipe {self.name} has no settings for method {method}: give it methods.{method}")
-        return config
+if TYPE_CHECKING:
+    from unlearning.recipes.recipe import Recipe
 
 
 def names() -> list[str]:
@@ -102,15 +29,26 @@ def default_recipe(dataset: str, paradigm: str) -> str:
     Raises:
         UserError: no such paradigm, or no such recipe.
     """
-    if paradigm not in PARADIGMS:
-        raise UserError(f"paradigm {paradigm!r} is unknown: choose one of {', '.join(PARADIGMS)}")
+    known = sorted({each.rpartition("-")[2] for each in names()})
+    if paradigm not in known:
+        raise UserError(f"paradigm {paradigm!r} is unknown: choose one of {', '.join(known)}")
     name = f"{dataset}-{paradigm}"
     if name not in names():
         raise UserError(f"no recipe {name!r}: choose one of {', '.join(names())}, or give a YAML file")
     return name
 
 
-def _text(name: str) -> str:
+def description(name: str) -> str:
+    """What a shipped recipe says of itself, without looking at the rest of it."""
+    return str(yaml.safe_load(text(name))["description"])
+
+
+def text(name: str) -> str:
+    """The YAML of a shipped recipe, or of a file.
+
+    Raises:
+        UserError: unknown, or not readable.
+    """
     if name.endswith((".yaml", ".yml")):
         try:
             return Path(name).read_text()
@@ -123,61 +61,15 @@ def _text(name: str) -> str:
     return (resources.files(__package__) / f"{name}.yaml").read_text()
 
 
-def validate(content: Any, where: str) -> Recipe:
-    """A recipe from parsed YAML or JSON.
-
-    Raises:
-        UserError: names the first wrong key.
-    """
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top level"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"recipe {where}: {key}: {first['msg']}{more}") from None
-
-
-def merge(base: Any, overrides: Any) -> Any:
-    """`overrides` laid over `base`: mappings key by key, everything else replaced."""
-    if isinstance(base, dict) and isinstance(overrides, dict):
-        return {**base, **{key: merge(base.get(key), value) for key, value in overrides.items()}}
-    return overrides
-
-
-def parse(text: str, where: str) -> Any:
-    """YAML to plain values.
-
-    Raises:
-        UserError: not YAML.
-    """
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-01
-        raise UserError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
-
-
 def load(name: str, overrides: str = "") -> Recipe:
     """A shipped recipe by name, or a YAML file by path, with YAML `overrides` laid over it.
 
     Raises:
         UserError: unknown, unreadable, not YAML, or not a valid recipe.
     """
-    content = parse(_text(name), f"recipe {name}")
+    from unlearning.recipes.recipe import merge, parse_yaml, validate_recipe
+
+    content = parse_yaml(text(name), f"recipe {name}")
     if overrides:
-        content = merge(content, parse(overrides, "recipe overrides"))
-    return validate(content, name)
-
-
-def override_method(recipe: Recipe, method: str, overrides: str) -> Recipe:
-    """The recipe with YAML `overrides` laid over one method's settings.
-
-    Raises:
-        UserError: not valid, or the method has no settings of its own (`retrain`).
-    """
-    if not overrides:
-        return recipe
-    if method not in MethodsConfig.model_fields:
-        raise UserError(f"method {method!r} has no settings of its own: leave the overrides empty")
-    changed = {"methods": {method: parse(overrides, f"settings of {method}")}}
-    return validate(merge(recipe.model_dump(mode="json"), changed), f"{recipe.name} with settings of {method}")
+        content = merge(content, parse_yaml(overrides, "recipe overrides"))
+    return validate_recipe(content, name)

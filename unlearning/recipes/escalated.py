@@ -16,7 +16,7 @@ from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.learning.training import OptimisationConfig, TrainingConfig
 from unlearning.methods.objective import UnlearningConfig
-from unlearning.recipes import MethodsConfig, Recipe
+from unlearning.recipes.recipe import MethodsConfig, Recipe
 
 WEIGHT, EPOCHS, EPOCHS_ALONE = 3.0, 1.5, 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from unlearning.audit.escalation import Rung
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
-from unlearning.recipes import Recipe
-
-PROVENANCE_FILE = "provenance.json"
+from unlearning.data.forget_set import ForgetSet
+from unlearning.data.provenance import PROVENANCE_FILE, ProvenanceRecord
+from unlearning.data.splits import Split
+from unlearning.learning import models
+from unlearning.learning.training import TrainResult
+from unlearning.recipes.recipe import Recipe
 
 
 class Provenance(Config):
@@ -43,6 +47,18 @@ class Provenance(Config):
     diverged: str = ""
     """Why the method made no model with these settings, so that the weights are its parent's; empty where it did."""
 
+    def record(self) -> ProvenanceRecord:
+        """The same without types of ours in it."""
+        return ProvenanceRecord.model_validate(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class UnlearnResult(TrainResult):
+    """A candidate."""
+
+    diverged: str = ""
+    """Why it is the model as it was; empty where the method made one."""
+
 
 def save(provenance: Provenance, model_path: Path) -> None:
     """Write it into the model's folder."""
@@ -62,3 +78,38 @@ def load(model_path: Path) -> Provenance:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "top level"
         raise UserError(f"provenance {path}: {key}: {first['msg']}") from None
+
+
+def check_split(made: Provenance, split: Split) -> None:
+    """The split is the one that the model was trained on.
+
+    Raises:
+        UserError: it was trained on another.
+    """
+    if made.split != split.digest:
+        raise UserError(
+            f"the model was trained on split {made.split[:12]}, not {split.digest[:12]}: give its own split"
+        )
+
+
+def check_belongs(made: Provenance, split: Split, forget: ForgetSet) -> None:
+    """Model, split and forget set are of one piece.
+
+    Raises:
+        UserError: the model was trained on another split, or the forget set chosen from another.
+    """
+    check_split(made, split)
+    if forget.split != split.digest:
+        raise UserError(
+            f"the forget set was chosen from split {forget.split[:12]}, not {split.digest[:12]}: select again"
+        )
+
+
+def result_at(model_path: Path) -> UnlearnResult:
+    """What the training or unlearning came to that wrote this folder.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    made = load(model_path)
+    return UnlearnResult(models.digest(model_path), made.seconds, made.device, made.diverged)

@@ -18,7 +18,9 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from unlearning.core.errors import UserError
 from unlearning.registry.client import Registry
-from unlearning.storage.store import Amount, S3Store, Store
+from unlearning.registry.tags import Tags
+from unlearning.storage.s3 import S3Store
+from unlearning.storage.store import Amount, Store
 
 SERVED = "mlflow-artifacts:"
 """How the address of an artifact begins that an MLflow server hands out itself."""
@@ -29,7 +31,7 @@ class Leftover:
     """A logged model without a version: its registration was cut off."""
 
     id: str
-    tags: dict[str, str]
+    tags: Tags
     """Of the run that logged it, which are those the version would have had."""
 
 
@@ -96,7 +98,7 @@ class LoggedModels:
                     continue
                 if self.measure(model.model_id).objects:
                     run = self.registry.client.get_run(model.source_run_id) if model.source_run_id else None
-                    found.append(Leftover(model.model_id, dict(run.data.tags) if run else {}))
+                    found.append(Leftover(model.model_id, Tags.model_validate(run.data.tags if run else {})))
         return found
 
     def _all(self) -> Iterator[LoggedModel]:

@@ -13,7 +13,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,16 +36,8 @@ from mlflow.types import Schema, TensorSpec
 
 from unlearning.audit.escalation import described, rung_named
 from unlearning.core.errors import UserError
-from unlearning.registry.versions import (
-    CHAMPION,
-    NONE,
-    SUPERSEDED,
-    DatasetLink,
-    NewVersion,
-    Version,
-    champion,
-    condemned,
-)
+from unlearning.registry.tags import NONE, Tags
+from unlearning.registry.versions import CHAMPION, SUPERSEDED, DatasetLink, NewVersion, Version, champion, condemned
 
 __all__ = ["CHAMPION", "EXPERIMENT", "SUPERSEDED", "DatasetLink", "NewVersion", "Registry", "Version"]
 
@@ -157,7 +149,7 @@ class Registry:
         """Every version of a model, oldest first; empty when the model is unknown."""
         return self._search(f"name = '{_quoted(name)}'")
 
-    def search(self, tags: Mapping[str, str], *, beginning: bool = False) -> list[Version]:
+    def search(self, tags: Tags, *, beginning: bool = False) -> list[Version]:
         """The versions of all models that have every one of these tags, by model, oldest first.
 
         Args:
@@ -167,16 +159,17 @@ class Registry:
         Raises:
             UserError: no tag, or a key or value that cannot be searched for.
         """
-        if not tags:
+        searched = tags.written()
+        if not searched:
             raise UserError("no tag to search for: give one")
         compare, end = ("LIKE", "%") if beginning else ("=", "")
-        wanted = sorted((_plain(key), _plain(value)) for key, value in tags.items())
+        wanted = sorted((_plain(key), _plain(value)) for key, value in searched.items())
         condition = " AND ".join(f"tags.`{key}` {compare} '{value}{end}'" for key, value in wanted)
         for _ in range(SEARCH_ATTEMPTS):
             found = self._search(condition)
             # MLflow reads tags by a second query with the same condition. A version that another process changed
             # between the two, so that it does not fit any more, comes without a single tag.
-            if all(key in each.tags for each in found for key, _ in wanted):
+            if all(key in each.tags.written() for each in found for key, _ in wanted):
                 return found
         raise UserError(f"MLflow at {self.shown_uri}: what is searched for changes all the time: try again later")
 
@@ -241,7 +234,7 @@ class Registry:
         """A file that was logged on the version's run, which outlives its weights; None if there is none."""
         with _reachable(self.uri), tempfile.TemporaryDirectory() as scratch:
             self._select()
-            run = version.tags.get("run", "")
+            run = version.tags.value("run")
             if not run or name not in [each.path for each in self.client.list_artifacts(run)]:
                 return None
             return Path(self.client.download_artifacts(run, name, scratch)).read_bytes()
@@ -252,21 +245,21 @@ class Registry:
             self._select()
             folders, found = ["artifacts"], list[str]()
             while folders:
-                for each in self.client.list_logged_model_artifacts(version.tags["logged_model"], folders.pop()):
+                for each in self.client.list_logged_model_artifacts(version.tags.logged_model, folders.pop()):
                     (folders if each.is_dir else found).append(each.path)
         return tuple(sorted(path for path in found if path.endswith(".safetensors")))
 
     def register(self, new: NewVersion) -> Version:
         """Log the model in a run with its links and register it, once per operation."""
         for version in self.versions(new.name):
-            if version.tags.get("operation") == new.operation:
+            if version.tags.operation == new.operation:
                 return version
         with _reachable(self.uri):
             self._select()
             model_uri, run_id = self._log(new)
             self._create_model(new.name)
-            tags = {**new.tags, "operation": new.operation, "kind": new.kind, "digest": new.digest, "run": run_id}
-            made = mlflow.register_model(model_uri, new.name, tags=tags)
+            made_by = _identity(new).changed(Tags(run=run_id))
+            made = mlflow.register_model(model_uri, new.name, tags=made_by.written())
             self.client.update_model_version(new.name, str(made.version), description=new.description[:DESCRIPTION])
         return self.resolve(new.name, str(made.version))
 
@@ -281,10 +274,10 @@ class Registry:
         with mlflow.start_run(
             experiment_id=self.experiment, run_name=_run_name(new), description=new.description[:DESCRIPTION]
         ) as run:
-            mlflow.set_tags({**new.tags, "kind": new.kind, "operation": new.operation, "digest": new.digest})
+            mlflow.set_tags(_identity(new).written())
             mlflow.log_params(dict(new.params))
             mlflow.log_metrics(dict(new.metrics))
-            parents = [LoggedModelInput(new.parent.tags["logged_model"])] if new.parent else None
+            parents = [LoggedModelInput(new.parent.tags.logged_model)] if new.parent else None
             self.client.log_inputs(
                 run.info.run_id, datasets=[_dataset_input(link) for link in new.datasets], models=parents
             )
@@ -294,10 +287,10 @@ class Registry:
                 self.client.log_model_artifact(info.model_id, str(file))
             return info.model_uri, run.info.run_id
 
-    def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
+    def set_tags(self, version: Version, tags: Tags) -> None:
         """Add or replace tags of a version."""
         with _reachable(self.uri):
-            for key, value in tags.items():
+            for key, value in tags.written().items():
                 self.client.set_model_version_tag(version.name, version.version, key, value)
 
     def drop_aliases(self, version: Version) -> None:
@@ -325,12 +318,12 @@ class Registry:
         with _reachable(self.uri):
             if previous is not None and previous.version != version.version:
                 self.client.set_registered_model_alias(version.name, SUPERSEDED, previous.version)
-                left = {"status": "superseded", "superseded_by": version.version, "superseded_at": now}
+                left = Tags(status="superseded", superseded_by=version.version, superseded_at=now)
                 self.set_tags(previous, left)
             self.client.set_registered_model_alias(version.name, CHAMPION, version.version)
-            served = {"status": "serving", "superseded_by": NONE, "superseded_at": NONE}
-            if current != previous or current.tag("status") != "serving" or current.tag("served_at") == NONE:
-                served["served_at"] = now
+            served = Tags(status="serving", superseded_by=NONE, superseded_at=NONE)
+            if current != previous or current.tags.status != "serving" or current.tags.served_at == NONE:
+                served = served.changed(Tags(served_at=now))
             self.set_tags(version, served)
         return self.resolve(version.name, version.version)
 
@@ -343,9 +336,14 @@ class Registry:
                 self.client.update_registered_model(name, description=description[:DESCRIPTION])
 
 
+def _identity(new: NewVersion) -> Tags:
+    """All its tags, what it is among them."""
+    return new.tags.changed(Tags(kind=new.kind, operation=new.operation, digest=new.digest))
+
+
 def _run_name(new: NewVersion) -> str:
     """What a run is called in MLflow's lists, where several rungs of a ladder stand below each other."""
-    rung = new.tags.get("rung", "")
+    rung = new.tags.rung
     return f"{new.kind} {new.name}" + (f", {described(rung_named(rung))}" if rung.startswith("stronger") else "")
 
 
@@ -382,7 +380,7 @@ def _version(found: ModelVersion, aliases: dict[str, list[str]]) -> Version:
         name=found.name,
         version=version,
         aliases=tuple(sorted(aliases.get(version, ()))),
-        tags={**found.tags, "logged_model": (found.source or "").removeprefix("models:/")},
+        tags=Tags.model_validate({**found.tags, "logged_model": (found.source or "").removeprefix("models:/")}),
         description=found.description or "",
         created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
     )

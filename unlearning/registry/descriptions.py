@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 from unlearning.audit.escalation import RUNGS, described
 from unlearning.registry.client import DESCRIPTION, Registry
-from unlearning.registry.history import FULFILLED, REQUEST, by_number, honoured
-from unlearning.registry.versions import NONE, Version, champion
+from unlearning.registry.history import by_number, honoured, tagged
+from unlearning.registry.tags import NONE
+from unlearning.registry.versions import Version, champion
 
 RULE = "\n\n---\n\n### Lineage\n\n"
 LISTED = 20
@@ -68,20 +69,20 @@ def _serving(serves: Version | None, versions: Sequence[Version]) -> Iterator[st
     if serves is None:
         yield "No version serves."
         return
-    since = serves.tag("served_at")
+    since = serves.tags.served_at
     yield f"{link(serves, 'Version')} serves{_since(since)}."
-    before = [each for each in versions if each.tag("superseded_by") == serves.version]
+    before = [each for each in versions if each.tags.superseded_by == serves.version]
     if before:
         yield f"It replaced {_listed([link(each) for each in before])}."
-    if serves.tag("statement") != NONE:
-        yield _escaped(serves.tag("statement"))
+    if serves.tags.statement != NONE:
+        yield _escaped(serves.tags.statement)
     count = len(honoured(versions)[serves.version])
     yield f"It honours {_counted(count, 'erasure request')}."
 
 
 def _past(versions: Sequence[Version]) -> Iterator[str]:
     for status, told in (("withdrawn", "Withdrawn"), ("purged", "Withdrawn, with their weights deleted")):
-        found = [link(each) for each in versions if each.tag("status") == status]
+        found = [link(each) for each in versions if each.tags.status == status]
         if found:
             yield f"{told}: {_listed(found)}."
 
@@ -98,30 +99,30 @@ def version_story(version: Version, versions: Sequence[Version]) -> str:
 
 def _origin(version: Version, versions: Sequence[Version]) -> Iterator[str]:
     known = by_number(versions)
-    parent = known.get(version.tag("parent"))
-    snapshot = version.tag("snapshot")
-    if version.tag("kind") == "original":
+    parent = known.get(version.tags.parent)
+    snapshot = version.tags.snapshot
+    if version.tags.kind == "original":
         yield f"The original, trained on snapshot `{_code(snapshot)}`."
     elif parent is not None:
-        rung = version.tag("rung")
+        rung = version.tags.rung
         step = f", {_RUNGS[rung]}," if rung in _RUNGS and rung != "first" else ""
-        yield f"Made from {link(parent)} by {_escaped(version.tag('method'))}{step} and audited."
-        if version.tag("from_snapshot") != NONE:
+        yield f"Made from {link(parent)} by {_escaped(version.tags.method)}{step} and audited."
+        if version.tags.from_snapshot != NONE:
             yield f"It stands for snapshot `{_code(snapshot)}`, which is what was left after forgetting."
-    if version.tag("verdict") != NONE:
-        yield f"It {_OUTCOMES.get(version.tag('verdict'), 'has an unknown verdict')}."
-    children = [link(each) for each in versions if each.tag("parent") == version.version]
+    if version.tags.verdict != NONE:
+        yield f"It {_OUTCOMES.get(version.tags.verdict, 'has an unknown verdict')}."
+    children = [link(each) for each in versions if each.tags.parent == version.version]
     if children:
         yield f"Made from it: {_listed(children)}."
 
 
 def _requests(version: Version, versions: Sequence[Version]) -> Iterator[str]:
-    own = {key for key, value in version.tags.items() if key.startswith(REQUEST) and value == FULFILLED}
-    parent = by_number(versions).get(version.tag("parent"))
-    earlier = {key for key in own if parent is not None and parent.tag(key) == FULFILLED}
-    new = sorted(_escaped(key.removeprefix(REQUEST)) for key in own - earlier)
+    own = tagged(version)
+    parent = by_number(versions).get(version.tags.parent)
+    earlier = own & tagged(parent) if parent is not None else frozenset[str]()
+    new = sorted(_escaped(request) for request in own - earlier)
     if new:
-        batch = version.tag("batch")
+        batch = version.tags.batch
         for_batch = f", of batch {_escaped(batch)}" if batch != NONE else ""
         yield f"It was the first to honour {_counted(len(new), 'erasure request')}{for_batch}: {_listed(new)}."
     if earlier:
@@ -129,21 +130,21 @@ def _requests(version: Version, versions: Sequence[Version]) -> Iterator[str]:
 
 
 def _fate(version: Version, versions: Sequence[Version]) -> Iterator[str]:
-    status, since = version.tag("status"), version.tag("served_at")
-    after = by_number(versions).get(version.tag("superseded_by"))
+    status, since = version.tags.status, version.tags.served_at
+    after = by_number(versions).get(version.tags.superseded_by)
     if status == "serving":
         yield f"It serves{_since(since)}."
     elif after is not None:
         start = "" if since == NONE else f" from {_code(since)}"
-        yield f"It served{start} until {link(after)} replaced it{_on(version.tag('superseded_at'))}."
+        yield f"It served{start} until {link(after)} replaced it{_on(version.tags.superseded_at)}."
     elif status != "registered":
         yield "It never served."
     if status in ("withdrawn", "purged"):
-        yield f"It was withdrawn{_on(version.tag('withdrawn_at'))}{_for(version.tag('withdrawn_for'))}."
-    if status == "withdrawn" and version.tag("purge_after") != NONE:
-        yield f"Its weights are to be deleted after {_code(version.tag('purge_after'))}."
+        yield f"It was withdrawn{_on(version.tags.withdrawn_at)}{_for(version.tags.withdrawn_for)}."
+    if status == "withdrawn" and version.tags.purge_after != NONE:
+        yield f"Its weights are to be deleted after {_code(version.tags.purge_after)}."
     if status == "purged":
-        yield f"Its weights were deleted{_on(version.tag('purged_at'))}."
+        yield f"Its weights were deleted{_on(version.tags.purged_at)}."
 
 
 def _since(time: str) -> str:

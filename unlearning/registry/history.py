@@ -7,13 +7,9 @@ from typing import Literal
 
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
-from unlearning.registry.versions import NONE, Version, champion
+from unlearning.registry.tags import FULFILLED, NONE
+from unlearning.registry.versions import Version, champion
 
-REQUEST = "request."
-"""What a tag's key begins with that says that the version honours the request named after it."""
-FULFILLED = "fulfilled"
-CERTIFICATE = "certificate."
-"""The same of the tag that names the newest certificate for the request."""
 ORIGINAL = "original"
 
 Weights = Literal["stored", "purged"]
@@ -93,8 +89,8 @@ class Ancestry(Config):
 
 def entry(version: Version) -> dict[str, str]:
     """The fields of an `Entry`."""
-    tags = {key: version.tag(key) for key in ("kind", "method", "status", "verdict")}
-    weights = "purged" if version.tag("status") == "purged" else "stored"
+    tags = {key: getattr(version.tags, key) for key in ("kind", "method", "status", "verdict")}
+    weights = "purged" if version.tags.status == "purged" else "stored"
     return {"model": version.name, "version": version.version, **tags, "weights": weights}
 
 
@@ -119,7 +115,7 @@ def chain(version: Version, known: Mapping[str, Version]) -> tuple[Version, ...]
     """A version, its parent and so on, as far as they are known; each once."""
     found = [version]
     seen = {version.version}
-    while (parent := known.get(found[-1].tag("parent"))) is not None and parent.version not in seen:
+    while (parent := known.get(found[-1].tags.parent)) is not None and parent.version not in seen:
         found.append(parent)
         seen.add(parent.version)
     return tuple(found)
@@ -127,28 +123,24 @@ def chain(version: Version, known: Mapping[str, Version]) -> tuple[Version, ...]
 
 def reduced(version: Version) -> bool:
     """Whether its `snapshot` is what was left after forgetting; before there was `from_snapshot`, it was not."""
-    return version.tag("from_snapshot") != NONE
+    return version.tags.from_snapshot != NONE
 
 
 def made_from(version: Version) -> str:
     """The snapshot that its parent stands for; `none` for an original."""
-    if version.tag("kind") == ORIGINAL or reduced(version):
-        return version.tag("from_snapshot")
-    return version.tag("snapshot")
+    if version.tags.kind == ORIGINAL or reduced(version):
+        return version.tags.from_snapshot
+    return version.tags.snapshot
 
 
 def refused(version: Version) -> bool:
     """Whether it is a candidate that neither passed its audit nor was accepted; its status may have changed since."""
-    return version.tag("kind") != ORIGINAL and version.tag("verdict") != "passed" and version.tag("accepted") != "yes"
+    return version.tags.kind != ORIGINAL and version.tags.verdict != "passed" and version.tags.accepted != "yes"
 
 
 def tagged(version: Version) -> frozenset[str]:
     """Requests that a version's own tags say it honours."""
-    return frozenset(
-        key.removeprefix(REQUEST)
-        for key, value in version.tags.items()
-        if key.startswith(REQUEST) and value == FULFILLED
-    )
+    return frozenset(request for request, value in version.tags.requests.items() if value == FULFILLED)
 
 
 def honoured(versions: Sequence[Version]) -> dict[str, frozenset[str]]:
@@ -170,32 +162,32 @@ def serving(model: str, versions: Sequence[Version]) -> Serving:
     version = champion(versions)
     if version is None:
         raise UserError(f"no version of model {model!r} serves: promote one")
-    before = [each for each in versions if each.tag("superseded_by") == version.version]
+    before = [each for each in versions if each.tags.superseded_by == version.version]
     # A version may have taken the place of several, where somebody went back to an earlier one.
-    last = max(before, key=lambda each: (each.tag("superseded_at").replace(NONE, ""), int(each.version)), default=None)
+    last = max(before, key=lambda each: (each.tags.superseded_at.replace(NONE, ""), int(each.version)), default=None)
     return Serving(
         **entry(version),
-        since=version.tag("served_at"),
+        since=version.tags.served_at,
         replaced=last.version if last is not None else None,
-        statement=version.tag("statement"),
+        statement=version.tags.statement,
         requests=tuple(sorted(honoured(versions)[version.version])),
     )
 
 
 def replaced(version: Version, versions: Sequence[Version]) -> Replacement:
     """What took a version's place, when, and for which requests."""
-    number = version.tag("superseded_by")
+    number = version.tags.superseded_by
     after, honours = by_number(versions).get(number), honoured(versions)
     own = honours[version.version]
     theirs = honours.get(number, own)
     return Replacement(
         model=version.name,
         version=version.version,
-        status=version.tag("status"),
-        served_at=version.tag("served_at"),
+        status=version.tags.status,
+        served_at=version.tags.served_at,
         replaced_by=None if number == NONE else number,
-        replaced_at=version.tag("superseded_at"),
-        batch=after.tag("batch") if after is not None else NONE,
+        replaced_at=version.tags.superseded_at,
+        batch=after.tags.batch if after is not None else NONE,
         requests=tuple(sorted(theirs - own)),
         undone=tuple(sorted(own - theirs)),
     )
@@ -204,7 +196,7 @@ def replaced(version: Version, versions: Sequence[Version]) -> Replacement:
 def ancestors(version: Version, versions: Sequence[Version]) -> Ancestry:
     """Everything a version was made from, down to what the original was trained on."""
     found = chain(version, by_number(versions))
-    last = found[-1].tag("parent")
+    last = found[-1].tags.parent
     snapshots = [digest for each in found for digest in _snapshots(each) if digest != NONE]
     return Ancestry(
         model=version.name,
@@ -216,14 +208,14 @@ def ancestors(version: Version, versions: Sequence[Version]) -> Ancestry:
 
 
 def _snapshots(version: Version) -> tuple[str, str]:
-    return version.tag("snapshot"), made_from(version)
+    return version.tags.snapshot, made_from(version)
 
 
 def _steps(found: Sequence[Version]) -> Iterator[Step]:
     for each, parent in zip(found, (*found[1:], None), strict=True):
-        expected = each.tag("parent_digest")
+        expected = each.tags.parent_digest
         yield Step(
             **entry(each),
-            **{key: each.tag(key) for key in ("parent", "snapshot", "split", "forget", "batch")},
-            parent_matches=expected == (parent.tag("digest") if parent is not None else NONE),
+            **{key: getattr(each.tags, key) for key in ("parent", "snapshot", "split", "forget", "batch")},
+            parent_matches=expected == (parent.tags.digest if parent is not None else NONE),
         )

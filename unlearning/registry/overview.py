@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
+from unlearning.core.config import Config
 from unlearning.registry.history import honoured
 from unlearning.registry.versions import CHAMPION, Version
-from unlearning.reporting.summary import VersionSummary
 
 
 def overview(versions: Sequence[Version], newest: int = 0) -> tuple[VersionSummary, ...]:
@@ -19,13 +21,29 @@ def overview(versions: Sequence[Version], newest: int = 0) -> tuple[VersionSumma
     return tuple(
         VersionSummary(
             version=each.version,
-            parent=each.tag("parent"),
-            kind=each.tag("kind"),
-            method=each.tag("method"),
-            status=each.tag("status"),
-            verdict=each.tag("verdict"),
+            parent=each.tags.parent,
+            kind=each.tags.kind,
+            method=each.tags.method,
+            status=each.tags.status,
+            verdict=each.tags.verdict,
             serves=CHAMPION in each.aliases,
             requests=len(honours[each.version]),
         )
         for each in versions[-newest:]
     )
+
+
+class VersionSummary(Config):
+    """A version of the model, for the drawing of its history."""
+
+    version: str
+    parent: str
+    """Version it was made from, or `none`."""
+    kind: str
+    method: str
+    status: str
+    verdict: str
+    """Its outcome, or `none`."""
+    serves: bool
+    requests: int = Field(ge=0)
+    """How many erasure requests it honours."""

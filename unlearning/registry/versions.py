@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearning.core.config import Config
+from unlearning.core.errors import UserError
+from unlearning.data.provenance import DataDigests
+from unlearning.registry.tags import NONE, Tags
 
 CHAMPION = "champion"
 SUPERSEDED = "superseded"
-NONE = "none"
-"""What a tag says that has no value: searches skip versions that lack the tag."""
 
 
 class Version(Config):
@@ -20,14 +21,10 @@ class Version(Config):
     name: str
     version: str
     aliases: tuple[str, ...]
-    tags: dict[str, str]
+    tags: Tags
     description: str
     created: str = NONE
     """When it was registered, ISO 8601 in UTC."""
-
-    def tag(self, key: str) -> str:
-        """A tag's value; `none` where it has none, or the version is older than the tag."""
-        return self.tags.get(key, NONE)
 
 
 def champion(versions: Iterable[Version]) -> Version | None:
@@ -37,7 +34,7 @@ def champion(versions: Iterable[Version]) -> Version | None:
 
 def condemned(version: Version) -> bool:
     """Whether its purge has begun, so that its weights are gone or may go at any time."""
-    return version.tag("purge_started") != NONE
+    return version.tags.purge_started != NONE
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,25 @@ class NewVersion:
     folder: Path
     digest: str
     image_shape: tuple[int, int, int]
-    tags: Mapping[str, str]
+    tags: Tags
     description: str
     parent: Version | None = None
     datasets: tuple[DatasetLink, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+
+
+def data_of(version: Version) -> DataDigests:
+    """What a version was trained on and has not forgotten.
+
+    Raises:
+        UserError: it does not say so.
+    """
+    missing = [name for name in ("snapshot", "split") if not version.tags.value(name)]
+    if missing:
+        raise UserError(
+            f"model {version.name} version {version.version} has no tag {missing[0]}: somebody is writing it, so try "
+            "again, or it was registered by something else"
+        )
+    return DataDigests(snapshot=version.tags.snapshot, split=version.tags.split)

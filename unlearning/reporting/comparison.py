@@ -13,14 +13,14 @@ import numpy as np
 from markupsafe import Markup
 from pydantic import Field, ValidationError
 
-from unlearning.audit.escalation import described
+from unlearning.audit.escalation import RungSummary, described
 from unlearning.audit.results import Interval, Outcome
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json, write_text
 from unlearning.reporting.html import environment
 from unlearning.reporting.phrases import OUTCOMES
-from unlearning.reporting.summary import RungSummary, Summary, retraining_seconds, strongest_attack
+from unlearning.reporting.summary import Summary, retraining_seconds, strongest_attack
 
 SCALE = 120, 18
 """Width and height in pixels of the drawing of an interval."""

@@ -17,24 +17,17 @@ from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
-from unlearning.audit.escalation import RETRAINED, Rung, described
+from unlearning.audit.escalation import RETRAINED, Rung, RungSummary, described, last_unlearned
+from unlearning.audit.inspection_results import Evidence
 from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_text
 from unlearning.reporting.figures import audit as figures
 from unlearning.reporting.figures import lineage, paper, roc
 from unlearning.reporting.figures.gallery import GalleryRow
-from unlearning.reporting.figures.numbers import Evidence
 from unlearning.reporting.html import Cell, cell, environment, percent
 from unlearning.reporting.phrases import ACTIONS, OUTCOMES, WORDS, Ideals, why
-from unlearning.reporting.summary import (
-    ModelSummary,
-    RungSummary,
-    Summary,
-    last_unlearned,
-    retraining_seconds,
-    strongest_attack,
-)
+from unlearning.reporting.summary import ModelSummary, Summary, retraining_seconds, strongest_attack
 
 
 @dataclass(frozen=True)

@@ -5,30 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from unlearning.audit import results
-from unlearning.audit.escalation import RETRAINED, Action, Rung
-from unlearning.audit.results import Interval, ModelAudit, Verdict
+from unlearning.audit.escalation import RETRAINED, RungSummary
+from unlearning.audit.results import Accuracies, ModelAudit, Verdict
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
+from unlearning.data.forget_selection import NearDuplicateCounts
+from unlearning.registry.overview import VersionSummary
 
 SCHEMA_VERSION: Literal[3] = 3
-
-
-class Accuracies(Config):
-    """Shares of correctly classified records; 1 is perfect, 1 / number of classes is chance."""
-
-    knn: Interval
-    """Test records by weighted kNN on backbone features, gallery of retained members."""
-    linear_probe: Interval
-    """Test records by logistic regression on backbone features of retained members."""
-    classifier: Interval | None = None
-    """Test records by the model's own classifier; None for contrastive models."""
-    forget_knn: Interval | None = None
-    """Records of the forget set by the same weighted kNN; the ideal is the retrained value, unknown where nothing
-    was retrained. None before anything is forgotten."""
 
 
 class ModelSummary(Config):
@@ -59,17 +47,6 @@ class SplitSummary(Config):
     sizes: dict[str, int]
 
 
-class NearDuplicateCounts(Config):
-    """Kept members that nearly repeat what was asked to be forgotten."""
-
-    found: int = Field(ge=0)
-    """By their pixels: nearly the same picture."""
-    alike: int = Field(ge=0)
-    """Others that the model hardly tells apart from a forgotten record; most of them are strangers."""
-    included: bool
-    """Whether those found were added to the forget set."""
-
-
 class ForgetSummary(Config):
     """What was forgotten. Digests and counts only: record ids stay in the run's folder."""
 
@@ -78,39 +55,6 @@ class ForgetSummary(Config):
     records: int
     near_duplicates: NearDuplicateCounts | None = None
     """None where nobody looked for them."""
-
-
-class RungSummary(Config):
-    """A candidate of the ladder: what was tried, how it was judged, and what followed."""
-
-    rung: Rung
-    method: str
-    settings: dict[str, Any]
-    """Of the method, as they were used."""
-    digest: str
-    seconds: float = Field(ge=0)
-    """Wall time of the unlearning or retraining that made it."""
-    verdict: Verdict
-    action: Action
-    """What followed the verdict."""
-    version: str
-    """Registered version, which holds the candidate's own audit; `none` where the method diverged."""
-
-
-class VersionSummary(Config):
-    """A version of the model, for the drawing of its history."""
-
-    version: str
-    parent: str
-    """Version it was made from, or `none`."""
-    kind: str
-    method: str
-    status: str
-    verdict: str
-    """Its outcome, or `none`."""
-    serves: bool
-    requests: int = Field(ge=0)
-    """How many erasure requests it honours."""
 
 
 class RegistrySummary(Config):
@@ -174,38 +118,6 @@ def load(path: Path) -> Summary:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"summary {path}: {where}: {first['msg']}") from None
-
-
-RUNGS = TypeAdapter(tuple[RungSummary, ...])
-
-
-def save_rungs(rungs: tuple[RungSummary, ...], path: Path) -> None:
-    """Write what was tried so far."""
-    write_json(path, RUNGS.dump_python(rungs, mode="json"))
-
-
-def load_rungs(path: Path) -> tuple[RungSummary, ...]:
-    """Read what was tried so far.
-
-    Raises:
-        UserError: missing or damaged.
-    """
-    try:
-        return RUNGS.validate_python(read_json(path, "rungs of the ladder"))
-    except ValidationError as error:
-        raise UserError(f"rungs of the ladder {path} are not valid: {error.errors()[0]['msg']}") from None
-
-
-def last_unlearned(rungs: tuple[RungSummary, ...]) -> RungSummary:
-    """The last candidate before exact retraining, the one called `unlearned`.
-
-    Raises:
-        UserError: the ladder begins with exact retraining.
-    """
-    found = [each for each in rungs if each.rung != RETRAINED]
-    if not found:
-        raise UserError("the ladder has no rung before exact retraining: give the rungs of the whole run")
-    return found[-1]
 
 
 def retraining_seconds(summary: Summary) -> float | None:

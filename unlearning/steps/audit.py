@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from unlearning.audit.audit import audit as run_audit
-from unlearning.audit.reference_baseline import Forgotten
+from unlearning.audit.audit import forgotten_of
+from unlearning.audit.references.plan import check_comparable
 from unlearning.audit.results import Audit
 from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.files import write_json
 from unlearning.data import forget_set
-from unlearning.data.forget_set import ForgetSet
-from unlearning.data.splits import Split
+from unlearning.data.loading import load_split, part
 from unlearning.learning import models
 from unlearning.learning.devices import choose_device, deterministic
 from unlearning.learning.paradigms import make_paradigm
+from unlearning.learning.retrained import retrained_at
 from unlearning.recipes import provenance
-from unlearning.steps.data import load_split, part
-from unlearning.steps.references import check_comparable, load_for
-from unlearning.steps.retrain_or_none import retrained_at
-from unlearning.steps.unlearn import check_belongs
+from unlearning.recipes.provenance import check_belongs
 
 
 def audit(
@@ -56,7 +52,7 @@ def audit(
     forget = forget_set.load(forget_path)
     check_belongs(made, split, forget)
     _check_models(original_path, candidate_path, retrained, forget.digest)
-    forgotten = _forgotten(references_path, models.digest(original_path), split, forget)
+    forgotten = forgotten_of(references_path, models.digest(original_path), split, forget)
     if retrained is None and forgotten is None:
         raise UserError("nothing to compare the candidate with: give a retrained model, or the original's references")
     if retrained is None:
@@ -82,14 +78,6 @@ def audit(
     return told
 
 
-def _forgotten(path: Path | None, original: str, split: Split, forget: ForgetSet) -> Forgotten | None:
-    """The references, with the rows of the forget set; None where there are none."""
-    if path is None:
-        return None
-    found = load_for(path, original, split.digest)
-    return Forgotten.of(found, split, forget.ids) if found.manifest.count else None
-
-
 def _check_models(original_path: Path, candidate_path: Path, retrained_path: Path | None, forget: str) -> None:
     """A candidate compared with anything but an exactly retrained model of its own could pass unforgotten."""
     original = models.digest(original_path)
@@ -105,15 +93,3 @@ def _check_models(original_path: Path, candidate_path: Path, retrained_path: Pat
         raise UserError(f"{retrained_path} is not a retrained model: make the reference with the method retrain")
     if models.digest(candidate_path) == models.digest(retrained_path):
         raise UserError("the candidate is its own reference: retrain the reference from another seed")
-
-
-def load_audit(path: Path) -> Audit:
-    """Read an audit.
-
-    Raises:
-        UserError: missing or damaged.
-    """
-    try:
-        return Audit.model_validate(read_json(path, "audit"))
-    except ValidationError as error:
-        raise UserError(f"audit {path} is not valid: {error.errors()[0]['msg']}") from None

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from unlearning.audit.accuracy import compared_against
 from unlearning.audit.accuracy import evaluate as run_evaluation
-from unlearning.audit.results import Interval, UtilityReference
-from unlearning.core.config import Config
-from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.audit.results import EvaluationReport
+from unlearning.core.files import write_json
 from unlearning.data import forget_set
+from unlearning.data.loading import load_split, part
 from unlearning.learning import models
 from unlearning.learning.devices import choose_device, deterministic
+from unlearning.learning.retrained import retrained_at
 from unlearning.recipes import provenance
-from unlearning.reporting.summary import Accuracies
-from unlearning.steps.data import load_split, part
-from unlearning.steps.retrain_or_none import retrained_at
-
-
-class EvaluationReport(Config):
-    """Accuracies per model, and what the candidate lost against another."""
-
-    models: dict[str, str]
-    """Model to digest of its weights."""
-    accuracies: dict[str, Accuracies]
-    utility_lost: dict[str, Interval]
-    lost_against: UtilityReference | None = None
-    """Whose accuracy the candidate's is compared with; None where there is no candidate."""
 
 
 def evaluate(
@@ -64,7 +48,7 @@ def evaluate(
         )
         for name, path in paths.items()
     }
-    against = _against(measured)
+    against = compared_against(measured)
     report = EvaluationReport(
         models={name: models.digest(path) for name, path in paths.items()},
         accuracies={name: each.accuracies() for name, each in measured.items()},
@@ -73,24 +57,3 @@ def evaluate(
     )
     write_json(evaluation_path, report.model_dump(mode="json"))
     return report
-
-
-def _against(measured: Collection[str]) -> UtilityReference | None:
-    """Whose accuracy the candidate's is compared with, out of the models that were measured."""
-    if "candidate" not in measured:
-        return None
-    if "retrained" in measured:
-        return "retrained"
-    return "original" if "original" in measured else None
-
-
-def load_evaluation(path: Path) -> EvaluationReport:
-    """Read an evaluation.
-
-    Raises:
-        UserError: missing or damaged.
-    """
-    try:
-        return EvaluationReport.model_validate(read_json(path, "evaluation"))
-    except ValidationError as error:
-        raise UserError(f"evaluation {path} is not valid: {error.errors()[0]['msg']}") from None

@@ -8,25 +8,27 @@ from pathlib import Path
 
 import torch
 
-from unlearning.audit import inspection, neighbours
+from unlearning.audit import inspection, inspection_results, neighbours
+from unlearning.audit.inspection_results import EVIDENCE_FILE, Evidence
+from unlearning.compliance.retention.tombstones import refuse_erased_in
 from unlearning.core.files import write_text
 from unlearning.core.seeding import initialisation
 from unlearning.data import forget_set
 from unlearning.data.forget_set import ForgetSet
+from unlearning.data.loading import load_split, part
 from unlearning.data.records import Records
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split
 from unlearning.learning import models
 from unlearning.learning.devices import choose_device, deterministic
 from unlearning.learning.paradigms import make_paradigm
-from unlearning.recipes import Recipe, provenance
+from unlearning.learning.retrained import retrained_at
+from unlearning.recipes import provenance
+from unlearning.recipes.provenance import check_belongs
+from unlearning.recipes.recipe import Recipe
 from unlearning.reporting import report
-from unlearning.reporting.figures import numbers, paper
+from unlearning.reporting.figures import paper
 from unlearning.reporting.figures.gallery import GalleryRow, Picture, picture
-from unlearning.reporting.figures.numbers import EVIDENCE_FILE, Evidence
-from unlearning.steps.data import load_split, part, refuse_erased_in
-from unlearning.steps.retrain_or_none import retrained_at
-from unlearning.steps.unlearn import check_belongs
 
 PAGE_FILE = "figures.html"
 
@@ -101,7 +103,7 @@ def measure(
     )
 
 
-def _traced(run: _Measured, holdout: Records) -> tuple[numbers.Epoch, ...]:
+def _traced(run: _Measured, holdout: Records) -> tuple[inspection_results.Epoch, ...]:
     paradigm, side = make_paradigm(run.recipe.paradigm), run.recipe.data.image_side
     with initialisation(run.seed, "pretrain"):
         model = paradigm.build(
@@ -144,7 +146,7 @@ def figures(
         device=device,
         gpus=gpus,
     )
-    numbers.save(found, evidence_path)
+    inspection_results.save(found, evidence_path)
     write_text(page_path, report.render_figures(found))
     return found
 
@@ -201,7 +203,7 @@ def draw(found: Evidence, folder: Path) -> dict[str, Path]:
     drawn = paper.all_figures(found)
     paths = {"page": folder / PAGE_FILE, "numbers": folder / EVIDENCE_FILE}
     paths |= {name: folder / f"{name}.svg" for name in drawn}
-    numbers.save(found, paths["numbers"])
+    inspection_results.save(found, paths["numbers"])
     for name, figure in drawn.items():
         write_text(paths[name], figure.svg)
     for name in set(paper.NAMES) - set(drawn):

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearning import recipes
+from unlearning.compliance.retention.tombstones import REFUSE, check_policy, without_erased
 from unlearning.core import settings
 from unlearning.core.files import write_json
 from unlearning.data import snapshots
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.sources import open_source
-from unlearning.recipes import Recipe
-from unlearning.steps.tombstones import REFUSE, check_policy, without_erased
+from unlearning.recipes.recipe import Recipe
 from unlearning.storage.datasets import keep_snapshot
-from unlearning.storage.store import open_store
+from unlearning.storage.open import open_store
 
 
 @dataclass(frozen=True)

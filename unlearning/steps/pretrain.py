@@ -2,98 +2,44 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from unlearning import recipes
-from unlearning.core import settings
-from unlearning.core.errors import TrainingDivergedError
+from unlearning.cluster import launch
+from unlearning.cluster.workers import Workers
+from unlearning.compliance.retention.tombstones import refuse_erased_in
 from unlearning.core.files import read_json
-from unlearning.core.seeding import initialisation
-from unlearning.data.records import Records
-from unlearning.learning import models
-from unlearning.learning.devices import choose_device, deterministic
-from unlearning.learning.input_gradients import measure_gradient_target
-from unlearning.learning.models import Model
-from unlearning.learning.paradigms import Paradigm, make_paradigm
-from unlearning.learning.training import train
-from unlearning.recipes import Recipe, provenance
-from unlearning.recipes.provenance import Provenance
-from unlearning.steps.data import checkpoint_of, load_split, part, refuse_erased_in
-
-TARGET_QUANTILES = 64
-"""How finely τ describes the non-members' gradient norms."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A trained or unlearned model."""
-
-    digest: str
-    seconds: float
-    device: str
-
-
-def store_gradient_target(
-    model: Model, paradigm: Paradigm, recipe: Recipe, *, nonmembers: Records, members: Records, seed: int
-) -> None:
-    """Measure τ on non-members once, so that stage 2 need not look at any."""
-    target = measure_gradient_target(
-        model,
-        paradigm,
-        nonmembers,
-        members,
-        batch_size=2 * recipe.methods.gradient_penalty_stage2.forget_batch,
-        quantiles=TARGET_QUANTILES,
-        seed=seed,
-    )
-    model.spec = model.spec.model_copy(update={"gradient_target": target})
+from unlearning.data.loading import load_split
+from unlearning.learning.devices import choose_device
+from unlearning.learning.training import TrainResult
+from unlearning.recipes import pretraining, provenance
+from unlearning.recipes.recipe import validate_recipe
 
 
 def pretrain(
-    *, snapshot_path: Path, split_path: Path, recipe_path: Path, seed: int, device: str, model_path: Path, gpus: int = 0
+    *,
+    snapshot_path: Path,
+    split_path: Path,
+    recipe_path: Path,
+    seed: int,
+    device: str,
+    gpus: int = 0,
+    wanted: Workers = Workers(),  # noqa: B008 - cannot be changed
+    model_path: Path,
 ) -> TrainResult:
     """Train the recipe's model on the members; resumes from its checkpoint when interrupted.
 
+    Args:
+        wanted: who trains; this process alone unless it says otherwise.
+
     Raises:
-        UserError: data that do not belong together, or that hold records that were erased since.
+        UserError: data that do not belong together, or that hold records that were erased since; or a worker failed.
     """
-    recipe = recipes.validate(read_json(recipe_path, "recipe"), str(recipe_path))
+    paths = {"snapshot_path": snapshot_path, "split_path": split_path, "recipe_path": recipe_path}
+    given = {**paths, "seed": seed, "device": device, "model_path": model_path}
+    if launch.by_workers(launch.PRETRAIN, wanted, given, gpus, check=partial(choose_device, device, gpus)):
+        return provenance.result_at(model_path)
+    recipe = validate_recipe(read_json(recipe_path, "recipe"), str(recipe_path))
     snapshot, split = load_split(snapshot_path, split_path)
     refuse_erased_in(snapshot.manifest)
-    where, chosen = settings.from_environment(), choose_device(device, gpus)
-    deterministic()
-    paradigm = make_paradigm(recipe.paradigm)
-    side = recipe.data.image_side
-    members = part(snapshot, split.members, side, chosen)
-    channels = snapshot.manifest.image_shape[0]
-    with initialisation(seed, "pretrain"):
-        model = paradigm.build(recipe.encoder, (channels, side, side), snapshot.manifest.class_names)
-    fingerprint = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "split": split.digest}
-    checkpoint = checkpoint_of("pretrain", fingerprint, split, recipe.checkpoint_every)
-    begun = time.perf_counter()
-    try:
-        train(
-            model.to(chosen), paradigm, members, recipe.training, seed=seed, purpose="pretrain", checkpoint=checkpoint
-        )
-    except TrainingDivergedError:
-        checkpoint.delete()  # going on from it would only diverge again
-        raise
-    seconds = time.perf_counter() - begun
-    calibration = part(snapshot, split.calibration, side, chosen)
-    store_gradient_target(model, paradigm, recipe, nonmembers=calibration, members=members, seed=seed)
-    models.save(model, model_path)
-    made = Provenance(
-        method="pretrain",
-        recipe=recipe,
-        seed=seed,
-        seconds=seconds,
-        device=chosen.type,
-        commit=where.commit,
-        snapshot=snapshot.manifest.digest,
-        split=split.digest,
-    )
-    provenance.save(made, model_path)
-    checkpoint.delete()
-    return TrainResult(models.digest(model_path), seconds, chosen.type)
+    return pretraining.pretrain(recipe, snapshot, split, seed=seed, device=device, gpus=gpus, model_path=model_path)

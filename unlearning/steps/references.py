@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from unlearning.audit.references import signals as references
 from unlearning.audit.references.plan import check_count
 from unlearning.audit.references.signals import References, ReferencesManifest
 from unlearning.audit.references.training import Reference, ReferenceTraining, make_references
-from unlearning.audit.signals import SignalConfig
+from unlearning.compliance.retention.tombstones import refuse_erased_in
 from unlearning.core import settings
 from unlearning.core.errors import TrainingDivergedError, UserError
 from unlearning.core.files import new_folder
+from unlearning.data.loading import load_split, part
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split
 from unlearning.learning import models
+from unlearning.learning.checkpoint import Checkpoint, checkpoint_of
 from unlearning.learning.devices import choose_device, deterministic
 from unlearning.learning.paradigms import make_paradigm
-from unlearning.learning.training import Checkpoint
-from unlearning.recipes import Recipe, provenance
-from unlearning.steps.data import checkpoint_of, load_split, part, refuse_erased_in
-from unlearning.steps.unlearn import check_split
-from unlearning.storage.store import Store, open_store
-
-GROUPS = ("class", "cluster")
-"""Kinds of forget sets that go together: every reference has seen others of the group."""
-
-
-def check_comparable(kind: str) -> None:
-    """Refuse to judge by references what a model shows of a whole group that it never saw.
-
-    References never saw half of the records, but others like them: beside references a model that knows
-    nothing of the group looks over-forgotten, and one that still knows it could pass.
-
-    Raises:
-        UserError: the kind of forget set is one of `GROUPS`.
-    """
-    if kind in GROUPS:
-        raise UserError(
-            f"forget kind {kind} cannot be compared with references, each of which has seen others of the {kind}: "
-            "give compare_with retrained"
-        )
+from unlearning.recipes import provenance
+from unlearning.recipes.provenance import check_split
+from unlearning.recipes.recipe import Recipe
+from unlearning.storage.keys import references_key
+from unlearning.storage.open import open_store
 
 
 def training_of(
@@ -146,11 +127,6 @@ def _delete(checkpoints: Iterable[Checkpoint]) -> None:
         each.delete()
 
 
-def references_key(original: str) -> str:
-    """Where an original's references lie in the store: beside its data, since they know the members as it does."""
-    return f"references/{original}"
-
-
 def gather(*, parts: Sequence[Path], references_path: Path) -> References:
     """One set out of its parts, kept in the store.
 
@@ -167,49 +143,3 @@ def gather(*, parts: Sequence[Path], references_path: Path) -> References:
         store = open_store(settings.from_environment().store)
         store.put_folder(references_key(merged.manifest.original), references_path)
     return merged
-
-
-def kept(store: Store, original: str, split: str) -> bool:
-    """Whether the store holds references of an original as it stands, which the digest of its split says."""
-    key = f"{references_key(original)}/{references.MANIFEST_FILE}"
-    return store.exists(key) and json.loads(store.read(key)).get("split") == split
-
-
-def fetch(store: Store, original: str, split: Split, signals: SignalConfig, target: Path) -> References:
-    """The references of an original, or an empty set where none were made for it as it stands.
-
-    Those of an original whose data was rewritten without erased records belong to the data before.
-
-    Raises:
-        UserError: what the store holds belongs to another model or is damaged.
-    """
-    if not kept(store, original, split.digest):
-        none = ReferencesManifest(
-            original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
-        )
-        found = references.collect(none, [], np.zeros((0, len(split.members)), dtype=bool))
-        with new_folder(target) as folder:
-            references.save(found, folder)
-        return found
-    store.get_folder(references_key(original), target)
-    return load_for(target, original, split.digest)
-
-
-def load_for(path: Path, original: str, split: str) -> References:
-    """The references of one original.
-
-    Args:
-        path: their folder.
-        original, split: digests of the model and its split.
-
-    Raises:
-        UserError: missing, damaged, or another's: those say nothing about this one.
-    """
-    found = references.load(path)
-    manifest = found.manifest
-    if (manifest.original, manifest.split) != (original, split):
-        raise UserError(
-            f"the references were made for model {manifest.original[:12]} and split {manifest.split[:12]}, not for "
-            f"{original[:12]} and {split[:12]}: give those of this original"
-        )
-    return found

@@ -7,19 +7,23 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning.audit import escalation
+from unlearning.audit.references.signals import load_for, no_references
+from unlearning.audit.references.signals import save as save_references
+from unlearning.audit.results import Reference
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.core.files import new_folder
 from unlearning.data import snapshots, splits
+from unlearning.data.splits import Split
 from unlearning.learning import models
 from unlearning.recipes import provenance
 from unlearning.recipes.provenance import Provenance
 from unlearning.registry.client import CHAMPION, Registry
-from unlearning.steps.references import fetch, kept
-from unlearning.storage.datasets import data_of
+from unlearning.registry.versions import data_of
 from unlearning.storage.datasets import fetch as fetch_data
-from unlearning.storage.store import open_store
+from unlearning.storage.open import open_store
+from unlearning.storage.references import fetch, kept
+from unlearning.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def resolve(
     *,
     model_name: str,
     version: str,
-    compare_with: str = "retrained",
+    compare_with: Reference = "retrained",
     model_path: Path,
     snapshot_path: Path,
     split_path: Path,
@@ -60,20 +64,33 @@ def resolve(
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.download(found, Path(scratch))
         digest = models.digest(folder)
-        if digest != found.tags.get("digest"):
+        if digest != found.tags.digest:
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         made, data, store = provenance.load(folder), data_of(found), open_store(where.store)
-        if escalation.compare_with_named(compare_with) == "references" and not kept(store, digest, data.split):
+        if compare_with == "references" and not kept(store, digest, data.split):
             raise UserError(_no_references(f"model {model_name} version {found.version}", made))
         snapshot, split = fetch_data(store, data, Path(scratch))
-        references = fetch(store, digest, splits.load(split), made.recipe.signals, references_path)
+        count = _references(store, digest, splits.load(split), made, references_path)
         with new_folder(model_path) as staging:
             shutil.copytree(folder, staging, dirs_exist_ok=True)
             # What it has forgotten is no part of what it may be trained on, audited or evaluated with again.
             provenance.save(made.model_copy(update=data.model_dump()), staging)
         snapshots.copy(snapshot, snapshot_path)
         splits.save(splits.load(split), split_path)
-    return ResolveResult(found.version, digest, references.manifest.count)
+    return ResolveResult(found.version, digest, count)
+
+
+def _references(store: Store, original: str, split: Split, made: Provenance, target: Path) -> int:
+    """Fetch the references of an original, or write an empty set where none were made for it as it stands.
+
+    Those of an original whose data was rewritten without erased records belong to the data before.
+    """
+    if kept(store, original, split.digest):
+        fetch(store, original, target)
+        return load_for(target, original, split.digest).manifest.count
+    with new_folder(target) as folder:
+        save_references(no_references(original, split, made.recipe.signals), folder)
+    return 0
 
 
 def _no_references(which: str, made: Provenance) -> str:

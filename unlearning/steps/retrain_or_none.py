@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
-from pydantic import ValidationError
-
-from unlearning.audit import escalation
-from unlearning.cluster.launch import unlearn
+from unlearning.audit.results import Reference
+from unlearning.cluster import launch
 from unlearning.cluster.workers import Workers
-from unlearning.core.config import Config
-from unlearning.core.errors import UserError
-from unlearning.core.files import new_folder, read_json, write_json
-from unlearning.steps.pretrain import TrainResult
-
-NONE_FILE = "none.json"
-
-
-class NoModel(Config):
-    """What lies in the place of the retrained model where none is wanted."""
-
-    compare_with: Literal["references"]
+from unlearning.core.files import new_folder, write_json
+from unlearning.learning.devices import choose_device
+from unlearning.learning.retrained import NONE_FILE, NoModel
+from unlearning.learning.training import TrainResult
+from unlearning.recipes import provenance, unlearning
 
 
 def retrain_or_none(
     *,
-    compare_with: str,
+    compare_with: Reference,
     model_path: Path,
     snapshot_path: Path,
     split_path: Path,
@@ -50,12 +41,24 @@ def retrain_or_none(
     Raises:
         UserError: `compare_with` is unknown, or model, data and forget set do not belong together.
     """
-    if escalation.compare_with_named(compare_with) == "references":
+    if compare_with == "references":
         with new_folder(retrained_path) as folder:
             write_json(folder / NONE_FILE, NoModel(compare_with="references").model_dump())
         return None
-    return unlearn(
-        wanted,
+    given = {
+        "model_path": model_path,
+        "snapshot_path": snapshot_path,
+        "split_path": split_path,
+        "forget_path": forget_path,
+        "method": "retrain",
+        "overrides": "",
+        "seed": seed,
+        "device": device,
+        "candidate_path": retrained_path,
+    }
+    if launch.by_workers(launch.UNLEARN, wanted, given, gpus, check=partial(choose_device, device, gpus)):
+        return provenance.result_at(retrained_path)
+    return unlearning.unlearn(
         model_path=model_path,
         snapshot_path=snapshot_path,
         split_path=split_path,
@@ -67,18 +70,3 @@ def retrain_or_none(
         gpus=gpus,
         candidate_path=retrained_path,
     )
-
-
-def retrained_at(path: Path | None) -> Path | None:
-    """The folder of the retrained model; None where none was given, or where the folder says that there is none.
-
-    Raises:
-        UserError: the folder says something else.
-    """
-    if path is None or not (path / NONE_FILE).exists():
-        return path
-    try:
-        NoModel.model_validate(read_json(path / NONE_FILE, "word that nothing was retrained"))
-    except ValidationError as error:
-        raise UserError(f"retrained model {path}: {NONE_FILE}: {error.errors()[0]['msg']}: retrain again") from None
-    return None

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning.compliance.batches import store as batches
-from unlearning.compliance.batches.store import Wanted
-from unlearning.compliance.ledger.claims import WORKING
-from unlearning.compliance.ledger.store import Ledger
-from unlearning.core import settings
+from unlearning.compliance.batches.wanted import wanted_now
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set
-from unlearning.data.forget_set import ForgetSet
+from unlearning.data.forget_selection import NearDuplicateCounts
+from unlearning.data.forget_set import ForgetSet, parse_ids
+from unlearning.data.loading import load_split
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split
 from unlearning.learning import models, near_duplicates
 from unlearning.learning.devices import choose_device, deterministic
-from unlearning.learning.near_duplicates import NearDuplicates
+from unlearning.learning.near_duplicates import NearDuplicates, with_near_duplicates
 from unlearning.recipes import provenance
-from unlearning.reporting.summary import NearDuplicateCounts
-from unlearning.steps.data import load_split
-from unlearning.steps.unlearn import check_split
-from unlearning.storage.store import open_store
+from unlearning.recipes.provenance import check_split
 
 BATCH = "batch"
 """Kind of a forget set that compliance requests ask for."""
@@ -37,35 +31,6 @@ class SelectResult:
     records: int
     near_duplicates: NearDuplicateCounts | None
     """None where nobody looked for them."""
-
-
-def _of_batch(batch: str, model_name: str) -> Wanted:
-    """What a batch's requests ask for, as far as it still works on them."""
-    store = open_store(settings.from_environment().store)
-    wanted, ledger = batches.wanted(store, batches.load(store, batch), model_name), Ledger(store)
-    held = {request: ledger.state(request).models.get(model_name) for request in wanted.records}
-    asked = {request for request, model in held.items() if model and model.batch == batch and model.status in WORKING}
-    return Wanted(
-        records={request: some for request, some in wanted.records.items() if request in asked},
-        look_alikes=tuple(request for request in wanted.look_alikes if request in asked),
-    )
-
-
-def parse_ids(text: str) -> tuple[str, ...]:
-    """Record ids from a JSON list, or from words separated by commas or white space.
-
-    Raises:
-        UserError: looks like JSON but is not a list of strings.
-    """
-    if not text.strip().startswith("["):
-        return tuple(text.replace(",", " ").split())
-    try:
-        ids = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"forget ids are not valid JSON ({error}): give a list of record ids") from None
-    if not all(isinstance(identity, str) for identity in ids):
-        raise UserError("forget ids must be strings: give a JSON list of record ids")
-    return tuple(ids)
 
 
 def select(
@@ -89,8 +54,8 @@ def select(
     """Choose the forget set and write it, and look for kept members that nearly repeat what is in it.
 
     Args:
-        kind: of `unlearning.data.forget_set.KINDS`, or `batch`: what the batch's requests ask for. Record ids then
-            come from the store, so that no parameter and no log names them.
+        kind: of `unlearning.data.forget_selection.KINDS`, or `batch`: what the batch's requests ask for. Record ids
+            then come from the store, so that no parameter and no log names them.
         batch, model_name: of `kind` batch.
         model_path: that is to forget; None for not looking.
         include_near_duplicates: also forget those that were found, but not what repeats them in turn. Of a batch,
@@ -106,7 +71,7 @@ def select(
     chosen = parse_ids(ids)
     repeated = frozenset[str]()
     if kind == BATCH:
-        wanted = _of_batch(batch, model_name)
+        wanted = wanted_now(batch, model_name)
         repeated = frozenset(each for request in wanted.look_alikes for each in wanted.records[request])
         ids_wanted = frozenset(wanted.ids)
         kind, chosen = "records", tuple(each for each in split.members if each in ids_wanted)
@@ -118,7 +83,7 @@ def select(
     if model_path is not None:
         found = _repetitions(snapshot, split, forget, model_path, device, gpus)
         of = frozenset(forget.ids) if include_near_duplicates else repeated
-        forget = _with_repetitions(forget, found, split, of)
+        forget = with_near_duplicates(forget, found, split, of)
         if near_duplicates_path is not None:
             near_duplicates.save(found, near_duplicates_path)
     forget_set.save(forget, forget_path)
@@ -141,12 +106,3 @@ def _repetitions(
         config=recipe.near_duplicates,
         device=chosen,
     )
-
-
-def _with_repetitions(forget: ForgetSet, found: NearDuplicates, split: Split, repeated: frozenset[str]) -> ForgetSet:
-    """The forget set and what nearly repeats those of its records."""
-    more = tuple(dict.fromkeys(pair.kept for pair in found.found if pair.forgotten in repeated))
-    ids = forget.ids + more
-    split.retained(ids)  # refuses to forget everybody
-    counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=bool(repeated))
-    return forget.model_copy(update={"ids": ids, "near_duplicates": counts})

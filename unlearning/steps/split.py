@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning import recipes
+from unlearning.compliance.retention.tombstones import refuse_erased_in
 from unlearning.core import settings
 from unlearning.core.files import read_json
 from unlearning.data import snapshots, splits
-from unlearning.steps.data import refuse_erased_in
+from unlearning.recipes.recipe import validate_recipe
 from unlearning.storage.datasets import keep_split
-from unlearning.storage.store import open_store
+from unlearning.storage.open import open_store
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def split(*, snapshot_path: Path, recipe_path: Path, seed: int, split_path: Path
     Raises:
         UserError: too few records, or some of them were erased meanwhile.
     """
-    recipe = recipes.validate(read_json(recipe_path, "recipe"), str(recipe_path))
+    recipe = validate_recipe(read_json(recipe_path, "recipe"), str(recipe_path))
     manifest = snapshots.load(snapshot_path).manifest
     refuse_erased_in(manifest)
     made = splits.make_split(manifest, recipe.split, seed)

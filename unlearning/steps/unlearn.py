@@ -2,78 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from unlearning import recipes
-from unlearning.audit.escalation import rung_named
-from unlearning.core import settings
-from unlearning.core.errors import TrainingDivergedError, UserError
-from unlearning.data import forget_set
-from unlearning.data.forget_set import ForgetSet
-from unlearning.data.splits import Split
-from unlearning.learning import models
-from unlearning.learning.devices import choose_device, deterministic
-from unlearning.learning.models import Model
-from unlearning.learning.paradigms import Paradigm, make_paradigm
-from unlearning.methods import METHODS
-from unlearning.recipes import provenance
-from unlearning.recipes.escalated import settings_at
-from unlearning.recipes.provenance import Provenance
-from unlearning.steps.data import load_split, part
-from unlearning.steps.pretrain import TrainResult, store_gradient_target
-
-
-def check_split(made: Provenance, split: Split) -> None:
-    """The split is the one that the model was trained on.
-
-    Raises:
-        UserError: it was trained on another.
-    """
-    if made.split != split.digest:
-        raise UserError(
-            f"the model was trained on split {made.split[:12]}, not {split.digest[:12]}: give its own split"
-        )
-
-
-def check_belongs(made: Provenance, split: Split, forget: ForgetSet) -> None:
-    """Model, split and forget set are of one piece.
-
-    Raises:
-        UserError: the model was trained on another split, or the forget set chosen from another.
-    """
-    check_split(made, split)
-    if forget.split != split.digest:
-        raise UserError(
-            f"the forget set was chosen from split {forget.split[:12]}, not {split.digest[:12]}: select again"
-        )
-
-
-@dataclass(frozen=True)
-class UnlearnResult(TrainResult):
-    """A candidate."""
-
-    diverged: str = ""
-    """Why it is the model as it was; empty where the method made one."""
-
-
-def _forget(method: str, model: Model, paradigm: Paradigm, **given: Any) -> Model:
-    """Run the method.
-
-    Raises:
-        TrainingDivergedError: the loss, or a weight at the end, was not finite.
-    """
-    candidate = METHODS[method](model, paradigm, **given)
-    for value in candidate.state_dict().values():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise TrainingDivergedError(
-                f"{method}: a weight is not finite after the last step: lower the learning rate or set clip_norm"
-            )
-    return candidate
+from unlearning.cluster import launch
+from unlearning.cluster.workers import Workers
+from unlearning.learning.devices import choose_device
+from unlearning.recipes import provenance, unlearning
+from unlearning.recipes.provenance import UnlearnResult
 
 
 def unlearn(
@@ -89,61 +25,44 @@ def unlearn(
     device: str,
     gpus: int = 0,
     keep_diverged: bool = False,
+    wanted: Workers = Workers(),  # noqa: B008 - cannot be changed
     candidate_path: Path,
 ) -> UnlearnResult:
-    """Run one method with the settings of the recipe the model was trained with.
+    """Run one method; see `unlearning.recipes.unlearning.unlearn`.
 
     Args:
-        method: a name of `unlearning.methods.METHODS`.
-        overrides: YAML laid over the method's settings; empty for none.
-        rung: a name of `unlearning.audit.escalation.RUNGS`: how much stronger than these settings.
-        keep_diverged: where the method diverges, write the model as it was and say so in its provenance: no
-            verdict lets it serve, and the ladder goes on. Exact retraining has nothing to go on with.
-        candidate_path: folder of the unlearned model.
+        wanted: who trains; this process alone unless it says otherwise.
 
     Raises:
-        UserError: the inputs do not belong together, or a setting has no meaning.
+        UserError: the inputs do not belong together, a setting has no meaning, or a worker failed.
         TrainingDivergedError: the method diverged and that is not to be kept, or it was exact retraining.
     """
-    made = provenance.load(model_path)
-    recipe = recipes.override_method(made.recipe, method, overrides)
-    config = settings_at(recipe, method, rung_named(rung))
-    snapshot, split = load_split(snapshot_path, split_path)
-    forget = forget_set.load(forget_path)
-    check_belongs(made, split, forget)
-    chosen = choose_device(device, gpus)
-    deterministic()
-    side = recipe.data.image_side
-    retain = part(snapshot, split.retained(forget.ids), side, chosen)
-    calibration = part(snapshot, split.calibration, side, chosen)
-    given = {"retain": retain, "forget": part(snapshot, forget.ids, side, chosen), "calibration": calibration}
-    original, paradigm, diverged = models.load(model_path, chosen), make_paradigm(recipe.paradigm), ""
-    begun = time.perf_counter()
-    try:
-        candidate = _forget(method, original, paradigm, **given, config=config, seed=seed)
-    except TrainingDivergedError as error:
-        if method == "retrain" or not keep_diverged:
-            raise
-        candidate, diverged = original, f"{method} diverged and made no model ({error})"
-    seconds = time.perf_counter() - begun
-    if method == "retrain":
-        # Fresh weights need their own τ; every other method keeps what its model was trained with.
-        store_gradient_target(candidate, paradigm, recipe, nonmembers=calibration, members=retain, seed=seed)
-    models.save(candidate, candidate_path)
-    written = made.model_copy(
-        update={
-            "method": method,
-            "recipe": recipe,
-            "seed": seed,
-            "seconds": seconds,
-            "device": chosen.type,
-            "commit": settings.from_environment().commit,
-            "parent": models.digest(model_path),
-            "forget": forget.digest,
-            "rung": rung,
-            "settings": config.model_dump(mode="json"),
-            "diverged": diverged,
-        }
+    given = {
+        "model_path": model_path,
+        "snapshot_path": snapshot_path,
+        "split_path": split_path,
+        "forget_path": forget_path,
+        "method": method,
+        "overrides": overrides,
+        "rung": rung,
+        "seed": seed,
+        "device": device,
+        "keep_diverged": keep_diverged,
+        "candidate_path": candidate_path,
+    }
+    if launch.by_workers(launch.UNLEARN, wanted, given, gpus, check=partial(choose_device, device, gpus)):
+        return provenance.result_at(candidate_path)
+    return unlearning.unlearn(
+        model_path=model_path,
+        snapshot_path=snapshot_path,
+        split_path=split_path,
+        forget_path=forget_path,
+        method=method,
+        overrides=overrides,
+        rung=rung,
+        seed=seed,
+        device=device,
+        gpus=gpus,
+        keep_diverged=keep_diverged,
+        candidate_path=candidate_path,
     )
-    provenance.save(written, candidate_path)
-    return UnlearnResult(models.digest(candidate_path), seconds, chosen.type, diverged)

@@ -8,53 +8,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import canonical_json
 from unlearning.data import snapshots, splits
+from unlearning.data.provenance import DataDigests
 from unlearning.data.snapshots import Manifest, Snapshot
 from unlearning.data.splits import Split
-from unlearning.registry.client import Version
+from unlearning.storage.keys import complete_key, snapshot_key, split_key
 from unlearning.storage.store import Store
-
-SNAPSHOTS, SPLITS = "snapshots", "splits"
-
-
-class Data(Config):
-    """What a version stands for: digests of its snapshot and of its split."""
-
-    snapshot: str
-    split: str
-
-
-def data_of(version: Version) -> Data:
-    """What a version was trained on and has not forgotten.
-
-    Raises:
-        UserError: it does not say so.
-    """
-    missing = [name for name in ("snapshot", "split") if name not in version.tags]
-    if missing:
-        raise UserError(
-            f"model {version.name} version {version.version} has no tag {missing[0]}: somebody is writing it, so try "
-            "again, or it was registered by something else"
-        )
-    return Data(snapshot=version.tags["snapshot"], split=version.tags["split"])
-
-
-def snapshot_key(digest: str) -> str:
-    """Where a snapshot lies in the store."""
-    return f"{SNAPSHOTS}/{digest}"
-
-
-def complete_key(digest: str) -> str:
-    """The marker that says that a snapshot's files have all arrived: a folder is stored file by file."""
-    return f"{snapshot_key(digest)}.complete"
-
-
-def split_key(digest: str) -> str:
-    """Where a split lies in the store. It holds record ids, so it stays out of MLflow."""
-    return f"{SPLITS}/{digest}.json"
 
 
 def keep_snapshot(store: Store, path: Path, digest: str) -> None:
@@ -69,7 +30,7 @@ def keep_split(store: Store, split: Split) -> None:
     store.create(split_key(split.digest), canonical_json(split.model_dump(mode="json")).encode())
 
 
-def fetch(store: Store, data: Data, folder: Path) -> tuple[Path, Path]:
+def fetch(store: Store, data: DataDigests, folder: Path) -> tuple[Path, Path]:
     """Bring a snapshot and its split, as `snapshot` and `split.json`, into a folder.
 
     Raises:
@@ -80,7 +41,7 @@ def fetch(store: Store, data: Data, folder: Path) -> tuple[Path, Path]:
     return snapshot, split
 
 
-def _fetch(store: Store, data: Data, snapshot: Path, split: Path) -> tuple[Snapshot, Split]:
+def _fetch(store: Store, data: DataDigests, snapshot: Path, split: Path) -> tuple[Snapshot, Split]:
     store.get_folder(snapshot_key(data.snapshot), snapshot)
     split.write_bytes(store.read(split_key(data.split)))
     found, divided = snapshots.load(snapshot), splits.load(split)
@@ -118,7 +79,7 @@ def load_split(store: Store, digest: str) -> Split:
     return split
 
 
-def load(store: Store, data: Data) -> tuple[Snapshot, Split]:
+def load(store: Store, data: DataDigests) -> tuple[Snapshot, Split]:
     """A snapshot and its split from the store.
 
     Raises:
@@ -128,7 +89,7 @@ def load(store: Store, data: Data) -> tuple[Snapshot, Split]:
         return _fetch(store, data, Path(scratch) / "snapshot", Path(scratch) / "split.json")
 
 
-def reduce(store: Store, data: Data, ids: Collection[str]) -> Data:
+def reduce(store: Store, data: DataDigests, ids: Collection[str]) -> DataDigests:
     """Keep a snapshot and a split as they are without some records, beside the ones they come from.
 
     Doing it twice gives the same. Where none of the records is there, nothing is written.
@@ -145,4 +106,4 @@ def reduce(store: Store, data: Data, ids: Collection[str]) -> Data:
         snapshots.save(left, Path(scratch) / "snapshot")
         keep_snapshot(store, Path(scratch) / "snapshot", left.manifest.digest)
     keep_split(store, divided)
-    return Data(snapshot=left.manifest.digest, split=divided.digest)
+    return DataDigests(snapshot=left.manifest.digest, split=divided.digest)

@@ -29,8 +29,8 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from unlearning.core.config import Config
-from unlearning.core.errors import UserError
-from unlearning.storage.store import MissingKeyError, Store
+from unlearning.core.errors import MissingKeyError, UserError
+from unlearning.storage.store import Store
 
 ATTEMPTS = 10
 """Each failed attempt means that another contender got further, so running out of them is rare."""

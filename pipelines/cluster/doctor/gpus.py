@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipelines.cluster.doctor.findings import Finding
-from unlearning.cluster.client import Cluster, ForbiddenError
+from unlearning.cluster.client import Cluster
 from unlearning.cluster.names import GPU
+from unlearning.core.errors import ForbiddenError
 
 TOLERATED = {GPU}
 """Taints that the tasks that train bear: see pipelines/tasks.py."""

@@ -7,7 +7,8 @@ from functools import partial
 
 from pipelines.cluster.doctor.findings import Finding
 from unlearning.cluster import names
-from unlearning.cluster.client import Cluster, ForbiddenError, MissingObjectError
+from unlearning.cluster.client import Cluster
+from unlearning.core.errors import ForbiddenError, MissingObjectError
 
 APPLY = "kubectl apply -k manifests/overlays/…: see docs/deploying.md"
 SECRETS = {names.OBJECT_STORE: names.OBJECT_STORE_KEYS, names.SIGNING_KEY: (names.SIGNING_FILE.rsplit("/", 1)[-1],)}

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from pipelines.cluster.doctor.findings import Finding
 from unlearning.core.errors import UserError
-from unlearning.storage.store import Store, open_store
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 FOLDER = "doctor"
 """Where the probe is written, below the store's root; it is gone afterwards."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from pipelines.cluster.doctor.findings import Finding
 from unlearning.cluster import names
-from unlearning.cluster.client import Cluster, ForbiddenError, MissingObjectError
+from unlearning.cluster.client import Cluster
 from unlearning.cluster.names import TRAINER_GROUP, TRAINER_VERSION
+from unlearning.core.errors import ForbiddenError, MissingObjectError
 
 SHARED = "ReadWriteMany"
 

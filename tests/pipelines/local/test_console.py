@@ -79,28 +79,14 @@ def test_a_task_from_the_cache_says_so(shown: Shown) -> None:
     assert lines == ["· ingest: done before, taken from the cache"]
 
 
-def test_the_line_meant_for_people_is_taken_from_a_traceback(shown: Shown) -> None:
-    lines = shown.lines(TRACEBACK)
-    assert shown.log.error == "the forget set is empty: name at least one member to forget"
-    assert len(lines) == 1
-    assert lines[0].startswith("  select FAILED in ")
+def test_a_task_that_failed_is_shown_as_failed(shown: Shown) -> None:
+    (line,) = shown.lines(TRACEBACK)
+    assert line.startswith("  select FAILED in ")
 
 
-@pytest.mark.parametrize("name", ["UserError", "unlearning.storage.store.MissingKeyError", "TrainingDivergedError"])
-def test_every_error_for_people_is_recognised(shown: Shown, name: str) -> None:
-    shown.lines(f"    {name}: do this instead\n")
-    assert shown.log.error == "do this instead"
-
-
-def test_a_programming_error_is_not_passed_off_as_the_users(shown: Shown) -> None:
-    shown.lines("Traceback (most recent call last):\n    KeyError: 'digest'\n")
-    assert shown.log.error == ""
-
-
-def test_quiet_shows_nothing_but_still_keeps_log_and_error(tmp_path: Path) -> None:
+def test_quiet_shows_nothing_but_still_keeps_the_log(tmp_path: Path) -> None:
     shown = Shown(tmp_path, quiet=True)
     assert shown.lines(TASK + TRACEBACK) == []
-    assert shown.log.error.startswith("the forget set is empty")
     assert shown.path.read_text() == TASK + TRACEBACK
 
 

@@ -17,7 +17,8 @@ import pytest
 from kfp.local.cache import LocalCache
 
 from pipelines.local import unlearning
-from pipelines.local.unlearning import LocalRun, artifacts_of, new_run_id, run_locally
+from pipelines.local.unlearning import artifacts_of, new_run_id, run_locally
+from pipelines.parameters import LocalRun
 from unlearning.audit.escalation import accepted_statement
 from unlearning.core.errors import EXIT_NOT_PROMOTED, EXIT_OK, UserError
 from unlearning.core.files import read_json, write_json
@@ -190,13 +191,13 @@ def test_a_passed_run_leaves_summary_report_and_link(resumed: Finished) -> None:
 
 def test_the_champion_is_the_unlearned_version(resumed: Finished) -> None:
     original, unlearned = resumed.versions
-    assert (original.aliases, original.tags["status"]) == (("superseded",), "superseded")
-    assert (unlearned.aliases, unlearned.tags["status"]) == (("champion",), "serving")
+    assert (original.aliases, original.tags.status) == (("superseded",), "superseded")
+    assert (unlearned.aliases, unlearned.tags.status) == (("champion",), "serving")
     found = resumed.summary
     assert found.registry.versions == {"original": original.version, "unlearned": unlearned.version}
     assert found.registry.champion == unlearned.version
-    assert found.models["original"].digest == original.tags["digest"]
-    assert found.models["unlearned"].digest == unlearned.tags["digest"]
+    assert found.models["original"].digest == original.tags.digest
+    assert found.models["unlearned"].digest == unlearned.tags.digest
 
 
 def test_a_resumed_run_takes_finished_tasks_from_the_cache(resumed: Finished) -> None:
@@ -282,10 +283,10 @@ def test_a_failed_run_that_stops_says_so_with_its_exit_code(stopped: Finished) -
 
 def test_a_failed_candidate_is_on_record_and_the_original_still_serves(stopped: Finished) -> None:
     original, unlearned = stopped.versions
-    assert (original.aliases, original.tags["status"]) == (("champion",), "serving")
-    assert (unlearned.aliases, unlearned.tags["status"]) == ((), "rejected")
-    assert unlearned.tags["verdict"] == "inconclusive"
-    assert (unlearned.tags["rung"], unlearned.tags["action"], unlearned.tags["accepted"]) == ("first", "person", "no")
+    assert (original.aliases, original.tags.status) == (("champion",), "serving")
+    assert (unlearned.aliases, unlearned.tags.status) == ((), "rejected")
+    assert unlearned.tags.verdict == "inconclusive"
+    assert (unlearned.tags.rung, unlearned.tags.action, unlearned.tags.accepted) == ("first", "person", "no")
     assert stopped.summary.registry.champion == original.version == "1"
 
 
@@ -297,10 +298,10 @@ def test_what_could_not_be_judged_serves_where_that_is_accepted_and_says_so(acce
     assert found.accepted == accepted_statement(found.verdict.reasons)
     assert found.accepted in html.unescape((accepted.folder / "report.html").read_text())
     original, rejected, serving = accepted.versions
-    assert (original.tags["status"], rejected.tags["status"]) == ("superseded", "rejected")
-    assert (serving.aliases, serving.tags["status"]) == (("champion",), "serving")
-    assert (serving.tags["verdict"], serving.tags["accepted"]) == ("inconclusive", "yes")
-    assert serving.tags["statement"] == found.accepted
+    assert (original.tags.status, rejected.tags.status) == ("superseded", "rejected")
+    assert (serving.aliases, serving.tags.status) == (("champion",), "serving")
+    assert (serving.tags.verdict, serving.tags.accepted) == ("inconclusive", "yes")
+    assert serving.tags.statement == found.accepted
     assert serving.description.startswith(found.accepted)
 
 
@@ -317,9 +318,9 @@ def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: F
     assert [rung.settings["epochs"] for rung in found.rungs] == [1, 2, 40]
     assert found.forget.kind == "class"
     original, *rejected, retrained = escalated.versions
-    assert [each.tags["status"] for each in escalated.versions] == ["superseded", "rejected", "rejected", "serving"]
-    assert [each.tags["rung"] for each in rejected] == ["first", "stronger_1"]
-    assert {each.tags["parent"] for each in (*rejected, retrained)} == {original.version}
+    assert [each.tags.status for each in escalated.versions] == ["superseded", "rejected", "rejected", "serving"]
+    assert [each.tags.rung for each in rejected] == ["first", "stronger_1"]
+    assert {each.tags.parent for each in (*rejected, retrained)} == {original.version}
     assert retrained.aliases == ("champion",)
     assert found.registry.versions == {"original": "1", "unlearned": "3", "retrained": "4"}
 
@@ -327,9 +328,9 @@ def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: F
 @pytest.mark.slow
 def test_every_rung_is_in_mlflow_with_an_audit_of_its_own(escalated: Finished) -> None:
     for rung, version in zip(escalated.summary.rungs, escalated.versions[1:], strict=True):
-        (artifacts,) = (escalated.home / "mlartifacts").glob(f"**/{version.tags['run']}/artifacts")
+        (artifacts,) = (escalated.home / "mlartifacts").glob(f"**/{version.tags.run}/artifacts")
         audited = read_json(artifacts / "audit", "audit")
-        assert audited["models"]["candidate"]["model"] == version.tags["digest"] == rung.digest
+        assert audited["models"]["candidate"]["model"] == version.tags.digest == rung.digest
 
 
 @pytest.mark.slow
@@ -343,7 +344,7 @@ def test_the_artifacts_of_a_climb_are_those_of_its_summary(escalated: Finished) 
 
 @pytest.mark.slow
 def test_the_retrained_model_that_is_promoted_is_not_its_own_reference(escalated: Finished) -> None:
-    assert escalated.versions[-1].tags["digest"] != escalated.summary.models["retrained"].digest
+    assert escalated.versions[-1].tags.digest != escalated.summary.models["retrained"].digest
 
 
 def weights_of(folder: Path) -> set[str]:
@@ -381,7 +382,7 @@ def test_its_report_shows_no_retrained_model(by_references: Finished) -> None:
 
 @pytest.mark.slow
 def test_its_versions_say_what_they_were_compared_with(by_references: Finished) -> None:
-    assert [version.tags["compared_with"] for version in by_references.versions] == ["none", "references"]
+    assert [version.tags.compared_with for version in by_references.versions] == ["none", "references"]
     assert "every accuracy is within 0.9 of the original's" in by_references.versions[1].description
 
 
@@ -417,12 +418,12 @@ def test_a_method_that_diverges_is_a_failed_rung_and_the_ladder_goes_on(diverged
 @pytest.mark.slow
 def test_what_diverged_is_no_version_and_nobodys_reference(diverged: Finished) -> None:
     original, retrained = diverged.versions
-    assert (original.tags["status"], retrained.tags["status"]) == ("superseded", "serving")
+    assert (original.tags.status, retrained.tags.status) == ("superseded", "serving")
     found = diverged.summary
     assert found.registry.versions == {"original": "1", "retrained": "2"}
-    assert found.models["unlearned"].digest == original.tags["digest"]
-    assert found.models["retrained"].digest not in (original.tags["digest"], retrained.tags["digest"])
-    assert models.digest(artifacts_of(diverged.folder).models["unlearned"]) == original.tags["digest"]
+    assert found.models["unlearned"].digest == original.tags.digest
+    assert found.models["retrained"].digest not in (original.tags.digest, retrained.tags.digest)
+    assert models.digest(artifacts_of(diverged.folder).models["unlearned"]) == original.tags.digest
 
 
 def test_an_interrupted_run_says_how_to_go_on(home: Path, tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,18 +10,11 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from unlearning.audit import accuracy
-from unlearning.audit.accuracy import (
-    Evaluation,
-    EvaluationConfig,
-    classify,
-    evaluate,
-    features,
-    linear_probe,
-    weighted_knn,
-)
+from unlearning.audit.accuracy import Evaluation, EvaluationConfig, classify, evaluate, linear_probe, weighted_knn
 from unlearning.audit.results import Interval
 from unlearning.data.records import Records, as_pixels
+from unlearning.learning import features as features_module
+from unlearning.learning.features import features
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms.simclr import SimCLR
 from unlearning.learning.paradigms.supervised import Supervised
@@ -128,7 +121,7 @@ def test_features_and_classes_do_not_depend_on_the_batches(
     pixels = as_pixels(records.images)
     expected, logits = model.backbone(pixels), model(pixels)
     for batch in (1, 3, 10, 1024):
-        monkeypatch.setattr(accuracy, "BATCH", batch)
+        monkeypatch.setattr(features_module, "BATCH", batch)
         found = features(model, records.images)
         assert not found.requires_grad
         torch.testing.assert_close(found, expected.detach())

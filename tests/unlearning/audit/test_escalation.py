@@ -8,24 +8,21 @@ from hypothesis import strategies as st
 
 from unlearning.audit.escalation import (
     ACTIONS,
-    MAX_STRONGER,
     RETRAINED,
     RUNGS,
     Action,
-    OnFailure,
-    OnInconclusive,
-    Policy,
     Rung,
     accepted_statement,
     action_named,
     described,
     may_serve,
     next_rung,
-    policy,
     rung_named,
     strength,
 )
+from unlearning.audit.policy import MAX_STRONGER, OnFailure, OnInconclusive, Policy
 from unlearning.audit.results import Outcome
+from unlearning.core.config import checked
 from unlearning.core.errors import UserError
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -133,8 +130,8 @@ def test_what_lacks_an_attack_is_left_to_a_person_where_the_rest_would_be_accept
 @pytest.mark.parametrize(
     ("stronger", "on_failure", "on_inconclusive", "problem"),
     [
-        (-1, "stop", "stop", "stronger -1 is not possible: try 0 to 2"),
-        (3, "stop", "stop", "stronger 3 is not possible: try 0 to 2"),
+        (-1, "stop", "stop", "stronger -1 is not possible: input should be greater than or equal to 0"),
+        (3, "stop", "stop", "stronger 3 is not possible: input should be less than or equal to 2"),
         (1, "accept", "stop", "on_failure 'accept' is unknown: choose retrain or stop"),
         (1, "stop", "it's", 'on_inconclusive "it\'s" is unknown: choose retrain, stop, accept or accept_retrained'),
         (1, "stop", "", "on_inconclusive '' is unknown"),
@@ -144,14 +141,9 @@ def test_a_policy_without_meaning_is_refused_in_one_line(
     stronger: int, on_failure: str, on_inconclusive: str, problem: str
 ) -> None:
     with pytest.raises(UserError) as refused:
-        policy(stronger, on_failure, on_inconclusive)
+        checked(Policy, {"stronger": stronger, "on_failure": on_failure, "on_inconclusive": on_inconclusive})
     assert str(refused.value).startswith(problem)
     assert "\n" not in str(refused.value)
-
-
-def test_a_policy_with_meaning_is_kept() -> None:
-    assert policy(2, "stop", "accept") == Policy(stronger=2, on_failure="stop", on_inconclusive="accept")
-    assert policy(1, "retrain", "retrain") == Policy()
 
 
 def test_rungs_and_actions_are_known_by_name() -> None:

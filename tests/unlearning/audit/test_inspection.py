@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unlearning.audit import inspection
 from unlearning.audit.inspection import measure_models, observe, trace_training
+from unlearning.audit.inspection_results import GROUPS, ModelEvidence, Sample
 from unlearning.audit.signals import SignalConfig
 from unlearning.data.augmentations import AugmentationConfig
 from unlearning.data.records import Records, as_pixels
@@ -20,7 +21,6 @@ from unlearning.learning.paradigms import Paradigm
 from unlearning.learning.paradigms.simclr import SimCLR, SimCLRConfig
 from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
 from unlearning.learning.training import OptimisationConfig, train
-from unlearning.reporting.figures.numbers import GROUPS, ModelEvidence, Sample
 
 BuildModel = Callable[..., Model]
 MakeRecords = Callable[..., Records]

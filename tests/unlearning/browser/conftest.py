@@ -16,9 +16,9 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from unlearning.audit.inspection_results import Evidence
 from unlearning.reporting import report
 from unlearning.reporting.figures.gallery import GalleryRow, picture
-from unlearning.reporting.figures.numbers import Evidence
 from unlearning.reporting.summary import Summary
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

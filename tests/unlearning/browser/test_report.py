@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.unlearning.browser.conftest import DESK, PHONE, Open, problems, too_wide
+from unlearning.audit.inspection_results import Evidence
 from unlearning.reporting import report
-from unlearning.reporting.figures.numbers import Evidence
 
 Write = Callable[..., Path]
 RUNS = {

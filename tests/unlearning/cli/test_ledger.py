@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from unlearning.core.errors import EXIT_PROBLEMS
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 Cli = Callable[..., Any]
 

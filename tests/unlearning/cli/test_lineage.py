@@ -24,7 +24,7 @@ from tests.unlearning.histories import (
 )
 from unlearning.cli.lineage_text import label
 from unlearning.registry.client import Version
-from unlearning.steps.promote import Evidence, promote, reject
+from unlearning.steps.promote import evidence_at, promote, reject
 from unlearning.steps.register import register
 
 Chain = dict[str, Path]
@@ -43,8 +43,8 @@ def family(chain: Chain) -> None:
         run_name="first",
     )
     paths = {f"{name}_path": chain[name] for name in ("candidate", "forget", "audit", "evaluation")}
-    reject(Evidence(**paths, verdict_path=chain["failed"]), model_name=FOLLOWED, parent="1", run_name="second")
-    promote(Evidence(**paths, verdict_path=chain["passed"]), model_name=FOLLOWED, parent="1", run_name="third")
+    reject(evidence_at(**paths, verdict_path=chain["failed"]), model_name=FOLLOWED, parent="1", run_name="second")
+    promote(evidence_at(**paths, verdict_path=chain["passed"]), model_name=FOLLOWED, parent="1", run_name="third")
 
 
 @pytest.mark.usefixtures("family")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,16 @@ import pytest
 import typer
 
 from pipelines.local import unlearning
+from pipelines.parameters import LocalRun
 from unlearning import __version__, recipes
+from unlearning.audit import inspection_results
+from unlearning.audit.inspection_results import Evidence
 from unlearning.cli.main import app
 from unlearning.core.errors import EXIT_NOT_PROMOTED, EXIT_OK
 from unlearning.data import splits
 from unlearning.learning import models
 from unlearning.methods import METHODS
 from unlearning.reporting import summary
-from unlearning.reporting.figures import numbers
-from unlearning.reporting.figures.numbers import Evidence
 from unlearning.reporting.summary import Summary
 
 Cli = Callable[..., Any]
@@ -191,7 +191,7 @@ def test_the_options_reach_the_run(
 ) -> None:
     seen: list[Any] = []
 
-    def remember(run: unlearning.LocalRun, **how: Any) -> tuple[Path, Summary]:
+    def remember(run: LocalRun, **how: Any) -> tuple[Path, Summary]:
         seen.extend([run, how])
         return tmp_path, make_summary()
 
@@ -201,9 +201,9 @@ def test_the_options_reach_the_run(
     erasure = ("--erased", "drop", "--include-near-duplicates")
     assert cli("run", "--dataset", "digits", *given, *ladder, *erasure, "--run-id", "mine").code == EXIT_OK
     run, how = seen
-    wanted = unlearning.LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
-    wanted = replace(wanted, stronger=2, on_failure="stop", on_inconclusive="accept")
-    assert run == replace(wanted, erased="drop", include_near_duplicates=True)
+    wanted = LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
+    told = {"stronger": 2, "on_failure": "stop", "on_inconclusive": "accept"}
+    assert run == wanted.model_copy(update=told | {"erased": "drop", "include_near_duplicates": True})
     assert how == {"run_id": "mine", "quiet": True}
 
 
@@ -282,11 +282,11 @@ def test_figures_of_no_run_are_told_in_one_line(cli: Cli, home: Path, tmp_path: 
 def test_report_shows_figures_that_lie_in_the_folder_of_the_run(
     cli: Cli, finished: Summary, home: Path, make_evidence: Callable[..., Evidence]
 ) -> None:
-    numbers.save(make_evidence(), home / "mine" / "figures" / "evidence.json")
+    inspection_results.save(make_evidence(), home / "mine" / "figures" / "evidence.json")
     assert cli("report").code == EXIT_OK
     assert "Input gradients before and after" in (home / "mine" / "report.html").read_text()
     stale = make_evidence().model_copy(update={"digests": {}})
-    numbers.save(stale, home / "mine" / "figures" / "evidence.json")
+    inspection_results.save(stale, home / "mine" / "figures" / "evidence.json")
     answer = cli("report")
     assert answer.code == 2
     assert "of other models than those of run" in answer.error

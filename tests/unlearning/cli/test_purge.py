@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from unlearning.cli.purge import size_text
+from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core import settings
 from unlearning.registry.client import Registry
-from unlearning.steps.withdraw import withdraw
 
 Cli = Callable[..., Any]
 Leaks = Callable[[], dict[str, list[str]]]

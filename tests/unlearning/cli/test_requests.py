@@ -10,7 +10,7 @@ import pytest
 
 from unlearning.compliance.ledger import events
 from unlearning.compliance.ledger.store import Ledger
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 Cli = Callable[..., Any]
 RECORD = "ab" * 32

@@ -12,7 +12,7 @@ from unlearning.learning import models
 Chain = dict[str, Path]
 Cli = Callable[..., Any]
 STEPS = (
-    "ingest", "split", "pretrain", "references", "register", "resolve", "select", "retrain-or-none", "forget", "audit",
+    "ingest", "split", "pretrain", "references", "register", "resolve", "select", "retrain-or-none", "unlearn", "audit",
     "evaluate", "decide", "promote", "reject",
 )  # fmt: skip
 
@@ -56,9 +56,9 @@ def test_ingest_writes_snapshot_and_recipe(cli: Cli, chain: Chain, tmp_path: Pat
         (("split",), ("snapshot",), {"recipe_file": "resolved"}, "split"),
         (("pretrain", "--device", "cpu"), ("snapshot", "split"), {"recipe_file": "resolved"}, "model"),
         (("select", "--fraction", "0.4"), ("snapshot", "split"), {}, "forget"),
-        (("forget", "--device", "cpu"), ("model", "snapshot", "split", "forget"), {}, "candidate"),
+        (("unlearn", "--device", "cpu"), ("model", "snapshot", "split", "forget"), {}, "candidate"),
         (
-            ("forget", "--device", "cpu", "--method", "retrain", "--seed", "1"),
+            ("unlearn", "--device", "cpu", "--method", "retrain", "--seed", "1"),
             ("model", "snapshot", "split", "forget"),
             {},
             "retrained",

@@ -9,8 +9,8 @@ import pytest
 from kubernetes import client
 
 from tests.pipelines.kubernetes_server import KUBECONFIG, Kubernetes, node, reached, write_kubeconfig
-from unlearning.cluster.client import Cluster, ForbiddenError, MissingObjectError, Node, NotConfiguredError, Quota
-from unlearning.core.errors import UserError
+from unlearning.cluster.client import Cluster, Node, Quota
+from unlearning.core.errors import ForbiddenError, MissingObjectError, NotConfiguredError, UserError
 
 
 @pytest.fixture

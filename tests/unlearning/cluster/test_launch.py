@@ -16,7 +16,6 @@ import typer
 
 from tests.pipelines.kubernetes_server import reached
 from tests.unlearning.trainer_server import Trainer, conditions
-from unlearning import recipes
 from unlearning.cli.steps import app
 from unlearning.cluster import launch, names
 from unlearning.cluster.workers import Workers
@@ -24,7 +23,10 @@ from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
 from unlearning.learning import models
 from unlearning.recipes import provenance
+from unlearning.recipes.recipe import validate_recipe
+from unlearning.steps.pretrain import pretrain
 from unlearning.steps.retrain_or_none import retrain_or_none
+from unlearning.steps.unlearn import unlearn
 
 Chain = dict[str, Path]
 
@@ -62,7 +64,7 @@ SGD = "{optimisation: {optimiser: sgd}}"
 
 def plain(chain: Chain, path: Path) -> Path:
     """The recipe, with SGD."""
-    recipe = recipes.validate(read_json(chain["resolved"], "recipe"), "recipe")
+    recipe = validate_recipe(read_json(chain["resolved"], "recipe"), "recipe")
     changed = recipe.training.model_copy(update={"optimiser": "sgd", "learning_rate": 0.05})
     write_json(path, recipe.model_copy(update={"training": changed}).model_dump(mode="json"))
     return path
@@ -74,7 +76,7 @@ def alike(one: Path, other: Path) -> bool:
     return all(torch.allclose(first[key], second[key], rtol=1e-3, atol=1e-3) for key in first)
 
 
-@pytest.mark.parametrize("command", [launch.PRETRAIN, launch.FORGET], ids=lambda command: str(command.name))
+@pytest.mark.parametrize("command", [launch.PRETRAIN, launch.UNLEARN], ids=lambda command: str(command.name))
 def test_every_option_is_one_of_the_command_line(command: launch.Command) -> None:
     there = typer.main.get_command(app).commands[command.name]  # type: ignore[attr-defined]
     options = {word for parameter in there.params for word in parameter.opts}
@@ -85,33 +87,33 @@ def test_every_option_is_one_of_the_command_line(command: launch.Command) -> Non
 def test_a_keyword_that_no_option_stands_for_is_loud(chain: Chain, tmp_path: Path) -> None:
     given = forgetting(chain, tmp_path / "out") | {"colour": "red", "rung": "first", "keep_diverged": False}
     with pytest.raises(TypeError, match="no option for colour"):
-        launch.FORGET.line(given, given)
+        launch.UNLEARN.line(given, given)
 
 
 def test_alone_it_is_the_step_itself(chain: Chain, tmp_path: Path) -> None:
-    found = launch.pretrain(Workers(), **training(chain, tmp_path / "model"))
+    found = pretrain(wanted=Workers(), **training(chain, tmp_path / "model"))
     assert found.digest == models.digest(chain["model"])
 
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(chain: Chain, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = {"recipe_path": plain(chain, tmp_path / "recipe.json")}
-    found = launch.pretrain(Workers(processes=2), **training(chain, tmp_path / "two") | given)
+    found = pretrain(wanted=Workers(processes=2), **training(chain, tmp_path / "two") | given)
     assert found.digest == models.digest(tmp_path / "two")
     assert found.device == "cpu"
     assert found.seconds > 0
     said = capfd.readouterr()
     assert (said.out.count("digest: "), said.err.count("pretrain: 6/6")) == (1, 1), "the first alone speaks"
     assert [path for path in (chain["home"] / "checkpoints").rglob("*") if path.is_file()] == []
-    launch.pretrain(Workers(), **training(chain, tmp_path / "one") | given)
+    pretrain(wanted=Workers(), **training(chain, tmp_path / "one") | given)
     assert alike(tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.slow
 def test_two_processes_forget_what_one_forgets(chain: Chain, tmp_path: Path) -> None:
     penalty = {"method": "gradient_penalty", "overrides": SGD}
-    found = launch.unlearn(Workers(processes=2), **forgetting(chain, tmp_path / "two", **penalty))
-    launch.unlearn(Workers(), **forgetting(chain, tmp_path / "one", **penalty))
+    found = unlearn(wanted=Workers(processes=2), **forgetting(chain, tmp_path / "two", **penalty))
+    unlearn(wanted=Workers(), **forgetting(chain, tmp_path / "one", **penalty))
     assert found.diverged == ""
     assert alike(tmp_path / "two", tmp_path / "one")
     made = {name: provenance.load(tmp_path / name) for name in ("one", "two")}
@@ -123,7 +125,7 @@ def test_two_processes_forget_what_one_forgets(chain: Chain, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_method_that_diverges_on_two_processes_is_kept_as_it_was(chain: Chain, tmp_path: Path) -> None:
     given = forgetting(chain, tmp_path / "out", overrides="{learning_rate: 1.0e30}", keep_diverged=True)
-    found = launch.unlearn(Workers(processes=2), **given)
+    found = unlearn(wanted=Workers(processes=2), **given)
     assert found.diverged.startswith("finetune diverged")
     assert found.digest == models.digest(chain["model"])
 
@@ -134,15 +136,15 @@ def test_a_process_that_fails_is_an_error_and_leaves_nothing(
 ) -> None:
     given = forgetting(chain, tmp_path / "out", overrides="{colour: red}")
     with pytest.raises(UserError, match=r"^one of 2 processes failed: what it said stands above$"):
-        launch.unlearn(Workers(processes=2), **given)
+        unlearn(wanted=Workers(processes=2), **given)
     assert "colour" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
 def test_two_nodes_come_to_what_two_processes_come_to(trainer: Trainer, chain: Chain, tmp_path: Path) -> None:
-    found = launch.pretrain(Workers(nodes=2), **training(chain, tmp_path / "nodes"))
-    here = launch.pretrain(Workers(processes=2), **training(chain, tmp_path / "processes"))
+    found = pretrain(wanted=Workers(nodes=2), **training(chain, tmp_path / "nodes"))
+    here = pretrain(wanted=Workers(processes=2), **training(chain, tmp_path / "processes"))
     assert found.digest == here.digest
     (job,) = trainer.created
     assert job["metadata"]["ownerReferences"] == [{"apiVersion": "v1", "kind": "Pod", "name": "a-pod", "uid": "1-2-3"}]
@@ -159,14 +161,14 @@ def test_exact_retraining_can_be_spread_too(trainer: Trainer, chain: Chain, tmp_
         retrain_or_none(**given, wanted=Workers(nodes=2), retrained_path=tmp_path / "retrained")
     (job,) = trainer.created
     arguments = job["spec"]["trainer"]["args"]
-    assert arguments[:3] == ["unlearn", "step", "forget"]
+    assert arguments[:3] == ["unlearn", "step", "unlearn"]
     assert {"--method=retrain", "--seed=1"} < {*arguments}
 
 
 def test_nodes_that_fail_leave_nothing(trainer: Trainer, chain: Chain, tmp_path: Path) -> None:
     trainer.starts, trainer.status = False, conditions("Failed", "a node failed")
     with pytest.raises(UserError, match="failed: a node failed; its pods' logs say why"):
-        launch.unlearn(Workers(nodes=2), **forgetting(chain, tmp_path / "out"))
+        unlearn(wanted=Workers(nodes=2), **forgetting(chain, tmp_path / "out"))
     assert trainer.jobs == {}
     assert list((tmp_path / "shared").iterdir()) == []
     assert not (tmp_path / "out").exists()
@@ -175,7 +177,7 @@ def test_nodes_that_fail_leave_nothing(trainer: Trainer, chain: Chain, tmp_path:
 def test_nodes_that_see_another_volume_are_found_out(trainer: Trainer, chain: Chain, tmp_path: Path) -> None:
     trainer.starts, trainer.status = False, conditions("Complete", "done")
     with pytest.raises(UserError, match=r"left nothing in .*: is it on a shared volume"):
-        launch.pretrain(Workers(nodes=2), **training(chain, tmp_path / "out"))
+        pretrain(wanted=Workers(nodes=2), **training(chain, tmp_path / "out"))
     assert trainer.jobs == {}
 
 
@@ -191,7 +193,7 @@ def test_a_task_that_is_stopped_takes_its_nodes_with_it(trainer: Trainer, chain:
     stopping = threading.Thread(target=stop)
     stopping.start()
     with pytest.raises(SystemExit) as caught:
-        launch.pretrain(Workers(nodes=2), **training(chain, tmp_path / "out"))
+        pretrain(wanted=Workers(nodes=2), **training(chain, tmp_path / "out"))
     stopping.join()
     assert caught.value.code == 128 + signal.SIGTERM
     assert trainer.jobs == {}
@@ -205,7 +207,7 @@ def test_what_a_task_that_was_cut_off_left_is_made_again(trainer: Trainer, chain
 
     def attempt() -> Any:
         with pytest.raises(UserError, match="on purpose"):
-            launch.pretrain(Workers(nodes=2), **training(chain, tmp_path / "out"))
+            pretrain(wanted=Workers(nodes=2), **training(chain, tmp_path / "out"))
         return trainer.created[-1]
 
     job = attempt()
@@ -225,7 +227,7 @@ def test_outside_a_pipeline_on_kubernetes_several_nodes_are_refused(
 ) -> None:
     monkeypatch.delenv(variable)
     with pytest.raises(UserError, match=f"^{variable} is not set: several nodes need a task of a pipeline"):
-        launch.pretrain(Workers(nodes=2), **training(chain, tmp_path / "out"))
+        pretrain(wanted=Workers(nodes=2), **training(chain, tmp_path / "out"))
     assert trainer.created == []
 
 
@@ -236,7 +238,7 @@ def test_gpus_that_nodes_have_are_what_they_train_on(
     trainer.starts, trainer.status = False, conditions("Failed", "no GPU here")
     wanted = Workers(nodes=2, node_gpus=4, gpu_nodes={"kind": "A100"})
     with pytest.raises(UserError, match="no GPU here"):
-        launch.pretrain(wanted, **training(chain, tmp_path / "out") | {"device": "auto"})
+        pretrain(wanted=wanted, **training(chain, tmp_path / "out") | {"device": "auto"})
     (job,) = trainer.created
     assert "--device=cuda" in job["spec"]["trainer"]["args"]
     assert job["spec"]["trainer"]["numProcPerNode"] == 4
@@ -247,4 +249,4 @@ def test_gpus_that_cannot_be_seen_are_an_error_before_anything_starts(chain: Cha
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match="2 GPUs asked for, but none can be seen"):
-        launch.pretrain(Workers(), **training(chain, tmp_path / "out") | {"device": "auto", "gpus": 2})
+        pretrain(wanted=Workers(), **training(chain, tmp_path / "out") | {"device": "auto", "gpus": 2})

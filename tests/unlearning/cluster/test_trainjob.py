@@ -12,10 +12,9 @@ from manifests.trainer_schema import against_trainer
 from tests.pipelines.kubernetes_server import reached
 from tests.unlearning.trainer_server import JOBS, Trainer, conditions
 from unlearning.cluster import names
-from unlearning.cluster.client import ForbiddenError
 from unlearning.cluster.trainjob import Owner, Seen, TrainJobs, seen, train_job
 from unlearning.cluster.workers import Workers
-from unlearning.core.errors import UserError
+from unlearning.core.errors import ForbiddenError, UserError
 
 SPACE = names.NAMESPACE
 

@@ -15,7 +15,8 @@ from unlearning.compliance.requests import deadlines
 from unlearning.compliance.requests.intake import add
 from unlearning.compliance.requests.requests import Request
 from unlearning.core.errors import UserError
-from unlearning.storage.store import LocalStore, Store
+from unlearning.storage.local import LocalStore
+from unlearning.storage.store import Store
 
 NOW = datetime(2024, 6, 10, 12, tzinfo=UTC)
 CANDIDATE = "c" * 64

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unlearning.data import forget_set, snapshots
 from unlearning.core.errors import UserError
-from unlearning.data.forget_set import KINDS, ForgetSet, select
+from unlearning.data import forget_set, snapshots
+from unlearning.data.forget_selection import KINDS
+from unlearning.data.forget_set import ForgetSet, select
 from unlearning.data.records import Records
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split, SplitConfig, make_split

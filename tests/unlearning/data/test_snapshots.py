@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from unlearning.data import snapshots
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, sha256_json, write_json
+from unlearning.data import snapshots
 from unlearning.data.records import Records, record_id
 from unlearning.data.snapshots import MANIFEST_FILE, RECORDS_FILE, Manifest, Snapshot
 

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unlearning.data import snapshots, splits
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
+from unlearning.data import snapshots, splits
 from unlearning.data.records import Records, concatenate
 from unlearning.data.snapshots import Manifest
 from unlearning.data.splits import PARTS, Split, SplitConfig, make_split

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from unlearning.core.seeding import initialisation
 from unlearning.data.records import Records
 from unlearning.learning.acceleration import Acceleration, AccelerationConfig
+from unlearning.learning.checkpoint import Checkpoint
 from unlearning.learning.encoders import SmallResNetConfig
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import PARADIGMS, Paradigm
-from unlearning.learning.training import Checkpoint, OptimisationConfig, TrainingConfig, train
+from unlearning.learning.training import OptimisationConfig, TrainingConfig, train
 
 MakeRecords = Callable[..., Records]
 CPU = torch.device("cpu")

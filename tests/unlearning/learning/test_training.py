@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from unlearning.core.errors import TrainingDivergedError, UserError
 from unlearning.data.records import Records, as_pixels
+from unlearning.learning.checkpoint import Checkpoint
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import PARADIGMS, Paradigm
 from unlearning.learning.paradigms.simclr import SimCLR
 from unlearning.learning.paradigms.supervised import Supervised
-from unlearning.learning.training import Checkpoint, OptimisationConfig, batches, fit, learning_rate, train
+from unlearning.learning.training import OptimisationConfig, batches, fit, learning_rate, train
 
 BuildModel = Callable[..., Model]
 MakeRecords = Callable[..., Records]

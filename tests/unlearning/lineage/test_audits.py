@@ -6,13 +6,14 @@ from tests.unlearning.histories import MODEL, History
 from unlearning.audit.results import Audit, Verdict
 from unlearning.core.errors import UserError
 from unlearning.lineage.audits import audited
+from unlearning.registry.tags import Tags
 from unlearning.registry.versions import Version
 
 
 @pytest.fixture
 def evidence(history: History) -> tuple[Version, Audit, Verdict]:
     version = history.registry.resolve(MODEL, "3")
-    folder = history.folder / "evidence" / MODEL / version.tags["digest"][:8]
+    folder = history.folder / "evidence" / MODEL / version.tags.digest[:8]
     return (
         version,
         Audit.model_validate_json((folder / "audit").read_text()),
@@ -44,7 +45,7 @@ def test_an_attack_that_was_not_compared_is_there_without_a_difference(
 
 def test_another_models_audit_and_another_verdict_are_refused(evidence: tuple[Version, Audit, Verdict]) -> None:
     version, audit, verdict = evidence
-    changed = version.model_copy(update={"tags": version.tags | {"digest": "f" * 64}})
+    changed = version.model_copy(update={"tags": version.tags.changed(Tags(digest="f" * 64))})
     with pytest.raises(UserError, match="version 3: the audit in MLflow is of another model"):
         audited(changed, audit, verdict)
     with pytest.raises(UserError, match="of another model"):

@@ -66,7 +66,7 @@ def test_a_method_is_handed_the_retain_set_and_what_it_may_see_and_nothing_else(
     model: Model, supervised: Supervised, parts: dict[str, Records], sees: frozenset[str]
 ) -> None:
     spy, config = Spy(), Config()
-    Method("spy", Config, spy, sees)(model, supervised, **parts, config=config, seed=3)
+    Method("spy", spy, sees)(model, supervised, **parts, config=config, seed=3)
     assert spy.given.keys() == {"model", "paradigm", "retain", "config", "seed"} | sees
     assert all(spy.given[part] is parts[part] for part in {"retain"} | sees)
     assert spy.given["paradigm"] is supervised
@@ -78,7 +78,7 @@ def test_a_method_works_on_a_copy_and_its_result_is_handed_on(
     model: Model, supervised: Supervised, parts: dict[str, Records]
 ) -> None:
     spy, before = Spy(), state_of(model)
-    result = Method("spy", Config, spy, frozenset())(model, supervised, **parts, config=Config(), seed=0)
+    result = Method("spy", spy, frozenset())(model, supervised, **parts, config=Config(), seed=0)
     assert result is spy.given["model"]
     assert result is not model
     assert not model.training
@@ -162,7 +162,7 @@ def test_no_forgotten_record_stays_in_a_queue(build_model: Callable[..., Model],
         model.queue.copy_(keys_of(model, concatenate(retain, forget)))
     assert rows_in(model.queue, keys_of(model, forget)).sum() == 12
     unlearner = Unlearner()
-    method = Method("step", Config, unlearner, frozenset({"forget"}))
+    method = Method("step", unlearner, frozenset({"forget"}))
     result = method(model, moco, retain=retain, forget=forget, calibration=noise(4, 2), config=Config(), seed=0)
     for queue, moment in ((unlearner.queue, model_caught_up(model)), (result.queue, result)):
         assert rows_in(queue, keys_of(moment, retain)).all()

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from unlearning import recipes
-from unlearning.audit.escalation import MAX_STRONGER, RUNGS
+from unlearning.audit.escalation import RUNGS
+from unlearning.audit.policy import MAX_STRONGER
 from unlearning.core.errors import UserError
 from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS

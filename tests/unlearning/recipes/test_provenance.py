@@ -8,8 +8,9 @@ import pytest
 from unlearning import recipes
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
+from unlearning.data.provenance import PROVENANCE_FILE
 from unlearning.recipes import provenance
-from unlearning.recipes.provenance import PROVENANCE_FILE, Provenance
+from unlearning.recipes.provenance import Provenance
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
 from unlearning.methods.objective import UnlearningConfig
-from unlearning.recipes import MethodsConfig, Recipe
+from unlearning.recipes.recipe import MethodsConfig, Recipe, merge, override_method, validate_recipe
 
 NAMES = recipes.names()
 TINY = "digits-simclr"
@@ -197,8 +197,8 @@ def test_overrides_reach_deep_and_leave_their_neighbours_alone() -> None:
 def test_merging_replaces_lists_and_scalars_and_joins_mappings() -> None:
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 4}
     overrides = {"a": {"c": [3], "e": {"f": 5}}, "d": {"g": 6}}
-    assert recipes.merge(base, overrides) == {"a": {"b": 1, "c": [3], "e": {"f": 5}}, "d": {"g": 6}}
-    assert recipes.merge(base, {}) == base
+    assert merge(base, overrides) == {"a": {"b": 1, "c": [3], "e": {"f": 5}}, "d": {"g": 6}}
+    assert merge(base, {}) == base
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 4}
 
 
@@ -252,7 +252,7 @@ def test_the_recipe_of_a_data_set_and_a_paradigm() -> None:
 
 def test_an_unknown_paradigm_names_the_known_ones() -> None:
     found = refusal(recipes.default_recipe, "digits", "telepathy")
-    assert found == f"paradigm 'telepathy' is unknown: choose one of {', '.join(PARADIGMS)}"
+    assert found == f"paradigm 'telepathy' is unknown: choose one of {', '.join(sorted(PARADIGMS))}"
 
 
 def test_a_data_set_without_a_recipe_names_the_recipes_there_are() -> None:
@@ -273,7 +273,7 @@ def test_an_unknown_method_names_the_known_ones(recipe: Recipe) -> None:
 @pytest.mark.parametrize("method", MethodsConfig.model_fields)
 def test_overriding_a_method_changes_its_settings_and_nothing_else(recipe: Recipe, method: str) -> None:
     nests = isinstance(recipe.method_config(method), UnlearningConfig)
-    found = recipes.override_method(recipe, method, "optimisation: {epochs: 2}" if nests else "epochs: 2")
+    found = override_method(recipe, method, "optimisation: {epochs: 2}" if nests else "epochs: 2")
     expected = recipe.model_dump()
     settings = expected["methods"][method]
     (settings["optimisation"] if nests else settings)["epochs"] = 2
@@ -283,7 +283,7 @@ def test_overriding_a_method_changes_its_settings_and_nothing_else(recipe: Recip
 
 def test_a_method_that_a_recipe_does_not_know_can_be_given_its_settings() -> None:
     recipe = recipes.load("digits-supervised")
-    with_it = recipes.override_method(recipe, "alignment_calibration", "{optimisation: {epochs: 2}, positive: 3}")
+    with_it = override_method(recipe, "alignment_calibration", "{optimisation: {epochs: 2}, positive: 3}")
     found = with_it.method_config("alignment_calibration")
     assert isinstance(found, AlignmentCalibrationConfig)
     assert (found.optimisation.epochs, found.positive) == (2, 3)
@@ -291,12 +291,12 @@ def test_a_method_that_a_recipe_does_not_know_can_be_given_its_settings() -> Non
 
 def test_no_overrides_change_nothing(recipe: Recipe) -> None:
     for method in METHODS:
-        assert recipes.override_method(recipe, method, "") is recipe
+        assert override_method(recipe, method, "") is recipe
 
 
 @pytest.mark.parametrize("method", ["retrain", "amnesia"])
 def test_a_method_without_settings_has_none_to_override(recipe: Recipe, method: str) -> None:
-    found = refusal(recipes.override_method, recipe, method, "epochs: 2")
+    found = refusal(override_method, recipe, method, "epochs: 2")
     assert found == f"method {method!r} has no settings of its own: leave the overrides empty"
 
 
@@ -310,7 +310,7 @@ def test_a_method_without_settings_has_none_to_override(recipe: Recipe, method: 
     ],
 )
 def test_wrong_overrides_of_a_method_are_named(recipe: Recipe, overrides: str, message: str) -> None:
-    assert message in refusal(recipes.override_method, recipe, "finetune", overrides)
+    assert message in refusal(override_method, recipe, "finetune", overrides)
 
 
 def test_settings_that_are_left_out_have_their_defaults(tmp_path: Path) -> None:
@@ -318,6 +318,6 @@ def test_settings_that_are_left_out_have_their_defaults(tmp_path: Path) -> None:
     for key in ("signals", "evaluation", "checkpoint_every"):
         del document[key]
     document["methods"]["finetune"] = {"epochs": 4}
-    found = recipes.validate(document, "mine")
+    found = validate_recipe(document, "mine")
     assert found.checkpoint_every == 50
     assert found.methods.finetune == OptimisationConfig(epochs=4)

@@ -20,19 +20,19 @@ def purge_the_first(registry: Registry, artifacts: Path) -> None:
     """What must hold wherever the artifacts lie."""
     logged = LoggedModels(registry)
     original, _, serving = registry.versions("tiny")
-    folder = next(artifacts.rglob(original.tags["logged_model"]))
+    folder = next(artifacts.rglob(original.tags.logged_model))
     files = [path for path in folder.rglob("*") if path.is_file()]
-    before = logged.measure(original.tags["logged_model"])
+    before = logged.measure(original.tags.logged_model)
     assert before == Amount(len(files), sum(path.stat().st_size for path in files))
-    run = registry.client.get_run(original.tags["run"]).to_dictionary()
-    assert logged.purge(original.tags["logged_model"]) == before.objects > 4
+    run = registry.client.get_run(original.tags.run).to_dictionary()
+    assert logged.purge(original.tags.logged_model) == before.objects > 4
     assert [path for path in folder.rglob("*") if path.is_file()] == []
-    assert logged.measure(original.tags["logged_model"]) == Amount(0, 0)
-    assert logged.purge(original.tags["logged_model"]) == 0
-    assert registry.client.get_run(original.tags["run"]).to_dictionary() == run
-    assert [each.path for each in registry.client.list_artifacts(original.tags["run"])] == ["audit"]
-    assert registry.client.get_logged_model(original.tags["logged_model"]).model_id == original.tags["logged_model"]
-    assert logged.measure(serving.tags["logged_model"]).objects > 4
+    assert logged.measure(original.tags.logged_model) == Amount(0, 0)
+    assert logged.purge(original.tags.logged_model) == 0
+    assert registry.client.get_run(original.tags.run).to_dictionary() == run
+    assert [each.path for each in registry.client.list_artifacts(original.tags.run)] == ["audit"]
+    assert registry.client.get_logged_model(original.tags.logged_model).model_id == original.tags.logged_model
+    assert logged.measure(serving.tags.logged_model).objects > 4
 
 
 @pytest.mark.usefixtures("erasure")
@@ -50,13 +50,13 @@ def test_a_logged_model_that_mlflow_does_not_know_holds_nothing() -> None:
 @pytest.mark.usefixtures("erasure")
 def test_only_old_logged_models_without_a_version_are_left_over() -> None:
     registry = Registry(settings.from_environment().tracking_uri)
-    logged, ids = LoggedModels(registry), [each.tags["logged_model"] for each in registry.versions("tiny")]
+    logged, ids = LoggedModels(registry), [each.tags.logged_model for each in registry.versions("tiny")]
     later = time.time() + 60
     assert logged.leftovers(frozenset(ids), later) == []
     assert logged.leftovers(frozenset(), time.time() - 86_400) == []
     (found,) = logged.leftovers(frozenset(ids[1:]), later)
-    assert (found.id, found.tags["operation"]) == (ids[0], "made as 1")
-    assert found.tags["digest"] == registry.resolve("tiny", "1").tags["digest"]
+    assert (found.id, found.tags.operation) == (ids[0], "made as 1")
+    assert found.tags.digest == registry.resolve("tiny", "1").tags.digest
     logged.purge(ids[0])
     assert logged.leftovers(frozenset(ids[1:]), later) == []
 

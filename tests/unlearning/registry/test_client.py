@@ -18,6 +18,7 @@ from unlearning.core.files import read_json, write_json
 from unlearning.core.seeding import generator, initialisation
 from unlearning.data import forget_set, snapshots
 from unlearning.data.forget_set import ForgetSet
+from unlearning.data.provenance import PROVENANCE_FILE
 from unlearning.data.records import Records
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split, SplitConfig, make_split
@@ -25,9 +26,10 @@ from unlearning.learning import models
 from unlearning.learning.encoders import MLPConfig
 from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
 from unlearning.recipes import provenance
-from unlearning.recipes.provenance import PROVENANCE_FILE, Provenance
+from unlearning.recipes.provenance import Provenance
 from unlearning.registry import client as registry
 from unlearning.registry.client import CHAMPION, EXPERIMENT, SUPERSEDED, DatasetLink, NewVersion, Registry, Version
+from unlearning.registry.tags import Tags
 
 
 class Fixture:
@@ -73,16 +75,18 @@ class Fixture:
             folder=self.folder,
             digest=models.digest(self.folder),
             image_shape=(1, 4, 4),
-            tags={"status": "registered", "forget": "none", "parent": "none"},
+            tags=Tags(status="registered", forget="none", parent="none"),
             description=f"{operation} of {name}",
         )
+        if "tags" in changed:
+            changed["tags"] = Tags.model_validate(changed["tags"])
         return replace(version, **changed)
 
     def register(self, name: str, operation: str = "first", **changed: Any) -> Version:
         return self.registry.register(self.new(name, operation, **changed))
 
     def run_of(self, version: Version) -> Any:
-        return self.client.get_run(version.tags["run"])
+        return self.client.get_run(version.tags.run)
 
     def runs(self, operation: str) -> list[Any]:
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
@@ -125,7 +129,7 @@ def test_the_first_version_is_number_one_and_serves_nobody_yet(fixture: Fixture,
         "kind": "original",
         "digest": models.digest(fixture.folder),
     }
-    assert made.tags.items() >= expected.items()
+    assert made.tags.written().items() >= expected.items()
 
 
 def test_versions_count_up_and_come_oldest_first(fixture: Fixture, name: str) -> None:
@@ -133,7 +137,7 @@ def test_versions_count_up_and_come_oldest_first(fixture: Fixture, name: str) ->
     assert [each.version for each in made] == ["1", "2"]
     assert fixture.registry.versions(name) == made
     for _ in range(9):
-        fixture.client.create_model_version(name, f"models:/{made[0].tags['logged_model']}")
+        fixture.client.create_model_version(name, f"models:/{made[0].tags.logged_model}")
     assert [each.version for each in fixture.registry.versions(name)] == [str(number) for number in range(1, 12)]
 
 
@@ -144,10 +148,10 @@ def test_a_run_made_the_logged_model_and_records_what_is_known(fixture: Fixture,
     assert run.data.metrics == {"knn": 0.75}
     assert run.data.params == {"seed": "7"}
     assert run.data.tags.items() >= {"kind": "original", "operation": "first", "status": "registered"}.items()
-    assert [each.model_id for each in run.outputs.model_outputs] == [made.tags["logged_model"]]
+    assert [each.model_id for each in run.outputs.model_outputs] == [made.tags.logged_model]
     assert run.inputs.model_inputs == []
     assert [each.path for each in fixture.client.list_artifacts(run.info.run_id)] == ["evaluation.json"]
-    on_page = fixture.client.list_logged_model_artifacts(made.tags["logged_model"])
+    on_page = fixture.client.list_logged_model_artifacts(made.tags.logged_model)
     assert "evaluation.json" in [each.path for each in on_page]
 
 
@@ -173,10 +177,10 @@ def test_the_parents_logged_model_is_an_input_of_the_childs_run(fixture: Fixture
     grandchild = fixture.register(name, "third", kind="unlearned", parent=child)
     for old, new in ((parent, child), (child, grandchild)):
         run = fixture.run_of(new)
-        assert [each.model_id for each in run.inputs.model_inputs] == [old.tags["logged_model"]]
-        assert [each.model_id for each in run.outputs.model_outputs] == [new.tags["logged_model"]]
-    assert len({each.tags["logged_model"] for each in (parent, child, grandchild)}) == 3
-    assert fixture.client.get_logged_model(child.tags["logged_model"]).source_run_id == child.tags["run"]
+        assert [each.model_id for each in run.inputs.model_inputs] == [old.tags.logged_model]
+        assert [each.model_id for each in run.outputs.model_outputs] == [new.tags.logged_model]
+    assert len({each.tags.logged_model for each in (parent, child, grandchild)}) == 3
+    assert fixture.client.get_logged_model(child.tags.logged_model).source_run_id == child.tags.run
 
 
 def test_data_sets_are_inputs_with_role_size_and_digest(fixture: Fixture, name: str) -> None:
@@ -223,7 +227,7 @@ def test_the_same_operation_twice_gives_the_same_version(fixture: Fixture, name:
 
 
 def test_an_operation_belongs_to_its_model(fixture: Fixture, name: str) -> None:
-    assert fixture.register(f"{name}-a", name).tags["run"] != fixture.register(f"{name}-b", name).tags["run"]
+    assert fixture.register(f"{name}-a", name).tags.run != fixture.register(f"{name}-b", name).tags.run
 
 
 def test_a_failed_registration_leaves_no_version_and_can_be_repeated(
@@ -257,16 +261,16 @@ def test_the_champion_moves_and_the_one_before_is_superseded(fixture: Fixture, n
     assert aliases(fixture, name) == {CHAMPION: "2", SUPERSEDED: "1"}
     registry.make_champion(versions[2])
     assert aliases(fixture, name) == {CHAMPION: "3", SUPERSEDED: "2"}
-    status = [each.tags["status"] for each in registry.versions(name)]
+    status = [each.tags.status for each in registry.versions(name)]
     assert status == ["superseded", "superseded", "serving"]
-    assert [each.tags.get("superseded_by") for each in registry.versions(name)] == ["2", "3", "none"]
+    assert [each.tags.superseded_by for each in registry.versions(name)] == ["2", "3", "none"]
 
 
 def test_a_version_that_serves_again_is_superseded_by_nothing(fixture: Fixture, name: str) -> None:
     first, second = (fixture.register(name, str(number)) for number in range(2))
     for version in (first, second, first):
         fixture.registry.make_champion(version)
-    tags = [each.tags for each in fixture.registry.versions(name)]
+    tags = [each.tags.written() for each in fixture.registry.versions(name)]
     assert [each["status"] for each in tags] == ["serving", "superseded"]
     assert [each["superseded_by"] for each in tags] == ["none", "1"]
 
@@ -303,7 +307,7 @@ def test_a_promotion_that_was_interrupted_can_be_repeated(
 
 
 def times(version: Version) -> tuple[str, str]:
-    return version.tag("served_at"), version.tag("superseded_at")
+    return version.tags.served_at, version.tags.superseded_at
 
 
 def is_recent(text: str) -> bool:
@@ -317,8 +321,8 @@ def test_when_a_version_began_to_serve_and_was_replaced_is_kept(fixture: Fixture
     fixture.registry.make_champion(first)
     fixture.registry.make_champion(second)
     old, new = fixture.registry.versions(name)
-    assert (is_recent(old.tag("served_at")), old.tag("superseded_at")) == (True, new.tag("served_at"))
-    assert new.tag("superseded_at") == "none"
+    assert (is_recent(old.tags.served_at), old.tags.superseded_at) == (True, new.tags.served_at)
+    assert new.tags.superseded_at == "none"
 
 
 def test_a_repeated_promotion_keeps_the_time_of_the_first(fixture: Fixture, name: str) -> None:
@@ -326,19 +330,19 @@ def test_a_repeated_promotion_keeps_the_time_of_the_first(fixture: Fixture, name
     fixture.registry.make_champion(first)
     served = fixture.registry.make_champion(second)
     earlier = "2020-01-01T00:00:00+00:00"
-    fixture.registry.set_tags(served, {"served_at": earlier})
-    fixture.registry.set_tags(first, {"superseded_at": earlier})
+    fixture.registry.set_tags(served, Tags.model_validate({"served_at": earlier}))
+    fixture.registry.set_tags(first, Tags.model_validate({"superseded_at": earlier}))
     # With what was read before it served, as a retried step has it.
     assert times(fixture.registry.make_champion(second)) == (earlier, "none")
-    assert fixture.registry.resolve(name, "1").tag("superseded_at") == earlier
+    assert fixture.registry.resolve(name, "1").tags.superseded_at == earlier
 
 
 def test_a_version_that_serves_again_does_so_from_now_on(fixture: Fixture, name: str) -> None:
     first, second = (fixture.register(name, str(number)) for number in range(2))
     fixture.registry.make_champion(first)
-    fixture.registry.set_tags(first, {"served_at": "2020-01-01T00:00:00+00:00"})
+    fixture.registry.set_tags(first, Tags.model_validate({"served_at": "2020-01-01T00:00:00+00:00"}))
     fixture.registry.make_champion(second)
-    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
+    assert is_recent(fixture.registry.make_champion(first).tags.served_at)
 
 
 def test_a_promotion_cut_off_before_its_tags_is_finished_by_the_next(fixture: Fixture, name: str) -> None:
@@ -346,21 +350,21 @@ def test_a_promotion_cut_off_before_its_tags_is_finished_by_the_next(fixture: Fi
     fixture.registry.make_champion(first)
     fixture.client.set_registered_model_alias(name, CHAMPION, second.version)
     served = fixture.registry.make_champion(second)
-    assert served.tag("status") == "serving"
-    assert is_recent(served.tag("served_at"))
+    assert served.tags.status == "serving"
+    assert is_recent(served.tags.served_at)
 
 
 def test_going_back_counts_from_then_on_even_where_it_was_cut_off_or_done_by_hand(fixture: Fixture, name: str) -> None:
     first, second = (fixture.register(name, str(number)) for number in range(2))
     earlier = {"served_at": "2020-01-01T00:00:00+00:00"}
     fixture.registry.make_champion(first)
-    fixture.registry.set_tags(first, earlier)
+    fixture.registry.set_tags(first, Tags.model_validate(earlier))
     fixture.registry.make_champion(second)
     fixture.client.set_registered_model_alias(name, CHAMPION, first.version)  # and no tags
-    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
-    fixture.registry.set_tags(first, earlier)
+    assert is_recent(fixture.registry.make_champion(first).tags.served_at)
+    fixture.registry.set_tags(first, Tags.model_validate(earlier))
     fixture.client.set_registered_model_alias(name, CHAMPION, second.version)  # its tags still say that 1 serves
-    assert is_recent(fixture.registry.make_champion(first).tag("served_at"))
+    assert is_recent(fixture.registry.make_champion(first).tags.served_at)
 
 
 def test_versions_of_all_models_are_found_by_their_tags(fixture: Fixture, name: str) -> None:
@@ -370,17 +374,21 @@ def test_versions_of_all_models_are_found_by_their_tags(fixture: Fixture, name: 
     second = fixture.register(f"{name}-a", "1", tags=tags)
     third = fixture.register(f"{name}-a", "2", tags=tags | {"status": "rejected"})
     search = fixture.registry.search
-    found = search({"request.R.1-x": name})
+    found = search(Tags.model_validate({"request.R.1-x": name}))
     assert found == [second, third, fixture.registry.resolve(first.name, "1")]
     assert [each.aliases for each in found] == [(), (), (CHAMPION,)]
-    assert search({"request.R.1-x": name, "status": "rejected"}) == [third]
-    assert search({"request.R.1-x": name[:-1]}) == search({"request.R.2": name}) == []
-    assert search({"request.R.1-x": name[:-1]}, beginning=True) == found
+    assert search(Tags.model_validate({"request.R.1-x": name, "status": "rejected"})) == [third]
+    assert (
+        search(Tags.model_validate({"request.R.1-x": name[:-1]}))
+        == search(Tags.model_validate({"request.R.2": name}))
+        == []
+    )
+    assert search(Tags.model_validate({"request.R.1-x": name[:-1]}), beginning=True) == found
 
 
 @pytest.mark.parametrize("tags", [{"a'b": "c"}, {"a": "b' OR '1'='1"}, {"a`b": "c"}, {}])
 def test_a_tag_that_would_change_the_search_is_refused(fixture: Fixture, tags: dict[str, str]) -> None:
-    found = refusal(fixture.registry.search, tags)
+    found = refusal(fixture.registry.search, Tags.model_validate(tags))
     assert "cannot be searched for" in found or "no tag to search for" in found
 
 
@@ -389,7 +397,7 @@ def test_more_versions_than_a_page_holds_are_all_read_while_they_change(
 ) -> None:
     made = [fixture.register(name, "0")]
     for _ in range(6):
-        fixture.client.create_model_version(name, f"models:/{made[0].tags['logged_model']}")
+        fixture.client.create_model_version(name, f"models:/{made[0].tags.logged_model}")
     real, pages = fixture.registry.client.search_model_versions, list[int]()
 
     def change_the_oldest_between_pages(*arguments: Any) -> Any:
@@ -425,10 +433,12 @@ def test_a_version_that_comes_without_its_tags_is_looked_for_again(
 ) -> None:
     fixture.register(name, "a", tags={"status": "serving"})
     monkeypatch.setattr(fixture.registry.client, "search_model_versions", Torn(fixture, 2))
-    (found,) = (each for each in fixture.registry.search({"status": "serving"}) if each.name == name)
-    assert found.tags["digest"] == models.digest(fixture.folder)
+    (found,) = (
+        each for each in fixture.registry.search(Tags.model_validate({"status": "serving"})) if each.name == name
+    )
+    assert found.tags.digest == models.digest(fixture.folder)
     monkeypatch.setattr(fixture.registry.client, "search_model_versions", Torn(fixture, 1000))
-    assert "changes all the time" in refusal(fixture.registry.search, {"status": "serving"})
+    assert "changes all the time" in refusal(fixture.registry.search, Tags(status="serving"))
 
 
 def test_mlflow_gives_versions_without_tags_when_they_change_while_it_searches(fixture: Fixture, name: str) -> None:
@@ -457,7 +467,7 @@ def test_a_file_of_the_run_is_read_even_after_the_weights_are_gone(fixture: Fixt
     assert fixture.registry.weights(made) == ()
     assert fixture.registry.read(made, "evaluation.json") == fixture.shown.read_bytes()
     assert fixture.registry.read(made, "audit.json") is None
-    bare = made.model_copy(update={"tags": {}})
+    bare = made.model_copy(update={"tags": Tags()})
     assert fixture.registry.read(bare, "evaluation.json") is None
 
 
@@ -473,18 +483,20 @@ def test_pages_of_a_model_and_of_a_version_are_described(fixture: Fixture, name:
 def test_registering_and_rejecting_never_move_the_champion(fixture: Fixture, name: str) -> None:
     champion = fixture.registry.make_champion(fixture.register(name))
     rejected = fixture.register(name, "second", tags={"status": "rejected"}, parent=champion)
-    fixture.registry.set_tags(rejected, {"verdict": "leaks"})
+    fixture.registry.set_tags(rejected, Tags.model_validate({"verdict": "leaks"}))
     assert aliases(fixture, name) == {CHAMPION: "1"}
     assert fixture.registry.resolve(name) == champion
     found = fixture.registry.resolve(name, "2")
     assert found.aliases == ()
-    assert found.tags.items() >= {"status": "rejected", "verdict": "leaks"}.items()
+    assert found.tags.written().items() >= {"status": "rejected", "verdict": "leaks"}.items()
 
 
 def test_tags_are_added_and_replaced(fixture: Fixture, name: str) -> None:
     made = fixture.register(name)
-    fixture.registry.set_tags(made, {"status": "rejected", "request.R1": "honoured"})
-    assert fixture.registry.resolve(name, "1").tags == made.tags | {"status": "rejected", "request.R1": "honoured"}
+    fixture.registry.set_tags(made, Tags.model_validate({"status": "rejected", "request.R1": "honoured"}))
+    assert fixture.registry.resolve(name, "1").tags == made.tags.changed(
+        Tags(status="rejected", requests={"R1": "honoured"})
+    )
 
 
 def test_a_version_is_found_by_number_and_by_alias(fixture: Fixture, name: str) -> None:
@@ -534,12 +546,12 @@ def test_a_downloaded_version_is_what_was_registered(fixture: Fixture, name: str
     assert {each.name: each.read_bytes() for each in folder.iterdir()} == {
         each.name: each.read_bytes() for each in fixture.folder.iterdir()
     }
-    assert models.digest(folder) == made.tags["digest"]
+    assert models.digest(folder) == made.tags.digest
     assert provenance.load(folder).split == fixture.split.digest
 
 
 def weights_of(fixture: Fixture, version: Version) -> Path:
-    (found,) = (fixture.home / "mlartifacts").glob(f"models/{version.tags['logged_model']}/**/weights.safetensors")
+    (found,) = (fixture.home / "mlartifacts").glob(f"models/{version.tags.logged_model}/**/weights.safetensors")
     return found
 
 
@@ -555,7 +567,7 @@ def test_neither_record_ids_nor_pickles_nor_images_reach_mlflow(fixture: Fixture
     made = fixture.register(
         name, tags={"forget": fixture.forget.digest, "status": "s"}, datasets=(link,), files=(fixture.shown,)
     )
-    folder = fixture.home / "mlartifacts" / "models" / made.tags["logged_model"]
+    folder = fixture.home / "mlartifacts" / "models" / made.tags.logged_model
     written = [each for each in fixture.home.rglob("*") if each.is_file()]
     names = {each.name for each in written}
     assert {"MLmodel", "mlflow.db", PROVENANCE_FILE, "weights.safetensors", "evaluation.json"} <= names
@@ -627,7 +639,7 @@ def test_another_server_opened_later_does_not_take_the_registrations(
     refusal(Registry, "http://127.0.0.1:9")
     made = fixture.register(name)
     refusal(Registry, "http://127.0.0.1:9")
-    assert models.digest(fixture.registry.download(made, tmp_path)) == made.tags["digest"]
+    assert models.digest(fixture.registry.download(made, tmp_path)) == made.tags.digest
 
 
 def test_the_address_is_shown_without_credentials(fixture: Fixture) -> None:

@@ -113,7 +113,7 @@ def test_pages_are_written_and_only_where_they_changed(
     versions = registry.versions(MODEL)
     assert registry.client.get_registered_model(MODEL).description == descriptions.model_story(versions)
     for each in versions:
-        written = f"{each.tags['kind']} number {each.version}"
+        written = f"{each.tags.kind} number {each.version}"
         assert each.description == descriptions.with_story(written, descriptions.version_story(each, versions))
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(registry, "describe", lambda *arguments: calls.append(arguments))

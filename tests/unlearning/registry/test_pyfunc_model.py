@@ -22,6 +22,7 @@ from unlearning.learning.paradigms.simclr import SimCLR, SimCLRConfig
 from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
 from unlearning.registry.client import NewVersion, Registry
 from unlearning.registry.pyfunc_model import Encoder
+from unlearning.registry.tags import Tags
 
 Images = npt.NDArray[np.uint8]
 Answer = dict[str, npt.NDArray[np.float32]]
@@ -81,7 +82,7 @@ class Served:
         for name, model in self.models.items():
             folder = home / name
             models.save(model, folder)
-            new = NewVersion(name, "op", "original", folder, models.digest(folder), SHAPE, {"status": "s"}, "text")
+            new = NewVersion(name, "op", "original", folder, models.digest(folder), SHAPE, Tags(status="s"), "text")
             registry.make_champion(registry.register(new))
         self.artifacts = home / "mlartifacts"
         np.savez(home / "images.npz", allow_pickle=False, **IMAGES)
@@ -159,7 +160,7 @@ def test_what_is_no_batch_of_images_is_refused(served: Served) -> None:
 
 def test_no_pickle_is_among_the_artifacts(served: Served) -> None:
     written = [each for each in served.artifacts.rglob("*") if each.is_file()]
-    assert {"MLmodel", "serving.py", "weights.safetensors", "model.json"} <= {each.name for each in written}
+    assert {"MLmodel", "pyfunc_model.py", "weights.safetensors", "model.json"} <= {each.name for each in written}
     assert not [
         each for each in written if each.suffix in {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".npy"}
     ]

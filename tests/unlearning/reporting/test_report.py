@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from unlearning.audit.inspection_results import Evidence
 from unlearning.audit.results import Outcome
 from unlearning.core.errors import UserError
 from unlearning.reporting import report
 from unlearning.reporting.figures import paper
-from unlearning.reporting.figures.numbers import Evidence
 from unlearning.reporting.summary import Summary, strongest_attack
 
 Make = Callable[..., Summary]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from unlearning.audit.escalation import last_unlearned, load_rungs, save_rungs
 from unlearning.core.errors import UserError
-from unlearning.reporting.summary import Summary, last_unlearned, load, load_rungs, save, save_rungs, strongest_attack
+from unlearning.reporting.summary import Summary, load, save, strongest_attack
 
 Make = Callable[..., Summary]
 DOCS = Path(__file__).parents[3] / "docs"

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from unlearning.audit.policy import Policy
+from unlearning.registry.candidate import Evidence
 from unlearning.registry.client import Version
 from unlearning.steps.audit import audit
 from unlearning.steps.decide import decide
 from unlearning.steps.evaluate import evaluate
 from unlearning.steps.figures import figures
-from unlearning.steps.promote import Evidence
+from unlearning.steps.promote import evidence_at
 from unlearning.steps.register import register
 from unlearning.steps.retrain_or_none import retrain_or_none
 from unlearning.steps.unlearn import unlearn
@@ -73,7 +75,7 @@ def finished_by_references(finished_chain: Chain, tmp_path_factory: pytest.TempP
     paths: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
     audit(**data, **paths, references_path=at["references"], seed=0, device="cpu", audit_path=made["audit"])
     evaluate(**data, model_paths=models, device="cpu", evaluation_path=made["evaluation"])
-    margins: dict[str, Any] = {"auc_margin": 0.49, "utility_margin": 0.9, "method": "gradient_penalty"}
+    margins: dict[str, Any] = {"policy": Policy(auc_margin=0.49, utility_margin=0.9), "method": "gradient_penalty"}
     decide(**margins, audit_path=made["audit"], evaluation_path=made["evaluation"], verdict_path=made["passed"])
     return made
 
@@ -106,7 +108,7 @@ def diverged_chain(finished_chain: Chain, tmp_path_factory: pytest.TempPathFacto
     audit(**data, **paths, original_path=at["model"], seed=0, device="cpu", audit_path=at["audit"])
     everybody = {"original": at["model"]} | compared
     evaluate(**data, model_paths=everybody, device="cpu", evaluation_path=at["evaluation"])
-    margins = {"auc_margin": 0.49, "utility_margin": 0.9}
+    margins = {"policy": Policy(auc_margin=0.49, utility_margin=0.9)}
     given: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"], **margins}
     decide(**given, method="gradient_penalty", verdict_path=at["diverged"])
     return at
@@ -122,7 +124,7 @@ def diverged(diverged_chain: Chain, evidence: dict[str, Path]) -> dict[str, Path
 @pytest.fixture
 def failed(evidence: dict[str, Path], chain: Chain) -> Evidence:
     """The same candidate, judged by margins that it cannot keep."""
-    return Evidence(**evidence | {"verdict_path": chain["failed"]})
+    return evidence_at(**evidence | {"verdict_path": chain["failed"]})
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from unlearning.audit.policy import Policy
+from unlearning.core.config import checked
 from unlearning.registry.client import Version
 from unlearning.steps.audit import audit
 from unlearning.steps.decide import decide
 from unlearning.steps.evaluate import evaluate
-from unlearning.steps.promote import Evidence, promote
+from unlearning.steps.promote import evidence_at, promote
 from unlearning.steps.resolve import resolve
 from unlearning.steps.select import select
 from unlearning.steps.unlearn import unlearn
@@ -60,7 +62,9 @@ def forgotten_again(
         evaluation_path=at / "evaluation",
     )
     measured: dict[str, Any] = {"audit_path": at / "audit", "evaluation_path": at / "evaluation"}
-    decide(**measured, auc_margin=0.49, utility_margin=0.9, method="retrain", verdict_path=at / "verdict")
+    decide(
+        **measured, policy=Policy(auc_margin=0.49, utility_margin=0.9), method="retrain", verdict_path=at / "verdict"
+    )
     return measured | {
         "candidate_path": at / "candidate",
         "forget_path": at / "forget",
@@ -74,10 +78,10 @@ def honoured(batch: str, model: str, at: Path, *, on_inconclusive: str = "accept
     chosen = RANDOM | {"kind": "batch", "batch": batch, "model_name": model}
     found = forgotten_again(given, at, chosen=chosen)
     return promote(
-        Evidence(**found),
+        evidence_at(**found),
         model_name=model,
         parent="champion",
         run_name=batch,
         batch=batch,
-        on_inconclusive=on_inconclusive,
+        policy=checked(Policy, {"on_inconclusive": on_inconclusive}),
     )

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from unlearning.audit.attacks import expected_attacks
-from unlearning.audit.results import Audit
+from unlearning.audit.results import Audit, load_audit
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set, splits
 from unlearning.learning import models
 from unlearning.recipes import provenance
-from unlearning.steps.audit import audit, load_audit
+from unlearning.steps.audit import audit
 from unlearning.steps.references import make
 from unlearning.steps.select import select
 from unlearning.steps.unlearn import unlearn

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unlearning.steps.generations import RANDOM, forgotten_again, honoured, resolved
+from unlearning.audit.policy import Policy
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.certificates import keyring, keys, verification
 from unlearning.compliance.certificates.keyring import Keyring
@@ -21,22 +22,26 @@ from unlearning.compliance.requests import intake
 from unlearning.compliance.requests.requests import Request
 from unlearning.compliance.retention import tombstones
 from unlearning.compliance.retention.erase import erase
-from unlearning.core import settings
+from unlearning.compliance.retention.purge import purge
+from unlearning.core import errors, settings
 from unlearning.core.errors import UserError
 from unlearning.data import splits
 from unlearning.learning import models
 from unlearning.registry.client import Registry, Version
-from unlearning.steps.certify import certificate_key, certify
+from unlearning.registry.tags import Tags
+from unlearning.registry.versions import data_of
+from unlearning.steps.certify import certify
 from unlearning.steps.collect import collect
 from unlearning.steps.decide import decide
 from unlearning.steps.fulfil import fulfil, release
-from unlearning.steps.promote import Evidence, promote, reject
-from unlearning.steps.purge import purge
-from unlearning.steps.register import promotion_lock, register
+from unlearning.steps.promote import evidence_at, promote, reject
+from unlearning.steps.register import register
 from unlearning.steps.select import select
-from unlearning.storage.datasets import data_of, load_split
+from unlearning.storage.datasets import load_split
+from unlearning.storage.keys import batch_key, certificate_key, promotion_lock
 from unlearning.storage.lease import lock
-from unlearning.storage.store import Store, open_store
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 Chain = dict[str, Path]
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -97,7 +102,7 @@ def test_requests_are_looked_up_claimed_and_grouped(store: Store, members: tuple
     assert batches.wanted(store, result.batch, MODEL).ids == tuple(sorted(members[:4]))
     assert statuses(store, "late", "early") == ["claimed", "claimed"]
     assert collect(batch="b1", now=NOW + timedelta(hours=1)).batch == result.batch
-    public = b"".join(store.read(key) for key in store.list("ledger")) + store.read(batches.batch_key("b1"))
+    public = b"".join(store.read(key) for key in store.list("ledger")) + store.read(batch_key("b1"))
     assert not any(identity.encode() in public for identity in members)
 
 
@@ -180,9 +185,9 @@ def test_a_fulfilled_batch_is_tombstoned_withdrawn_and_certified(
     assert kinds == ["received", "resolved", "claimed", "unlearned", "audited", "fulfilled"]
     assert set(tombstones.load(store)) == set(members[:22])
     old, new = registry.versions(MODEL)
-    assert (old.tags["status"], old.aliases) == ("withdrawn", ())
-    assert old.tags["purge_after"].startswith("2027-03-08")
-    assert new.tags["request.R1"] == new.tags["request.R2"] == "fulfilled"
+    assert (old.tags.status, old.aliases) == ("withdrawn", ())
+    assert old.tags.purge_after.startswith("2027-03-08")
+    assert new.tags.requests["R1"] == new.tags.requests["R2"] == "fulfilled"
 
     key = keys.new()
     result = certify(now=NOW + timedelta(hours=1), key=key)
@@ -192,7 +197,7 @@ def test_a_fulfilled_batch_is_tombstoned_withdrawn_and_certified(
     known = Keyring(keys=(keyring.trusted(keys.raw_public(key)),))
     assert verification.verify(content, known).verified
     assert not any(identity.encode() in content for identity in members)
-    assert registry.resolve(MODEL).tags["certificate.R1"] == certificate_key("R1", 1)
+    assert registry.resolve(MODEL).tags.certificates["R1"] == certificate_key("R1", 1)
     assert state(store, "R1").closed
     assert store.list("open") == []
 
@@ -213,7 +218,7 @@ def test_the_next_batch_takes_what_arrived_meanwhile_and_the_model_forgets_both(
     fulfil(batch="b2", model=MODEL, now=NOW)
     champion = registry.resolve(MODEL)
     assert set(load_split(store, data_of(champion).split).members) == set(members[40:])
-    assert champion.tags["request.R1"] == champion.tags["request.R2"] == "fulfilled"
+    assert champion.tags.requests["R1"] == champion.tags.requests["R2"] == "fulfilled"
 
 
 def test_a_batch_whose_candidates_all_failed_leaves_its_requests_to_a_person(
@@ -248,7 +253,7 @@ def test_a_batch_that_died_after_its_promotion_is_not_repeated(
     assert result.batch.models == ()
     assert state(store, "R1").models[MODEL].version == made.version
     assert state(store, "R1").models[MODEL].how in ("retrained", "accepted")
-    assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
+    assert [each.tags.status for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
 
 
 def test_a_batch_that_died_before_its_promotion_is_taken_over_when_its_claims_ended(
@@ -300,7 +305,7 @@ def test_a_batch_that_is_run_again_has_nothing_left_to_do(
     again = collect(batch="b1", now=NOW)
     assert again.left == [], "it had been promoted before anybody said so"
     assert statuses(store, "R1") == ["fulfilled"]
-    assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
+    assert [each.tags.status for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
     assert collect(batch="b1", now=NOW).left == []
 
 
@@ -348,7 +353,7 @@ def test_a_batch_that_has_purged_its_own_records_can_be_ended_and_run_again(
     fulfil(batch="b1", model=MODEL, now=NOW, grace_days=0)
     certify(now=NOW, key=keys.new())
     purge(now=NOW + timedelta(hours=1), grace_days=0)
-    with pytest.raises(batches.PurgedError, match="they were purged"):
+    with pytest.raises(errors.PurgedError, match="they were purged"):
         batches.wanted(store, batches.load(store, "b1"), MODEL)
     (told,) = release(batch="b1", now=NOW + timedelta(hours=1), grace_days=0)
     assert told.released == []
@@ -365,12 +370,12 @@ def test_what_a_batch_that_died_has_left_in_use_is_withdrawn_before_the_certific
     with held, pytest.raises(UserError, match="held by somebody"):
         fulfil(batch="b1", model=MODEL, now=NOW)
     assert statuses(store, "R1") == ["fulfilled"]
-    assert registry.versions(MODEL)[0].tags["status"] == "superseded"
+    assert registry.versions(MODEL)[0].tags.status == "superseded"
     collect(batch="b2", now=NOW + timedelta(days=2))
     certify(now=NOW + timedelta(days=2), key=keys.new(), grace_days=3)
     old = registry.versions(MODEL)[0]
-    assert (old.tags["status"], old.aliases) == ("withdrawn", ())
-    assert old.tags["purge_after"].startswith("2027-03-06")
+    assert (old.tags.status, old.aliases) == ("withdrawn", ())
+    assert old.tags.purge_after.startswith("2027-03-06")
     assert state(store, "R1").closed
 
 
@@ -383,10 +388,10 @@ def test_what_one_attempt_of_a_batch_released_and_another_finished_counts(
     found = forgotten_again(resolved(MODEL, "champion", tmp_path), tmp_path, chosen=chosen)
     release(batch="b1", now=NOW)
     given: dict[str, Any] = {"model_name": MODEL, "parent": "1", "run_name": "b1", "batch": "b1"}
-    promote(Evidence(**found), **given, on_inconclusive="accept")
+    promote(evidence_at(**found), **given, policy=Policy(on_inconclusive="accept"))
     assert fulfil(batch="b1", model=MODEL, now=NOW).fulfilled == ["R1"]
     assert state(store, "R1").models[MODEL].version == "2"
-    assert [each.tags["status"] for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
+    assert [each.tags.status for each in registry.versions(MODEL)] == ["withdrawn", "serving"]
     assert certify(now=NOW, key=keys.new()).certificates == {"R1": certificate_key("R1", 1)}
 
 
@@ -403,10 +408,10 @@ def test_what_another_attempt_of_a_batch_had_rejected_meanwhile_keeps_nobody_fro
         for name, seed in (("served", 7), ("rejected", 8))
     )
     measured: dict[str, Any] = {name: rejected[name] for name in ("audit_path", "evaluation_path", "verdict_path")}
-    decide(**measured, auc_margin=0.01, utility_margin=0.01, method="retrain")
+    decide(**measured, policy=Policy(auc_margin=0.01, utility_margin=0.01), method="retrain")
     named: dict[str, Any] = {"model_name": MODEL, "parent": "1", "batch": "b1"}
-    promote(Evidence(**served), **named, run_name="b1", on_inconclusive="accept")
-    reject(Evidence(**rejected), **named, run_name="b1 again", action="retrain")
+    promote(evidence_at(**served), **named, run_name="b1", policy=Policy(on_inconclusive="accept"))
+    reject(evidence_at(**rejected), **named, run_name="b1 again", action="retrain")
     if died:
         append = Ledger.append
 
@@ -439,7 +444,7 @@ def test_data_of_which_only_the_snapshot_was_rewritten_is_put_right(
     before = data_of(served)
     erase(store, registry, "quiet", gone, now=NOW)
     after = data_of(registry.resolve(MODEL))
-    registry.set_tags(served, {"split": before.split})
+    registry.set_tags(served, Tags.model_validate({"split": before.split}))
     erase(store, registry, "quiet", gone, now=NOW)
     assert data_of(registry.resolve(MODEL)) == after != before
 
@@ -463,7 +468,7 @@ def test_what_was_purged_before_the_certificate_stands_in_the_first_one(
     collect(batch="b1", now=NOW)
     honoured("b1", MODEL, tmp_path)
     fulfil(batch="b1", model=MODEL, now=NOW, grace_days=0)
-    registry.set_tags(registry.versions(MODEL)[0], {"status": "purged", "purged_objects": "7"})
+    registry.set_tags(registry.versions(MODEL)[0], Tags.model_validate({"status": "purged", "purged_objects": "7"}))
     result = certify(now=NOW, key=keys.new())
     assert (list(result.certificates), result.skipped) == (["R1"], ())
     assert state(store, "R1").head.kind == "certified"

@@ -6,19 +6,22 @@ from typing import Any
 import pytest
 
 from unlearning.audit.escalation import RUNGS
+from unlearning.audit.policy import Policy
+from unlearning.audit.results import load_audit, load_evaluation, load_verdict
+from unlearning.audit.verdict import complete
+from unlearning.core.config import checked
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
-from unlearning.steps.audit import load_audit
-from unlearning.steps.decide import Decision, complete, decide, load_verdict
-from unlearning.steps.evaluate import load_evaluation
+from unlearning.steps.decide import Decision, decide
 
 Chain = dict[str, Path]
 
 
 def decide_into(chain: Chain, path: Path, **changed: Any) -> Decision:
     given: dict[str, Any] = {"audit_path": chain["audit"], "evaluation_path": chain["evaluation"]}
-    given |= {"auc_margin": 0.49, "utility_margin": 0.9, "method": "gradient_penalty"}
-    return decide(**given | changed, verdict_path=path)
+    wide = {"auc_margin": 0.49, "utility_margin": 0.9}
+    policy = checked(Policy, wide | {name: changed.pop(name) for name in Policy.model_fields if name in changed})
+    return decide(**given | {"method": "gradient_penalty"} | changed, policy=policy, verdict_path=path)
 
 
 def few(chain: Chain, folder: Path) -> Path:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from unlearning.audit.results import EvaluationReport, load_evaluation
 from unlearning.core.errors import UserError
 from unlearning.learning import models
-from unlearning.steps.evaluate import EvaluationReport, evaluate, load_evaluation
+from unlearning.steps.evaluate import evaluate
 from unlearning.steps.retrain_or_none import retrain_or_none
 
 Chain = dict[str, Path]

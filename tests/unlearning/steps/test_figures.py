@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from unlearning.audit import inspection
+from unlearning.audit import inspection, inspection_results
+from unlearning.audit.inspection_results import GROUPS, Evidence
 from unlearning.compliance.retention import tombstones
 from unlearning.core.errors import UserError
 from unlearning.core.settings import from_environment
 from unlearning.data import forget_set, splits
+from unlearning.data.loading import load_split, part
 from unlearning.learning import models
 from unlearning.learning.paradigms import make_paradigm
 from unlearning.recipes.provenance import load as load_provenance
-from unlearning.reporting.figures import numbers, paper
+from unlearning.reporting.figures import paper
 from unlearning.reporting.figures.gallery import GalleryRow, picture
-from unlearning.reporting.figures.numbers import GROUPS, Evidence
-from unlearning.steps.data import load_split, part
 from unlearning.steps.figures import draw, gallery, measure
-from unlearning.storage.store import open_store
+from unlearning.storage.open import open_store
 
 Chain = dict[str, Path]
 Make = Callable[..., Evidence]
@@ -98,7 +98,7 @@ def test_drawing_leaves_a_page_the_figures_and_their_numbers(traced: Evidence, c
     # The tiny recipe has no augmentation: there are no views to compare.
     assert list(paths) == ["page", "numbers", "input-gradients", "losses", "embedding", "probabilities"]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(p.name for p in paths.values())
-    assert numbers.load(paths["numbers"]) == traced
+    assert inspection_results.load(paths["numbers"]) == traced
     page = paths["page"].read_text()
     for name, figure in paper.all_figures(traced).items():
         assert paths[name].read_text() == figure.svg

@@ -13,7 +13,8 @@ from unlearning.data import forget_set, splits
 from unlearning.learning import models
 from unlearning.recipes import provenance
 from unlearning.registry.client import Registry, Version
-from unlearning.steps.promote import Evidence, promote
+from unlearning.registry.tags import Tags
+from unlearning.steps.promote import evidence_at, promote
 from unlearning.steps.register import register
 
 Chain = dict[str, Path]
@@ -22,29 +23,29 @@ Chain = dict[str, Path]
 @pytest.fixture
 def second(chain: Chain, parent: Version, evidence: dict[str, Path]) -> Version:
     """Version 2, which forgot the chain's forget set."""
-    return promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run", batch="batch-1")
+    return promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run", batch="batch-1")
 
 
 def test_a_promoted_version_stands_for_its_parents_data_without_what_it_forgot(
     chain: Chain, parent: Version, second: Version, tmp_path: Path
 ) -> None:
-    assert (second.tags["from_snapshot"], second.tags["from_split"]) == (parent.tags["snapshot"], parent.tags["split"])
-    assert second.tags["batch"] == "batch-1"
+    assert (second.tags.from_snapshot, second.tags.from_split) == (parent.tags.snapshot, parent.tags.split)
+    assert second.tags.batch == "batch-1"
     resolved(parent.name, "2", tmp_path)
     split, gone = splits.load(tmp_path / "split"), set(forget_set.load(chain["forget"]).ids)
-    assert split.digest == second.tags["split"]
+    assert split.digest == second.tags.split
     assert split.members == tuple(each for each in splits.load(chain["split"]).members if each not in gone)
     made = provenance.load(tmp_path / "model")
-    assert (made.snapshot, made.split) == (second.tags["snapshot"], split.digest)
+    assert (made.snapshot, made.split) == (second.tags.snapshot, split.digest)
     assert models.digest(tmp_path / "model") == models.digest(chain["candidate"])
 
 
 def test_the_next_request_is_audited_and_promoted_in_turn(parent: Version, second: Version, tmp_path: Path) -> None:
     given = resolved(parent.name, "champion", tmp_path)
     found = forgotten_again(given, tmp_path)
-    third = promote(Evidence(**found), model_name=parent.name, parent="2", run_name="next", batch="batch-2")
-    assert (third.version, third.aliases, third.tags["parent"]) == ("3", ("champion",), "2")
-    assert third.tags["from_split"] == second.tags["split"] != third.tags["split"]
+    third = promote(evidence_at(**found), model_name=parent.name, parent="2", run_name="next", batch="batch-2")
+    assert (third.version, third.aliases, third.tags.parent) == ("3", ("champion",), "2")
+    assert third.tags.from_split == second.tags.split != third.tags.split
     left = splits.load(resolved(parent.name, "3", tmp_path / "third")["split_path"])
     assert len(left.members) == len(splits.load(tmp_path / "split").members) - len(
         forget_set.load(tmp_path / "forget").ids
@@ -57,7 +58,7 @@ def test_what_was_made_from_a_version_that_serves_no_more_cannot_replace_what_do
     given = resolved(parent.name, "1", tmp_path)
     found = forgotten_again(given, tmp_path)
     with pytest.raises(UserError, match="version 2 serves by now"):
-        promote(Evidence(**found), model_name=parent.name, parent="1", run_name="late")
+        promote(evidence_at(**found), model_name=parent.name, parent="1", run_name="late")
     registry = Registry(settings.from_environment().tracking_uri)
     assert [each.version for each in registry.versions(parent.name)] == ["1", "2"]
 
@@ -66,16 +67,18 @@ def test_a_promotion_that_is_repeated_late_does_not_move_champion_back(
     parent: Version, second: Version, evidence: dict[str, Path], tmp_path: Path
 ) -> None:
     found = forgotten_again(resolved(parent.name, "2", tmp_path), tmp_path)
-    promote(Evidence(**found), model_name=parent.name, parent="2", run_name="next")
-    again = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run", batch="batch-1")
+    promote(evidence_at(**found), model_name=parent.name, parent="2", run_name="next")
+    again = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run", batch="batch-1")
     assert (again.version, again.aliases) == ("2", ("superseded",))
 
 
 def test_what_its_parent_honoured_a_version_honours_too(parent: Version, second: Version, tmp_path: Path) -> None:
-    Registry(settings.from_environment().tracking_uri).set_tags(second, {"request.R1": "fulfilled"})
+    Registry(settings.from_environment().tracking_uri).set_tags(
+        second, Tags.model_validate({"request.R1": "fulfilled"})
+    )
     found = forgotten_again(resolved(parent.name, "2", tmp_path), tmp_path)
-    third = promote(Evidence(**found), model_name=parent.name, parent="2", run_name="next")
-    assert third.tags["request.R1"] == "fulfilled"
+    third = promote(evidence_at(**found), model_name=parent.name, parent="2", run_name="next")
+    assert third.tags.requests["R1"] == "fulfilled"
 
 
 def test_an_original_was_made_from_nothing(chain: Chain, parent: Version) -> None:
@@ -86,4 +89,4 @@ def test_an_original_was_made_from_nothing(chain: Chain, parent: Version) -> Non
         model_name=parent.name,
         run_name="first",
     )
-    assert {made.tags[name] for name in ("from_snapshot", "from_split", "batch")} == {"none"}
+    assert {made.tags.written()[name] for name in ("from_snapshot", "from_split", "batch")} == {"none"}

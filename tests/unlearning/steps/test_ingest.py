@@ -12,13 +12,14 @@ from unlearning.core.files import read_json
 from unlearning.data import snapshots
 from unlearning.data.records import record_ids
 from unlearning.data.sources.digits import digits
+from unlearning.recipes.recipe import validate_recipe
 from unlearning.steps.evaluate import evaluate
 from unlearning.steps.ingest import IngestResult, ingest
 from unlearning.steps.pretrain import pretrain
 from unlearning.steps.register import register
 from unlearning.steps.split import split
-from unlearning.storage.datasets import snapshot_key
-from unlearning.storage.store import open_store
+from unlearning.storage.keys import snapshot_key
+from unlearning.storage.open import open_store
 
 Chain = dict[str, Path]
 
@@ -44,7 +45,7 @@ def test_snapshot_and_recipe_are_written_and_valid(chain: Chain) -> None:
     snapshot = snapshots.load(chain["snapshot"])
     snapshots.verify(snapshot)
     assert len(snapshot.records) == 1797
-    resolved = recipes.validate(read_json(chain["resolved"], "recipe"), "resolved")
+    resolved = validate_recipe(read_json(chain["resolved"], "recipe"), "resolved")
     assert resolved == recipes.load(str(chain["recipe"]))
 
 
@@ -73,7 +74,7 @@ def test_a_snapshot_whose_storing_was_cut_short_is_stored_again(
 def test_overrides_reach_the_resolved_recipe(chain: Chain, tmp_path: Path) -> None:
     result = ingest_again(chain, tmp_path, "data: {limit: 900}\ntraining: {epochs: 3}")
     assert (result.records, result.duplicates) == (900, 0)
-    resolved = recipes.validate(read_json(tmp_path / "recipe", "recipe"), "resolved")
+    resolved = validate_recipe(read_json(tmp_path / "recipe", "recipe"), "resolved")
     assert resolved.training.epochs == 3
     assert resolved.training.batch_size == 60
 

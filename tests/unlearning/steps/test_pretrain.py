@@ -11,8 +11,10 @@ from unlearning.core.files import read_json, write_json
 from unlearning.data import snapshots, splits
 from unlearning.data.records import as_pixels
 from unlearning.learning import models
+from unlearning.learning.input_gradients import TARGET_QUANTILES
+from unlearning.learning.training import TrainResult
 from unlearning.recipes import provenance
-from unlearning.steps.pretrain import TARGET_QUANTILES, TrainResult, pretrain
+from unlearning.steps.pretrain import pretrain
 
 Chain = dict[str, Path]
 
@@ -107,7 +109,7 @@ def test_a_diverged_training_leaves_no_checkpoint_to_diverge_from_again(
     def diverge(*arguments: object, **options: object) -> None:
         raise TrainingDivergedError("the loss became nan")
 
-    monkeypatch.setattr("unlearning.steps.pretrain.train", diverge)
+    monkeypatch.setattr("unlearning.recipes.pretraining.train", diverge)
     with pytest.raises(TrainingDivergedError):
         pretrain_into(chain, tmp_path / "model")
     assert list(checkpoints.iterdir()) == []

@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
+from unlearning.audit import escalation
 from unlearning.audit.escalation import accepted_statement
+from unlearning.audit.policy import Policy
+from unlearning.audit.results import load_audit, load_evaluation
+from unlearning.audit.verdict import verdict_of
 from unlearning.core import settings
+from unlearning.core.config import checked
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
 from unlearning.data import forget_set, snapshots
 from unlearning.learning import models
+from unlearning.registry.candidate import Evidence
 from unlearning.registry.client import Registry, Version
-from unlearning.reporting import summary
-from unlearning.steps.audit import load_audit
-from unlearning.steps.decide import verdict_of
-from unlearning.steps.evaluate import load_evaluation
-from unlearning.steps.promote import Evidence, note_diverged, promote, reject
+from unlearning.steps.promote import evidence_at, note_diverged, promote, reject
 
 Chain = dict[str, Path]
 Paths = dict[str, Path]
@@ -32,41 +34,41 @@ def champion(name: str) -> str:
 
 
 def test_a_passed_candidate_replaces_its_parent(chain: Chain, parent: Version, evidence: Paths) -> None:
-    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     assert (made.version, made.aliases) == ("2", ("champion",))
     wanted = {
         "kind": "unlearned",
         "status": "serving",
         "verdict": "passed",
         "parent": "1",
-        "parent_digest": parent.tags["digest"],
+        "parent_digest": parent.tags.digest,
         "digest": models.digest(chain["candidate"]),
         "forget": forget_set.load(chain["forget"]).digest,
         "forgotten_records": "120",
     }
-    assert wanted.items() <= made.tags.items()
+    assert wanted.items() <= made.tags.written().items()
     replaced = versions(parent.name)[0]
     assert replaced.aliases == ("superseded",)
-    assert (replaced.tags["status"], replaced.tags["superseded_by"]) == ("superseded", "2")
-    assert replaced.tags["superseded_at"] == made.tags["served_at"]
+    assert (replaced.tags.status, replaced.tags.superseded_by) == ("superseded", "2")
+    assert replaced.tags.superseded_at == made.tags.served_at
 
 
 def test_the_parent_may_be_named_by_its_alias(parent: Version, evidence: Paths) -> None:
-    made = promote(Evidence(**evidence), model_name=parent.name, parent="champion", run_name="run")
-    assert made.tags["parent"] == "1"
+    made = promote(evidence_at(**evidence), model_name=parent.name, parent="champion", run_name="run")
+    assert made.tags.parent == "1"
 
 
 def test_promoting_twice_gives_the_same_version(parent: Version, evidence: Paths) -> None:
-    once = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
-    twice = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    once = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
+    twice = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     assert twice == once
     assert len(versions(parent.name)) == 2
 
 
 def test_a_failed_candidate_is_kept_on_record_and_the_champion_stays(parent: Version, failed: Evidence) -> None:
     kept = reject(failed, model_name=parent.name, parent="1", run_name="run")
-    assert (kept.version, kept.aliases, kept.tags["status"]) == ("2", (), "rejected")
-    assert kept.tags["verdict"] == failed.verdict.outcome != "passed"
+    assert (kept.version, kept.aliases, kept.tags.status) == ("2", (), "rejected")
+    assert kept.tags.verdict == failed.verdict.outcome != "passed"
     assert champion(parent.name) == "1"
     assert reject(failed, model_name=parent.name, parent="1", run_name="run") == kept
 
@@ -77,7 +79,7 @@ def test_pages_tell_of_a_promotion_and_of_a_refusal(parent: Version, failed: Evi
     assert f"Made from it: [version 2](#/models/{parent.name}/versions/2)." in first
     assert f"Made from [version 1](#/models/{parent.name}/versions/1) by " in refused
     assert refused.endswith("It never served.")
-    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     assert made == versions(parent.name)[2]
     assert "until [version 3]" in versions(parent.name)[0].description
 
@@ -91,14 +93,14 @@ def test_a_failed_candidate_cannot_be_promoted(parent: Version, failed: Evidence
 def test_what_diverged_is_on_record_and_nowhere_else(
     parent: Version, diverged: Paths, chain: Chain, tmp_path: Path
 ) -> None:
-    given = Evidence(**diverged)
+    given = evidence_at(**diverged)
     note_diverged(given, action="retrain", ladder_path=tmp_path / "ladder")
-    (rung,) = summary.load_rungs(tmp_path / "ladder")
+    (rung,) = escalation.load_rungs(tmp_path / "ladder")
     assert (rung.rung, rung.verdict.outcome, rung.action, rung.version) == ("first", "diverged", "retrain", "none")
     assert rung.verdict.reasons == (given.made.diverged,)
     assert rung.digest == models.digest(chain["model"])
     with pytest.raises(UserError, match="verdict diverged: only a passed candidate can be promoted"):
-        promote(given, model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+        promote(given, model_name=parent.name, parent="1", run_name="run", policy=Policy(on_inconclusive="accept"))
     with pytest.raises(UserError, match="there is nothing to register"):
         reject(given, model_name=parent.name, parent="1", run_name="run")
     assert versions(parent.name) == [parent]
@@ -109,7 +111,7 @@ def test_only_what_diverged_is_noted_as_such(diverged: Paths, failed: Evidence, 
         note_diverged(failed, action="retrain", ladder_path=tmp_path / "ladder")
     for action, problem in (("accept", "lets the candidate serve"), ("roof", "is unknown")):
         with pytest.raises(UserError, match=problem):
-            note_diverged(Evidence(**diverged), action=action, ladder_path=tmp_path / "ladder")
+            note_diverged(evidence_at(**diverged), action=action, ladder_path=tmp_path / "ladder")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -117,61 +119,61 @@ def test_an_audit_that_hides_that_the_method_diverged_is_refused(diverged: Paths
     write_json(tmp_path / "audit", read_json(diverged["audit_path"], "audit") | {"diverged": ""})
     write_json(tmp_path / "verdict", read_json(chain["passed"], "verdict"))
     with pytest.raises(UserError, match="disagree on whether the method diverged"):
-        Evidence(**diverged | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
+        evidence_at(**diverged | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
 
 
 def test_a_passed_candidate_cannot_be_rejected(parent: Version, evidence: Paths) -> None:
     with pytest.raises(UserError, match="promote the candidate instead"):
-        reject(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+        reject(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     assert versions(parent.name) == [parent]
 
 
 def test_a_verdict_given_again_is_a_version_of_its_own(parent: Version, failed: Evidence, evidence: Paths) -> None:
     """The version that serves must not carry the verdict it once failed with."""
     kept = reject(failed, model_name=parent.name, parent="1", run_name="run")
-    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
-    assert (kept.version, made.version, made.tags["verdict"]) == ("2", "3", "passed")
+    made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
+    assert (kept.version, made.version, made.tags.verdict) == ("2", "3", "passed")
 
 
 def test_a_verdict_edited_to_passed_is_refused(chain: Chain, tmp_path: Path, evidence: Paths) -> None:
     write_json(tmp_path / "verdict", read_json(chain["failed"], "verdict") | {"outcome": "passed"})
     with pytest.raises(UserError, match="the verdict says passed but its evidence says"):
-        Evidence(**evidence | {"verdict_path": tmp_path / "verdict"})
+        evidence_at(**evidence | {"verdict_path": tmp_path / "verdict"})
 
 
 def test_an_audit_without_its_comparisons_is_refused(chain: Chain, tmp_path: Path, evidence: Paths) -> None:
     write_json(tmp_path / "audit", read_json(chain["audit"], "audit") | {"comparisons": []})
     with pytest.raises(UserError, match="its evidence says inconclusive"):
-        Evidence(**evidence | {"audit_path": tmp_path / "audit"})
+        evidence_at(**evidence | {"audit_path": tmp_path / "audit"})
 
 
 def test_an_audit_of_another_candidate_is_refused(chain: Chain, evidence: Paths) -> None:
     with pytest.raises(UserError, match="the audit is not of this candidate"):
-        Evidence(**evidence | {"candidate_path": chain["retrained"]})
+        evidence_at(**evidence | {"candidate_path": chain["retrained"]})
 
 
 def test_another_forget_set_is_refused(chain: Chain, tmp_path: Path, evidence: Paths) -> None:
     forget = forget_set.load(chain["forget"])
     forget_set.save(forget.model_copy(update={"ids": forget.ids[:3]}), tmp_path / "forget")
     with pytest.raises(UserError, match="do not belong together"):
-        Evidence(**evidence | {"forget_path": tmp_path / "forget"})
+        evidence_at(**evidence | {"forget_path": tmp_path / "forget"})
 
 
 def test_an_evaluation_of_another_model_is_refused(chain: Chain, evidence: Paths) -> None:
     with pytest.raises(UserError, match="disagree on which model is the"):
-        Evidence(**evidence | {"evaluation_path": chain["before"]})
+        evidence_at(**evidence | {"evaluation_path": chain["before"]})
 
 
 def test_another_parent_is_refused(parent: Version, evidence: Paths) -> None:
-    promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     with pytest.raises(UserError, match=r"was not made from .* version 2"):
-        promote(Evidence(**evidence), model_name=parent.name, parent="2", run_name="again")
+        promote(evidence_at(**evidence), model_name=parent.name, parent="2", run_name="again")
     assert len(versions(parent.name)) == 2
 
 
 def test_an_unknown_parent_is_refused(parent: Version, evidence: Paths) -> None:
     with pytest.raises(UserError, match="no version or alias '7'"):
-        promote(Evidence(**evidence), model_name=parent.name, parent="7", run_name="run")
+        promote(evidence_at(**evidence), model_name=parent.name, parent="7", run_name="run")
 
 
 def test_every_version_says_what_it_was_compared_with(
@@ -180,10 +182,10 @@ def test_every_version_says_what_it_was_compared_with(
     given: Paths = {f"{name}_path": by_references[name] for name in ("audit", "evaluation")}
     given |= {"verdict_path": by_references["passed"]}
     where: dict[str, Any] = {"model_name": parent.name, "parent": "1", "run_name": "run"}
-    retrained = promote(Evidence(**evidence), **where)
+    retrained = promote(evidence_at(**evidence), **where)
     Registry(settings.from_environment().tracking_uri).make_champion(parent)
-    references = promote(Evidence(**evidence | given), **where)
-    told = [version.tags["compared_with"] for version in (parent, retrained, references)]
+    references = promote(evidence_at(**evidence | given), **where)
+    told = [version.tags.compared_with for version in (parent, retrained, references)]
     assert told == ["none", "retrained", "references"]
     assert "within 0.9 of the original's" in references.description
     assert "the retrained model" not in references.description
@@ -191,11 +193,11 @@ def test_every_version_says_what_it_was_compared_with(
 
 def test_evidence_that_compares_with_different_models_is_refused(evidence: Paths, by_references: Chain) -> None:
     with pytest.raises(UserError, match="run both on the same models"):
-        Evidence(**evidence | {"audit_path": by_references["audit"]})
+        evidence_at(**evidence | {"audit_path": by_references["audit"]})
 
 
 def test_no_record_id_reaches_the_registry(chain: Chain, parent: Version, evidence: Paths) -> None:
-    promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     ids = {identity.encode() for identity in snapshots.load(chain["snapshot"]).manifest.record_ids}
     kept = [path for path in (chain["home"] / "mlartifacts").rglob("*") if path.is_file()]
     kept.append(chain["home"] / "mlflow.db")
@@ -217,14 +219,14 @@ def unsure(chain: Chain, tmp_path: Path, evidence: Paths) -> Paths:
 def test_an_inconclusive_candidate_is_accepted_where_the_policy_says_so_and_says_it(
     parent: Version, unsure: Paths
 ) -> None:
-    given = Evidence(**unsure)
-    made = promote(given, model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
-    assert (made.version, made.aliases, made.tags["status"]) == ("2", ("champion",), "serving")
-    assert (made.tags["verdict"], made.tags["action"], made.tags["accepted"]) == ("inconclusive", "accept", "yes")
-    assert made.tags["statement"] == accepted_statement(given.verdict.reasons)
-    assert "could not tell" in made.tags["statement"]
-    assert "only 6 forget records were audited" in made.tags["statement"]
-    assert made.description.startswith(made.tags["statement"])
+    given = evidence_at(**unsure)
+    made = promote(given, model_name=parent.name, parent="1", run_name="run", policy=Policy(on_inconclusive="accept"))
+    assert (made.version, made.aliases, made.tags.status) == ("2", ("champion",), "serving")
+    assert (made.tags.verdict, made.tags.action, made.tags.accepted) == ("inconclusive", "accept", "yes")
+    assert made.tags.statement == accepted_statement(given.verdict.reasons)
+    assert "could not tell" in made.tags.statement
+    assert "only 6 forget records were audited" in made.tags.statement
+    assert made.description.startswith(made.tags.statement)
 
 
 @pytest.mark.parametrize("policy", ["retrain", "stop"])
@@ -232,7 +234,13 @@ def test_an_inconclusive_candidate_is_not_promoted_under_any_other_policy(
     parent: Version, unsure: Paths, policy: str
 ) -> None:
     with pytest.raises(UserError, match="verdict inconclusive: only a passed candidate can be promoted"):
-        promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive=policy)
+        promote(
+            evidence_at(**unsure),
+            model_name=parent.name,
+            parent="1",
+            run_name="run",
+            policy=checked(Policy, {"on_inconclusive": policy}),
+        )
     assert versions(parent.name) == [parent]
 
 
@@ -242,7 +250,13 @@ def test_what_lacks_an_attack_is_not_accepted(parent: Version, unsure: Paths, tm
     verdict = verdict_of(load_audit(tmp_path / "few"), load_evaluation(unsure["evaluation_path"]), 0.1, 0.9)
     write_json(unsure["verdict_path"], verdict.model_dump(mode="json"))
     with pytest.raises(UserError, match="one that was audited in full"):
-        promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+        promote(
+            evidence_at(**unsure),
+            model_name=parent.name,
+            parent="1",
+            run_name="run",
+            policy=Policy(on_inconclusive="accept"),
+        )
     assert versions(parent.name) == [parent]
 
 
@@ -254,32 +268,44 @@ def test_a_leaking_candidate_is_not_accepted(parent: Version, evidence: Paths, t
     write_json(tmp_path / "audit", audit)
     verdict = verdict_of(load_audit(tmp_path / "audit"), load_evaluation(evidence["evaluation_path"]), 0.1, 0.9)
     write_json(tmp_path / "verdict", verdict.model_dump(mode="json"))
-    given = Evidence(**evidence | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
+    given = evidence_at(**evidence | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
     with pytest.raises(UserError, match=r"verdict leaks: only a passed candidate can be promoted$"):
-        promote(given, model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
+        promote(given, model_name=parent.name, parent="1", run_name="run", policy=Policy(on_inconclusive="accept"))
     assert versions(parent.name) == [parent]
 
 
 def test_a_policy_that_is_unknown_accepts_nothing(parent: Version, unsure: Paths) -> None:
     with pytest.raises(UserError, match="on_inconclusive 'always' is unknown"):
-        promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive="always")
+        promote(
+            evidence_at(**unsure),
+            model_name=parent.name,
+            parent="1",
+            run_name="run",
+            policy=Policy(on_inconclusive="always"),
+        )
 
 
 def test_accepting_what_was_rejected_before_is_a_version_of_its_own(parent: Version, unsure: Paths) -> None:
     """The version that serves must not be the one that is tagged as rejected."""
-    kept = reject(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run")
-    made = promote(Evidence(**unsure), model_name=parent.name, parent="1", run_name="run", on_inconclusive="accept")
-    assert (kept.version, kept.tags["status"], kept.tags["accepted"]) == ("2", "rejected", "no")
-    assert (made.version, made.tags["status"], made.tags["accepted"]) == ("3", "serving", "yes")
+    kept = reject(evidence_at(**unsure), model_name=parent.name, parent="1", run_name="run")
+    made = promote(
+        evidence_at(**unsure),
+        model_name=parent.name,
+        parent="1",
+        run_name="run",
+        policy=Policy(on_inconclusive="accept"),
+    )
+    assert (kept.version, kept.tags.status, kept.tags.accepted) == ("2", "rejected", "no")
+    assert (made.version, made.tags.status, made.tags.accepted) == ("3", "serving", "yes")
 
 
 def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Paths, failed: Evidence) -> None:
     kept = reject(failed, model_name=parent.name, parent="1", run_name="run", action="stronger")
-    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     names = ("rung", "action", "accepted", "statement")
-    assert [parent.tags[name] for name in names] == ["none", "none", "no", "none"]
-    assert [kept.tags[name] for name in names] == ["first", "stronger", "no", "none"]
-    assert [made.tags[name] for name in names] == ["first", "promote", "no", "none"]
+    assert [parent.tags.written()[name] for name in names] == ["none", "none", "no", "none"]
+    assert [kept.tags.written()[name] for name in names] == ["first", "stronger", "no", "none"]
+    assert [made.tags.written()[name] for name in names] == ["first", "promote", "no", "none"]
 
 
 @pytest.mark.parametrize("action", ["promote", "accept", "forget it"])
@@ -290,9 +316,9 @@ def test_a_rejected_candidate_does_not_serve_next(parent: Version, failed: Evide
 
 
 def test_the_settings_of_every_rung_can_be_compared_in_mlflow(parent: Version, evidence: Paths) -> None:
-    made = promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     registry = Registry(settings.from_environment().tracking_uri)
-    params = registry.client.get_run(made.tags["run"]).data.params
+    params = registry.client.get_run(made.tags.run).data.params
     assert {"rung": "first", "settings.weight": "0.1", "settings.optimisation.epochs": "2"}.items() <= params.items()
 
 
@@ -302,10 +328,10 @@ def test_the_rungs_are_handed_on_from_one_to_the_next(
     below, above = tmp_path / "below", tmp_path / "above"
     where: dict[str, Any] = {"model_name": parent.name, "parent": "1", "run_name": "run"}
     kept = reject(failed, **where, action="stronger", ladder_path=below)
-    made = promote(Evidence(**evidence, earlier_path=below), **where, ladder_path=above)
-    (first,) = summary.load_rungs(below)
+    made = promote(evidence_at(**evidence, earlier_path=below), **where, ladder_path=above)
+    (first,) = escalation.load_rungs(below)
     assert (first.version, first.action, first.verdict) == (kept.version, "stronger", failed.verdict)
     assert first.settings["weight"] == 0.1
-    again, last = summary.load_rungs(above)
+    again, last = escalation.load_rungs(above)
     assert again == first
     assert (last.version, last.action, last.verdict.outcome) == (made.version, "promote", "passed")

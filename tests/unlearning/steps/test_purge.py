@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from unlearning.compliance.retention.policy import Item, Plan
+from unlearning.compliance.retention.purge import plan, purge
+from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.data import snapshots
 from unlearning.registry.client import EXPERIMENT, Registry, Version
-from unlearning.steps.purge import plan, purge
+from unlearning.registry.tags import Tags
 from unlearning.steps.resolve import resolve
-from unlearning.steps.withdraw import withdraw
 from unlearning.storage.lease import lock
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=31)
@@ -60,7 +61,7 @@ def test_everything_is_there_before(erasure: Any, leaks: Leaks) -> None:
 
 def test_after_the_grace_period_nothing_of_it_is_left(erasure: Any, leaks: Leaks, home: Path) -> None:
     withdrawn()
-    before = {version.version: registry().client.get_run(version.tags["run"]).to_dictionary() for version in versions()}
+    before = {version.version: registry().client.get_run(version.tags.run).to_dictionary() for version in versions()}
     result = purge(now=LATER)
     assert leaks() == {}
     assert [(each.version, each.requests) for each in result.versions] == [("1", ("R1",)), ("2", ("R1",))]
@@ -68,14 +69,14 @@ def test_after_the_grace_period_nothing_of_it_is_left(erasure: Any, leaks: Leaks
     assert result.objects > 20
     original, rejected, serving = versions()
     for version in (original, rejected):
-        assert (version.tags["status"], version.tags["purged_at"]) == ("purged", "2026-06-01T12:00:00+00:00")
+        assert (version.tags.status, version.tags.purged_at) == ("purged", "2026-06-01T12:00:00+00:00")
         assert version.description.startswith(f"Made as {version.version}\n")
         assert "Its weights were deleted on 2026-06-01T12:00:00+00:00" in version.description
-        assert int(version.tags["purged_objects"]) > 4
-    after = {version.version: registry().client.get_run(version.tags["run"]).to_dictionary() for version in versions()}
+        assert int(version.tags.purged_objects) > 4
+    after = {version.version: registry().client.get_run(version.tags.run).to_dictionary() for version in versions()}
     assert after == before
-    assert [each.path for each in registry().client.list_artifacts(original.tags["run"])] == ["audit"]
-    assert (serving.tags["status"], serving.aliases) == ("serving", ("champion",))
+    assert [each.path for each in registry().client.list_artifacts(original.tags.run)] == ["audit"]
+    assert (serving.tags.status, serving.aliases) == ("serving", ("champion",))
     serving_answers()
     store = LocalStore(home / "store")
     assert store.exists(f"snapshots/{erasure.snapshots[1]}.complete")
@@ -158,11 +159,11 @@ def test_cut_off_again_and_again_it_is_finished_in_the_end(leaks: Leaks, monkeyp
                 purge(now=LATER)
                 done = True
         runs += 1
-        marked = [each.version for each in versions() if each.tags["status"] == "purged"]
+        marked = [each.version for each in versions() if each.tags.status == "purged"]
         assert not marked or not leaks()
     assert runs > 15
     assert leaks() == {}
-    assert [each.tags["status"] for each in versions()] == ["purged", "purged", "serving"]
+    assert [each.tags.status for each in versions()] == ["purged", "purged", "serving"]
     assert [each.description.count("Its weights were deleted") for each in versions()] == [1, 1, 0]
     assert plan(now=LATER) == Plan(items=(), waiting=())
     serving_answers()
@@ -207,7 +208,7 @@ def test_nothing_is_condemned_while_something_is_promoted(home: Path) -> None:
     ):
         purge(now=LATER)
     assert files_below(home) == before
-    assert [each.tags["status"] for each in versions()] == ["withdrawn", "withdrawn", "serving"]
+    assert [each.tags.status for each in versions()] == ["withdrawn", "withdrawn", "serving"]
 
 
 @pytest.mark.usefixtures("erasure")
@@ -241,15 +242,15 @@ def test_data_that_another_model_stands_for_stays_until_that_is_purged_too(
     other = registry()
     other.client.create_registered_model("other")
     tags = {"kind": "original", "snapshot": erasure.snapshots[0], "split": erasure.splits[0], "digest": "other"}
-    other.client.create_model_version("other", f"models:/{versions()[2].tags['logged_model']}", tags=tags)
+    other.client.create_model_version("other", f"models:/{versions()[2].tags.logged_model}", tags=tags)
     assert [each.version for each in purge(now=LATER).versions] == ["1", "2"]
     assert set(leaks()) == {"record 0", "record 1", "record 2", "record 3"}
     store = LocalStore(home / "store")
     assert store.exists(f"splits/{erasure.splits[0]}.json")
     (third,) = other.versions("other")
-    other.set_tags(third, {"purge_after": LATER.isoformat(), "withdrawn_for": "R1"})
+    other.set_tags(third, Tags.model_validate({"purge_after": LATER.isoformat(), "withdrawn_for": "R1"}))
     assert purge(now=LATER).versions == ()  # it is the serving version's logged model
-    other.set_tags(third, {"snapshot": "none", "split": "none"})
+    other.set_tags(third, Tags.model_validate({"snapshot": "none", "split": "none"}))
     purge(now=LATER)
     assert leaks() == {}
 
@@ -315,7 +316,7 @@ def test_in_buckets_too_nothing_is_left(
     planned = plan(now=LATER)
     assert purge(now=LATER).objects == planned.objects
     assert leaks() == {}
-    purged = versions()[0].tags["logged_model"]
+    purged = versions()[0].tags.logged_model
     assert not [each["Key"] for each in versions_in() if purged in each["Key"] or erasure.snapshots[0] in each["Key"]]
-    assert [each.tags["status"] for each in versions()] == ["purged", "purged", "serving"]
+    assert [each.tags.status for each in versions()] == ["purged", "purged", "serving"]
     serving_answers()

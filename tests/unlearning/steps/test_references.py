@@ -10,16 +10,18 @@ from safetensors import safe_open
 from tests.unlearning.steps.interruption import files_below, stop_after
 from unlearning.audit.references import signals as references
 from unlearning.audit.references.plan import MOST
+from unlearning.audit.results import REFERENCES_FILE
 from unlearning.core.errors import TrainingDivergedError, UserError
 from unlearning.core.files import read_json, write_json
 from unlearning.core.settings import from_environment
 from unlearning.data import splits
 from unlearning.learning import models
-from unlearning.learning.training import Checkpoint
+from unlearning.learning.checkpoint import Checkpoint
 from unlearning.registry.client import Version
-from unlearning.steps.references import fetch, gather, make, references_key
+from unlearning.steps.references import gather, make
 from unlearning.steps.register import register
-from unlearning.storage.store import open_store
+from unlearning.storage.keys import references_key
+from unlearning.storage.open import open_store
 
 Chain = dict[str, Path]
 
@@ -140,12 +142,11 @@ def test_a_count_that_no_audit_can_use_is_refused(chain: Chain, tmp_path: Path, 
         make_into(chain, tmp_path / "part", count=count)
 
 
-def test_an_original_without_references_has_an_empty_set(chain: Chain, tmp_path: Path) -> None:
-    store, split = open_store(from_environment().store), splits.load(chain["split"])
-    signals = references.load(chain["references"]).manifest.signals
-    found = fetch(store, "0" * 64, split, signals, tmp_path / "none")
-    assert found.manifest.count == 0
-    assert references.load(tmp_path / "none").trained.shape == (0, 300)
+def test_an_original_without_references_has_an_empty_set(chain: Chain) -> None:
+    split, signals = splits.load(chain["split"]), references.load(chain["references"]).manifest.signals
+    found = references.no_references("0" * 64, split, signals)
+    assert (found.manifest.count, found.manifest.split) == (0, split.digest)
+    assert found.trained.shape == (0, 300)
 
 
 def test_none_asked_for_is_an_empty_set_that_is_not_stored(chain: Chain, tmp_path: Path) -> None:
@@ -157,14 +158,14 @@ def test_none_asked_for_is_an_empty_set_that_is_not_stored(chain: Chain, tmp_pat
 
 
 def test_references_of_another_model_are_refused(chain: Chain, tmp_path: Path, parent: Version) -> None:
-    assert parent.tags["references"] == "0"
+    assert parent.tags.references == "0"
     path = tmp_path / "references"
     path.mkdir()
     references.save(references.load(chain["references"]), path)
-    manifest = read_json(path / references.MANIFEST_FILE, "")
-    write_json(path / references.MANIFEST_FILE, manifest | {"original": "0" * 64})
+    manifest = read_json(path / REFERENCES_FILE, "")
+    write_json(path / REFERENCES_FILE, manifest | {"original": "0" * 64})
     given: dict[str, Any] = {"model_path": chain["model"], "split_path": chain["split"]}
     given |= {"evaluation_path": chain["before"], "model_name": "other", "run_name": "second"}
     with pytest.raises(UserError, match="give those of this original"):
         register(**given, references_path=path)
-    assert register(**given, references_path=chain["references"]).tags["references"] == "8"
+    assert register(**given, references_path=chain["references"]).tags.references == "8"

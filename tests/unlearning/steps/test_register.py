@@ -29,18 +29,18 @@ def test_an_original_serves_as_champion(chain: Chain, parent: Version) -> None:
         "split": splits.load(chain["split"]).digest,
         "run_name": "first",
     }
-    assert wanted.items() <= parent.tags.items()
+    assert wanted.items() <= parent.tags.written().items()
 
 
 def test_pages_tell_of_an_original(parent: Version) -> None:
     client = Registry(settings.from_environment().tracking_uri).client
-    since = parent.tags["served_at"]
+    since = parent.tags.served_at
     assert client.get_registered_model(parent.name).description == (
         f"[Version 1](#/models/{parent.name}/versions/1) serves since {since}. It honours no erasure requests."
     )
     assert parent.description.startswith("Original: ")
     assert parent.description.endswith(
-        f"The original, trained on snapshot `{parent.tags['snapshot']}`. It serves since {since}."
+        f"The original, trained on snapshot `{parent.tags.snapshot}`. It serves since {since}."
     )
 
 
@@ -62,7 +62,7 @@ def test_the_same_weights_with_other_settings_to_unlearn_them_are_another_versio
     inputs = {"model_path": model, "split_path": chain["split"], "evaluation_path": chain["before"]}
     made = register(**inputs, model_name=parent.name, run_name="first")
     assert made.version == "2"
-    assert made.tags["digest"] == parent.tags["digest"]
+    assert made.tags.digest == parent.tags.digest
 
 
 def test_an_evaluation_of_another_model_is_refused(chain: Chain, home: Path) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from unlearning.audit.escalation import accepted_statement
-from unlearning.audit.results import Verdict
+from unlearning.audit import escalation
+from unlearning.audit.escalation import RungSummary, accepted_statement
+from unlearning.audit.results import Verdict, load_verdict
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
 from unlearning.data import snapshots
 from unlearning.learning import models
 from unlearning.registry.client import Version
 from unlearning.reporting import summary
-from unlearning.reporting.summary import RungSummary, Summary
-from unlearning.steps.decide import load_verdict
-from unlearning.steps.promote import Evidence, promote
-from unlearning.steps.report import ReportInputs, report, summarise
+from unlearning.reporting.summarise import ReportInputs, summarise
+from unlearning.reporting.summary import Summary
+from unlearning.steps.promote import evidence_at, promote
+from unlearning.steps.report import report
 
 Chain = dict[str, Path]
 Paths = dict[str, Path]
@@ -48,7 +49,7 @@ def inputs(chain: Chain, parent: Version, drawn: Callable[..., Path], tmp_path: 
     named |= {"original_path": chain["model"]} | {f"{name}_path": chain[name] for name in ("candidate", "retrained")}
 
     def make(verdict: Path, *rungs: RungSummary) -> ReportInputs:
-        summary.save_rungs(rungs or (rung(chain, verdict.name),), tmp_path / "ladder")
+        escalation.save_rungs(rungs or (rung(chain, verdict.name),), tmp_path / "ladder")
         paths: dict[str, Any] = named | {"verdict_path": verdict, "ladder_path": tmp_path / "ladder"}
         paths["evidence_path"] = drawn()
         return ReportInputs(**paths, model_name=parent.name, original_version="1", run_name="run")
@@ -69,7 +70,7 @@ def write_report(inputs: Callable[..., ReportInputs], tmp_path: Path) -> Callabl
 def test_a_promoted_run_is_told_in_full(
     write_report: Callable[..., Summary], chain: Chain, parent: Version, evidence: Paths, tmp_path: Path
 ) -> None:
-    promote(Evidence(**evidence), model_name=parent.name, parent="1", run_name="run")
+    promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     written = write_report(chain["passed"])
     assert summary.load(tmp_path / "summary.json") == written
     assert (written.verdict.outcome, written.promoted, written.registry.champion) == ("passed", "unlearned", "2")

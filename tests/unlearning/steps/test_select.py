@@ -9,11 +9,12 @@ import pytest
 
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set, splits
+from unlearning.data.forget_selection import NearDuplicateCounts
+from unlearning.data.forget_set import parse_ids
 from unlearning.learning import near_duplicates
 from unlearning.learning.near_duplicates import NearDuplicates
 from unlearning.recipes import provenance
-from unlearning.reporting.summary import NearDuplicateCounts
-from unlearning.steps.select import SelectResult, parse_ids, select
+from unlearning.steps.select import SelectResult, select
 
 Chain = dict[str, Path]
 

@@ -10,8 +10,8 @@ from unlearning.core.files import read_json, write_json
 from unlearning.data import snapshots, splits
 from unlearning.data.splits import Split
 from unlearning.steps.split import split
-from unlearning.storage.datasets import split_key
-from unlearning.storage.store import open_store
+from unlearning.storage.keys import split_key
+from unlearning.storage.open import open_store
 
 Chain = dict[str, Path]
 

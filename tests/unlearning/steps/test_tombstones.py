@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from unlearning.compliance.retention import tombstones as stones
+from unlearning.compliance.retention.tombstones import refuse_erased
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.data import snapshots, splits
@@ -22,9 +23,10 @@ from unlearning.steps.register import register
 from unlearning.steps.resolve import resolve
 from unlearning.steps.select import select
 from unlearning.steps.split import split
-from unlearning.steps.tombstones import refuse_erased, tombstones
+from unlearning.steps.tombstones import tombstones
 from unlearning.steps.unlearn import unlearn
-from unlearning.storage.store import Store, open_store
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 Chain = dict[str, Path]
 

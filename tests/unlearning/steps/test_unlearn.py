@@ -10,7 +10,8 @@ from unlearning.core.errors import TrainingDivergedError, UserError
 from unlearning.data import forget_set, splits
 from unlearning.learning import models
 from unlearning.recipes import provenance
-from unlearning.steps.unlearn import UnlearnResult, unlearn
+from unlearning.recipes.provenance import UnlearnResult
+from unlearning.steps.unlearn import unlearn
 
 Chain = dict[str, Path]
 LAST_STEP = "{optimisation: {epochs: 1, batch_size: 1000, learning_rate: 1.0e39}}"

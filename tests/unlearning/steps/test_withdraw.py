@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from unlearning.compliance.retention.policy import named, withdrawn
+from unlearning.compliance.retention.policy import withdrawn
+from unlearning.compliance.retention.withdraw import WithdrawResult, withdraw
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.registry.client import Registry, Version
-from unlearning.steps.withdraw import WithdrawResult, withdraw
+from unlearning.registry.tags import Tags
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -40,11 +41,11 @@ def test_what_the_serving_version_was_made_from_is_withdrawn_and_what_was_reject
             "withdrawn_at": "2026-05-01T12:00:00+00:00",
             "purge_after": "2026-05-31T12:00:00+00:00",
             "withdrawn_for": "R1",
-        }.items() <= version.tags.items()
+        }.items() <= version.tags.written().items()
     assert original.description.startswith("Made as 1\n")
     assert "withdrawn on 2026-05-01T12:00:00+00:00 for R1" in original.description
     assert "to be deleted after 2026-05-31T12:00:00+00:00" in original.description
-    assert (serving.aliases, serving.tags["status"]) == (("champion",), "serving")
+    assert (serving.aliases, serving.tags.status) == (("champion",), "serving")
     assert "withdrawn" not in serving.description
 
 
@@ -55,10 +56,10 @@ def test_withdrawing_again_moves_nothing_and_takes_what_came_meanwhile() -> None
     withdraw_for("R1", now=NOW + timedelta(days=9))
     assert versions() == once
     late = registry()
-    late.client.create_model_version("tiny", f"models:/{once[1].tags['logged_model']}", tags={"parent": "2"})
+    late.client.create_model_version("tiny", f"models:/{once[1].tags.logged_model}", tags={"parent": "2"})
     assert withdraw_for("R1", now=NOW + timedelta(days=9)).versions == ("1", "2", "4")
     assert [each.tags for each in versions()[:3]] == [each.tags for each in once]
-    assert versions()[3].tags["purge_after"] == "2026-06-09T12:00:00+00:00"
+    assert versions()[3].tags.purge_after == "2026-06-09T12:00:00+00:00"
 
 
 @pytest.mark.usefixtures("erasure")
@@ -80,20 +81,20 @@ def test_one_that_was_cut_off_does_not_look_finished_and_is_finished_by_the_next
         with pytest.raises(KeyboardInterrupt):
             withdraw_for("R1")
     original = versions()[0]
-    assert (named(original, "withdrawn_for") == "R1") == (written == 4)
-    assert not named(original, "withdrawn_for") or withdrawn(original)
+    assert (original.tags.value("withdrawn_for") == "R1") == (written == 4)
+    assert not original.tags.value("withdrawn_for") or withdrawn(original)
     assert withdraw_for("R1").versions == ("1", "2")
-    assert all(withdrawn(each) and named(each, "withdrawn_for") == "R1" for each in versions()[:2])
+    assert all(withdrawn(each) and each.tags.value("withdrawn_for") == "R1" for each in versions()[:2])
 
 
 @pytest.mark.usefixtures("erasure")
 def test_another_request_is_added_to_those_it_was_withdrawn_for() -> None:
     withdraw_for("R1")
-    registry().set_tags(versions()[2], {"request.R2": "fulfilled"})
+    registry().set_tags(versions()[2], Tags.model_validate({"request.R2": "fulfilled"}))
     withdraw_for("R2", now=NOW + timedelta(days=9))
     original = versions()[0]
-    assert original.tags["withdrawn_for"] == "R1,R2"
-    assert original.tags["purge_after"] == "2026-05-31T12:00:00+00:00"
+    assert original.tags.withdrawn_for == "R1,R2"
+    assert original.tags.purge_after == "2026-05-31T12:00:00+00:00"
     assert original.description.count("withdrawn on 2026-05-01T12:00:00+00:00 for R1, R2") == 1
     assert original.description.startswith("Made as 1\n")
 
@@ -153,6 +154,6 @@ def test_cut_off_anywhere_it_is_finished_the_next_time(monkeypatch: pytest.Monke
     assert 3 < step < 39
     original, rejected, _ = versions()
     for version in (original, rejected):
-        assert (version.aliases, version.tags["status"]) == ((), "withdrawn")
+        assert (version.aliases, version.tags.status) == ((), "withdrawn")
         assert version.description.count("withdrawn on") == 1
         assert version.description.startswith(f"Made as {version.version}\n")

@@ -9,7 +9,8 @@ import pytest
 
 from unlearning.core.errors import UserError
 from unlearning.storage.lease import lock
-from unlearning.storage.store import Keys, LocalStore
+from unlearning.storage.local import LocalStore
+from unlearning.storage.store import Keys
 
 KEY = "locks/promote"
 

@@ -11,8 +11,8 @@ import pytest
 
 from unlearning.core.errors import UserError
 from unlearning.storage import s3_transfer
+from unlearning.storage.open import open_store
 from unlearning.storage.s3_transfer import DamagedError, Part, download, parts_of, upload
-from unlearning.storage.store import open_store
 
 BUCKET = "erasure"
 SIZE = 5 * 1024**2

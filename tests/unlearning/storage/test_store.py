@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from unlearning.core.errors import UserError
+from unlearning.core.errors import MissingKeyError, UserError
 from unlearning.storage.lease import lock
-from unlearning.storage.store import Amount, LocalStore, MissingKeyError, S3Store, Store, check_key, open_store
+from unlearning.storage.local import LocalStore
+from unlearning.storage.open import open_store
+from unlearning.storage.s3 import S3Store
+from unlearning.storage.store import Amount, Store, check_key
 
 BUCKET = "erasure"
 VERSIONED = {"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Enabled"}}
@@ -470,7 +473,7 @@ def test_s3_create_during_another_write(monkeypatch: pytest.MonkeyPatch) -> None
         put(**arguments)
 
     monkeypatch.setattr(store._client, "put_object", busy)
-    monkeypatch.setattr("unlearning.storage.store.CONFLICT_SECONDS", 0)
+    monkeypatch.setattr("unlearning.storage.s3.CONFLICT_SECONDS", 0)
     assert store.create("lock", b"mine")
     assert answers == []
     answers += [409] * 50
@@ -480,7 +483,7 @@ def test_s3_create_during_another_write(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_local_use_does_not_import_boto3(tmp_path: Path) -> None:
     program = (
-        "import sys; from unlearning.storage.store import open_store; "
+        "import sys; from unlearning.storage.open import open_store; "
         f"open_store({str(tmp_path)!r}).create('a', b''); sys.exit('boto3' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

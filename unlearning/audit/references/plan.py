@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from unlearning.core.errors import UserError
 
+GROUPS = ("class", "cluster")
+"""Kinds of forget sets that go together: every reference has seen others of the group."""
+
 FEWEST = 8
 """Four outside and four inside for every record: fewer have next to no spread."""
 MOST = 256
@@ -27,3 +30,19 @@ def shards(count: int, parts: int) -> list[list[int]]:
         raise UserError(f"reference_tasks {parts}: give 1 or more")
     parts = max(1, min(parts, count))
     return [list(range(first, count, parts)) for first in range(parts)]
+
+
+def check_comparable(kind: str) -> None:
+    """Refuse to judge by references what a model shows of a whole group that it never saw.
+
+    References never saw half of the records, but others like them: beside references a model that knows
+    nothing of the group looks over-forgotten, and one that still knows it could pass.
+
+    Raises:
+        UserError: the kind of forget set is one of `GROUPS`.
+    """
+    if kind in GROUPS:
+        raise UserError(
+            f"forget kind {kind} cannot be compared with references, each of which has seen others of the {kind}: "
+            "give compare_with retrained"
+        )

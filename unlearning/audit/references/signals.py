@@ -13,12 +13,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from unlearning.audit.references.training import Mask, Reference
+from unlearning.audit.results import REFERENCES_FILE
 from unlearning.audit.signals import ENCODER_SIGNALS, NAMES, SIGNALS, Measured, SignalConfig, Signals
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
+from unlearning.data.splits import Split
 
-MANIFEST_FILE = "references.json"
 SIGNALS_FILE = "signals.safetensors"
 MODELS_FOLDER = "models"
 
@@ -147,7 +148,7 @@ def _arrays(references: References) -> dict[str, npt.NDArray[np.generic]]:
 
 def save(references: References, folder: Path) -> None:
     """Write manifest and signals into a folder; the weights are put beside them, see `model_folder`."""
-    write_json(folder / MANIFEST_FILE, references.manifest.model_dump(mode="json"))
+    write_json(folder / REFERENCES_FILE, references.manifest.model_dump(mode="json"))
     save_file(_arrays(references), str(folder / SIGNALS_FILE))
 
 
@@ -163,7 +164,7 @@ def load(path: Path) -> References:
         UserError: missing or damaged.
     """
     try:
-        manifest = ReferencesManifest.model_validate(read_json(path / MANIFEST_FILE, "references"))
+        manifest = ReferencesManifest.model_validate(read_json(path / REFERENCES_FILE, "references"))
         arrays = load_file(str(path / SIGNALS_FILE))
         groups = {group: {name: arrays[f"{group}.{name}"] for name in NAMES} for group in ("members", "holdout")}
         return References(
@@ -175,3 +176,31 @@ def load(path: Path) -> References:
         )
     except (ValidationError, SafetensorError, KeyError, OSError) as error:
         raise UserError(f"references {path} are damaged or none: {str(error).splitlines()[0]}") from None
+
+
+def load_for(path: Path, original: str, split: str) -> References:
+    """The references of one original.
+
+    Args:
+        path: their folder.
+        original, split: digests of the model and its split.
+
+    Raises:
+        UserError: missing, damaged, or another's: those say nothing about this one.
+    """
+    found = load(path)
+    manifest = found.manifest
+    if (manifest.original, manifest.split) != (original, split):
+        raise UserError(
+            f"the references were made for model {manifest.original[:12]} and split {manifest.split[:12]}, not for "
+            f"{original[:12]} and {split[:12]}: give those of this original"
+        )
+    return found
+
+
+def no_references(original: str, split: Split, signals: SignalConfig) -> References:
+    """The empty set of an original for which none were made."""
+    none = ReferencesManifest(
+        original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
+    )
+    return collect(none, [], np.zeros((0, len(split.members)), dtype=bool))

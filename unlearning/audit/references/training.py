@@ -22,9 +22,10 @@ from unlearning.audit.signals import Measured, SignalConfig, measure_each
 from unlearning.core.progress import hushed, track
 from unlearning.core.seeding import derive, initialisation
 from unlearning.data.records import Records, concatenate
+from unlearning.learning.checkpoint import Checkpoint
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
-from unlearning.learning.training import Checkpoint, TrainingConfig, train
+from unlearning.learning.training import TrainingConfig, train
 
 Mask = npt.NDArray[np.bool_]
 

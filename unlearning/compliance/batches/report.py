@@ -12,8 +12,9 @@ from unlearning.compliance.requests.open_requests import Unusable, standing
 from unlearning.compliance.requests.overview import Overview, overview
 from unlearning.core import settings
 from unlearning.core.config import Config
-from unlearning.steps.certify import certificate_key
-from unlearning.storage.store import Store, open_store
+from unlearning.storage.keys import certificate_key
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 
 class Told(Config):

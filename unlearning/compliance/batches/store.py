@@ -18,20 +18,15 @@ from pydantic import AfterValidator, Field, NonNegativeInt, StringConstraints, T
 from unlearning.compliance.fields import Digest, Moment, Name, RequestId
 from unlearning.compliance.ledger.events import digest_of
 from unlearning.core.config import Config
-from unlearning.core.errors import UserError
+from unlearning.core.errors import MissingKeyError, PurgedError, UserError
 from unlearning.core.files import canonical_json
-from unlearning.storage.store import MissingKeyError, Store, check_key
-
-BATCHES = "batches"
+from unlearning.storage.keys import batch_key, wanted_key
+from unlearning.storage.store import Store, check_key
 
 BatchId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
 """Name of the run; part of keys and tags, kept for ever."""
 
 _BATCH_ID: TypeAdapter[str] = TypeAdapter(BatchId)
-
-
-class PurgedError(UserError):
-    """What a batch was to do is gone, since all of it was done and certified."""
 
 
 class ModelBatch(Config):
@@ -80,21 +75,6 @@ class Wanted(Config):
     def ids(self) -> tuple[str, ...]:
         """All of them, each once, sorted."""
         return tuple(sorted({identity for some in self.records.values() for identity in some}))
-
-
-def batch_key(batch: str) -> str:
-    """Where a batch lies in the store."""
-    return f"{BATCHES}/{batch}.json"
-
-
-def wanted_folder(batch: str, model: str) -> str:
-    """What all keys begin with under which records lie that a model is to forget."""
-    return f"{BATCHES}/{batch}/{model}"
-
-
-def wanted_key(batch: str, model: str, digest: str) -> str:
-    """Where the records lie that a model is to forget."""
-    return f"{wanted_folder(batch, model)}/{digest}.json"
 
 
 def check_id(batch: str) -> str:

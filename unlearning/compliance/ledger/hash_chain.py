@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from unlearning.compliance.ledger.events import NOTHING_BEFORE, Event, digest_of, read_event
-from unlearning.compliance.ledger.state import State, TransitionError, after
+from unlearning.compliance.ledger.state import State, after
 from unlearning.core.config import Config
+from unlearning.core.errors import TransitionError
 
 ProblemKind = Literal[
     "changed", "unreadable", "missing", "misplaced", "broken_chain", "impossible", "missing_seal", "bad_seal",

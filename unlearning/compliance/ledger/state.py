@@ -24,7 +24,7 @@ from unlearning.compliance.fields import CLOCK_DIFFERENCE
 from unlearning.compliance.ledger import events
 from unlearning.compliance.ledger.claims import WORKING, ModelState, RefusedError, model_after, refuse_while_live
 from unlearning.compliance.requests import deadlines
-from unlearning.core.errors import UserError
+from unlearning.core.errors import TransitionError
 
 Status = Literal["received", "resolved", "claimed", "escalated", "fulfilled", "withdrawn", "rejected", "nothing_found"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -34,10 +34,6 @@ END: tuple[Status, ...] = ("fulfilled", "withdrawn", "rejected", "nothing_found"
 
 NO_MODEL = ""
 """Stands for the models when a snapshot holds the records and none was trained on them."""
-
-
-class TransitionError(UserError):
-    """This cannot happen to the request as it stands."""
 
 
 @dataclass(frozen=True, slots=True)

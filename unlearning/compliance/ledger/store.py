@@ -15,28 +15,17 @@ from itertools import count
 
 from pydantic import ValidationError
 
-from unlearning.compliance import places
 from unlearning.compliance.fields import described, is_request_id
 from unlearning.compliance.ledger.events import NOTHING_BEFORE, Details, Event, Received, digest_of
 from unlearning.compliance.ledger.hash_chain import History, Seal, examine, read_seal
 from unlearning.compliance.ledger.state import State, after
-from unlearning.core.errors import UserError
-from unlearning.storage.store import MissingKeyError, Store
+from unlearning.core.errors import DamagedLedgerError, LostRaceError, MissingKeyError, UnknownRequestError, UserError
+from unlearning.storage import store
+from unlearning.storage.keys import OPEN, event_key, names_in, open_key, seal_folder
+from unlearning.storage.store import Store
 
 LOOKS = 3
 """At what looks like damage, before it is believed."""
-
-
-class LostRaceError(UserError):
-    """Somebody else was first: look at the request again and decide again."""
-
-
-class DamagedLedgerError(UserError):
-    """The events of a request are not as they were left; nothing is built on them."""
-
-
-class UnknownRequestError(UserError):
-    """The ledger has no request of this id."""
 
 
 class Ledger:
@@ -62,12 +51,12 @@ class Ledger:
         return self._look(request)
 
     def _look(self, request: str) -> History | None:
-        seals = list(places.names_in(self.store, places.seal_folder(request)))
+        seals = list(names_in(self.store, seal_folder(request)))
         sealed = max((seal.sequence for seal in map(read_seal, seals) if seal is not None), default=0)
         objects: dict[int, bytes] = {}
         with suppress(MissingKeyError):
             for sequence in count(1):
-                objects[sequence] = self.store.read(places.event_key(request, sequence))
+                objects[sequence] = self.store.read(event_key(request, sequence))
         history = examine(request, objects, seals)
         for problem in history.problems:
             # Others may have appended since the seals were listed: their events look as if they had none.
@@ -124,20 +113,20 @@ class Ledger:
         if not state.head.sealed:
             self._seal(state)
         if state.closed:
-            self.store.delete(places.open_key(state.request))
+            self.store.delete(open_key(state.request))
         return replace(state, head=replace(state.head, sealed=True))
 
     def open_requests(self) -> tuple[str, ...]:
         """The ids in the open index, sorted; of those, some may just have been closed."""
-        return tuple(places.names_in(self.store, places.OPEN))
+        return tuple(names_in(self.store, OPEN))
 
     def _write(self, request: str, state: State | None, details: Details, by: str, now: datetime) -> State:
         event = _event(request, state, details, by, now)
         data = event.bytes()
         moved = after(state, event, digest_of(data))
         if state is None:
-            places.create_surely(self.store, places.open_key(request), b"")
-        if not places.create_surely(self.store, places.event_key(request, event.sequence), data):
+            store.create_idempotent(self.store, open_key(request), b"")
+        if not store.create_idempotent(self.store, event_key(request, event.sequence), data):
             raise LostRaceError(
                 f"request {request!r} got another event {event.sequence} before {details.kind}: "
                 "look at it again and repeat what is still to be done"
@@ -151,7 +140,7 @@ class Ledger:
     def _seal(self, state: State) -> None:
         head = state.head
         name = Seal(head.sequence, head.kind, head.digest).name
-        places.create_surely(self.store, f"{places.seal_folder(state.request)}/{name}", b"")
+        store.create_idempotent(self.store, f"{seal_folder(state.request)}/{name}", b"")
 
 
 def _event(request: str, state: State | None, details: Details, by: str, now: datetime) -> Event:

@@ -13,14 +13,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from unlearning.compliance import places
 from unlearning.compliance.fields import is_request_id
 from unlearning.compliance.ledger.events import digest_of
 from unlearning.compliance.ledger.hash_chain import History, Problem, ProblemKind, examine
 from unlearning.compliance.ledger.state import END
-from unlearning.compliance.ledger.store import UnknownRequestError
+from unlearning.core.errors import MissingKeyError, UnknownRequestError
 from unlearning.storage.concurrency import side_by_side
-from unlearning.storage.store import MissingKeyError, Store
+from unlearning.storage.keys import (
+    LEDGER,
+    OPEN,
+    REQUESTS,
+    SEALS,
+    event_folder,
+    event_key,
+    names_in,
+    open_key,
+    request_key,
+    seal_folder,
+)
+from unlearning.storage.store import Store
 
 _EVENT = re.compile(r"([0-9]{8})\.json")
 
@@ -33,8 +44,8 @@ def verify(store: Store) -> Iterator[Problem]:
     Raises:
         UserError: the store cannot be used.
     """
-    ids = {key.split("/")[1] for folder in (places.LEDGER, places.SEALS, places.OPEN) for key in store.iterate(folder)}
-    ids |= {_request_of(key) for key in store.iterate(places.REQUESTS)}
+    ids = {key.split("/")[1] for folder in (LEDGER, SEALS, OPEN) for key in store.iterate(folder)}
+    ids |= {_request_of(key) for key in store.iterate(REQUESTS)}
     for problems in side_by_side(partial(_look_twice, store), sorted(ids)):
         yield from problems or ()
 
@@ -66,10 +77,10 @@ def _look(store: Store, request: str) -> tuple[Problem, ...] | None:
     found = [*history.problems]
     found += [_about(history, "unknown_object", f"{name!r} in its folder is no event") for name in strange]
     try:
-        digest = digest_of(store.read(places.request_key(request)))
+        digest = digest_of(store.read(request_key(request)))
     except MissingKeyError:
         digest = ""
-    is_open = store.exists(places.open_key(request))
+    is_open = store.exists(open_key(request))
     if history.state is None:
         if not found and (digest or is_open):
             found.append(_about(history, "unfinished", "it was not added to the end: add it again"))
@@ -88,22 +99,22 @@ def _look(store: Store, request: str) -> tuple[Problem, ...] | None:
 
 def _request_of(key: str) -> str:
     """The request whose object this is; the key itself if it is none's."""
-    request = key.removeprefix(f"{places.REQUESTS}/").removesuffix(".json")
-    return request if key == places.request_key(request) else key
+    request = key.removeprefix(f"{REQUESTS}/").removesuffix(".json")
+    return request if key == request_key(request) else key
 
 
 def _read(store: Store, request: str) -> tuple[History, list[str]]:
     """All that there is of a request, and names in its folder that are no event's."""
     # The seals first: an event that is made meanwhile then has none, and never the other way round.
-    seals = list(places.names_in(store, places.seal_folder(request)))
+    seals = list(names_in(store, seal_folder(request)))
     objects: dict[int, bytes] = {}
     strange: list[str] = []
-    for name in places.names_in(store, places.event_folder(request)):
+    for name in names_in(store, event_folder(request)):
         if (number := _EVENT.fullmatch(name)) is None or int(number[1]) == 0:
             strange.append(name)
             continue
         with suppress(MissingKeyError):
-            objects[int(number[1])] = store.read(places.event_key(request, int(number[1])))
+            objects[int(number[1])] = store.read(event_key(request, int(number[1])))
     return examine(request, objects, seals), strange
 
 

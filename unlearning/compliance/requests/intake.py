@@ -13,11 +13,11 @@ from unlearning.compliance import fields
 from unlearning.compliance.fields import described
 from unlearning.compliance.ledger import events
 from unlearning.compliance.ledger.state import State
-from unlearning.compliance.ledger.store import Ledger, LostRaceError
+from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import deadlines, requests
 from unlearning.compliance.requests.requests import Request
 from unlearning.core.config import Config
-from unlearning.core.errors import UserError
+from unlearning.core.errors import LostRaceError, UserError
 from unlearning.storage.store import Store
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unlearning.compliance.requests.resolution import Holding, Serving
+from unlearning.core.errors import MissingKeyError
 from unlearning.registry.client import CHAMPION, Registry, Version
-from unlearning.storage.datasets import SNAPSHOTS, data_of, load_manifest, load_split
-from unlearning.storage.store import MissingKeyError, Store
+from unlearning.registry.tags import Tags
+from unlearning.registry.versions import data_of
+from unlearning.storage.datasets import load_manifest, load_split
+from unlearning.storage.keys import SNAPSHOTS
+from unlearning.storage.store import Store
 
 
 def champions(registry: Registry) -> list[Version]:
     """What serves, of every model, by name."""
-    return [each for each in registry.search({"status": "serving"}) if CHAMPION in each.aliases]
+    return [each for each in registry.search(Tags(status="serving")) if CHAMPION in each.aliases]
 
 
 def holdings(store: Store) -> Iterator[Holding]:

@@ -8,10 +8,11 @@ from datetime import datetime
 from functools import partial
 from itertools import groupby
 
-from unlearning.compliance import places
 from unlearning.compliance.ledger.state import State
-from unlearning.compliance.ledger.store import DamagedLedgerError, Ledger, UnknownRequestError
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.core.errors import DamagedLedgerError, UnknownRequestError
 from unlearning.storage.concurrency import side_by_side
+from unlearning.storage.keys import LEDGER
 from unlearning.storage.store import Store
 
 
@@ -59,7 +60,7 @@ def standing(store: Store, *, closed: bool) -> Iterator[State | Unusable]:
     """Every open request, or every one that has events, one by one by id; only looks."""
     ledger = Ledger(store)
     if closed:
-        ids = (key.split("/")[1] for key in store.iterate(places.LEDGER))
+        ids = (key.split("/")[1] for key in store.iterate(LEDGER))
         yield from side_by_side(partial(_look, ledger), (request for request, _ in groupby(ids)))
     else:
         found = side_by_side(partial(_look, ledger), ledger.open_requests())

@@ -16,14 +16,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationError, model_validator
 
-from unlearning.compliance import places
 from unlearning.compliance.fields import CLOCK_DIFFERENCE, Digest, Moment, Name, OptionalName, RequestId, described
 from unlearning.compliance.ledger.events import digest_of
 from unlearning.compliance.requests.deadlines import clock
 from unlearning.core.config import Config
-from unlearning.core.errors import UserError
+from unlearning.core.errors import MissingKeyError, UserError
 from unlearning.core.files import canonical_json, sha256_json
-from unlearning.storage.store import MissingKeyError, Store
+from unlearning.storage.keys import names_in, request_key, same_folder
+from unlearning.storage.store import Store, create_idempotent
 
 DEFAULT_BASIS = "GDPR Art. 17"
 
@@ -130,10 +130,10 @@ def keep(store: Store, request: Request) -> Kept:
     """
     document = RequestObject(request=request, salt=secrets.token_hex(16)).model_dump(mode="json")
     data = canonical_json(document).encode()
-    made = places.create_surely(store, places.request_key(request.id), data)
+    made = create_idempotent(store, request_key(request.id), data)
     kept = Kept(request, digest_of(data)) if made else load(store, request.id)
     refuse_other(kept, request)
-    places.create_surely(store, _same_key(request), b"")
+    create_idempotent(store, _same_key(request), b"")
     return kept
 
 
@@ -165,7 +165,7 @@ def find(store: Store, request: str) -> Kept | None:
     Raises:
         UserError: its object is damaged.
     """
-    key = places.request_key(request)
+    key = request_key(request)
     try:
         data = store.read(key)
     except MissingKeyError:
@@ -195,7 +195,7 @@ def load(store: Store, request: str, *, digest: str | None = None) -> Kept:
 
 def possible_duplicates(store: Store, request: Request) -> tuple[str, ...]:
     """Ids of other requests for the same subject or exactly the same records, sorted."""
-    others = places.names_in(store, places.same_folder(_same(request)))
+    others = names_in(store, same_folder(_same(request)))
     return tuple(other for other in others if other != request.id)
 
 
@@ -207,7 +207,7 @@ def private_keys(store: Store, request: str) -> tuple[str, ...]:
         UserError: the request object is damaged.
     """
     kept = find(store, request)
-    return () if kept is None else (_same_key(kept.request), places.request_key(request))
+    return () if kept is None else (_same_key(kept.request), request_key(request))
 
 
 def _same(request: Request) -> str:
@@ -215,7 +215,7 @@ def _same(request: Request) -> str:
 
 
 def _same_key(request: Request) -> str:
-    return f"{places.same_folder(_same(request))}/{request.id}"
+    return f"{same_folder(_same(request))}/{request.id}"
 
 
 def _without_repetition(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

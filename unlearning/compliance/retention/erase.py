@@ -7,8 +7,11 @@ from datetime import datetime
 
 from unlearning.compliance.requests.inventory import champions
 from unlearning.compliance.retention import tombstones
+from unlearning.data.provenance import DataDigests
 from unlearning.registry.client import Registry, Version
-from unlearning.storage.datasets import Data, data_of, load_split, reduce
+from unlearning.registry.tags import Tags
+from unlearning.registry.versions import data_of
+from unlearning.storage.datasets import load_split, reduce
 from unlearning.storage.store import Store
 
 
@@ -25,9 +28,9 @@ def erase(store: Store, registry: Registry, request: str, records: Collection[st
     for version in champions(registry):
         # Tags are set one by one, the split last: after a crash between the two it is the one that counts.
         split = load_split(store, data_of(version).split)
-        before = Data(snapshot=split.snapshot, split=split.digest)
+        before = DataDigests(snapshot=split.snapshot, split=split.digest)
         after = reduce(store, before, frozenset(records).difference(split.members))
         if after != data_of(version):
-            registry.set_tags(version, {"snapshot": after.snapshot, "split": after.split})
+            registry.set_tags(version, Tags(snapshot=after.snapshot, split=after.split))
             changed.append(version)
     return changed

@@ -12,18 +12,28 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from unlearning.compliance.batches import store as batches
-from unlearning.compliance.places import SEALS
 from unlearning.compliance.requests.requests import private_keys
-from unlearning.compliance.retention import run_artifacts, tombstones
-from unlearning.compliance.retention.policy import Doomed, Fates, Item, Kind, listed, named, requests_of
+from unlearning.compliance.retention import run_artifacts
+from unlearning.compliance.retention.policy import Doomed, Fates, Item, Kind, listed, requests_of
 from unlearning.compliance.retention.run_artifacts import Copy
 from unlearning.core.settings import Settings
 from unlearning.data.snapshots import MANIFEST_FILE
 from unlearning.registry.artifacts import LoggedModels
 from unlearning.registry.client import Registry
-from unlearning.steps.references import references_key
-from unlearning.storage.datasets import SNAPSHOTS, SPLITS, complete_key, snapshot_key, split_key
-from unlearning.storage.store import Amount, LocalStore, Store, open_store
+from unlearning.storage.keys import (
+    BATCHES,
+    SEALS,
+    SNAPSHOTS,
+    SPLITS,
+    TOMBSTONES,
+    complete_key,
+    references_key,
+    snapshot_key,
+    split_key,
+)
+from unlearning.storage.local import LocalStore
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Amount, Store
 
 MLFLOW = "mlflow"
 UNFINISHED_SECONDS = 86_400.0
@@ -92,7 +102,7 @@ def erased_snapshots(store: Store, known: Iterable[str], done: frozenset[str], b
         done: the requests that count.
     """
     stones: dict[str, list[str]] = {}
-    for key in store.list(tombstones.PREFIX):
+    for key in store.list(TOMBSTONES):
         _, record, request = key.split("/", 2)
         if request in done:
             stones.setdefault(record, []).append(key)
@@ -213,7 +223,7 @@ def _metadata(path: Path) -> dict[str, str]:
 def _in_store(places: Places, fates: Fates, doomed: Doomed) -> Iterator[Item]:
     store, address = places.store, places.where.store
     for digest in sorted(doomed.models):
-        owner = next(each for each in fates.condemned if named(each, "digest") == digest)
+        owner = next(each for each in fates.condemned if each.tags.value("digest") == digest)
         why = "they know the records that were erased"
         for item in _item("references", address, store, why, references_key(digest)):
             yield item.model_copy(update={"model": owner.name, "version": owner.version})
@@ -236,25 +246,25 @@ def _private(places: Places, fates: Fates, done: frozenset[str]) -> Iterator[Ite
     for request in sorted(finished):
         keys = private_keys(store, request)
         yield from _item("request", address, store, "the request is certified", *keys)
-    for key in store.list(batches.BATCHES):
-        name = key.removeprefix(f"{batches.BATCHES}/").removesuffix(".json")
+    for key in store.list(BATCHES):
+        name = key.removeprefix(f"{BATCHES}/").removesuffix(".json")
         if "/" in name:
             continue
         made = batches.load(store, name)
         asked = {request for each in made.models for request in each.requests}
         if asked and finished.issuperset(asked):
             why = "all of the batch's requests are certified"
-            yield from _item("batch", address, store, why, f"{batches.BATCHES}/{name}")
+            yield from _item("batch", address, store, why, f"{BATCHES}/{name}")
 
 
 def _leftovers(places: Places, fates: Fates, doomed: Doomed, now: datetime) -> Iterator[Item]:
     """Weights that MLflow was given for versions that were never made, since the registration was cut off."""
     if not doomed.anything:
         return
-    known = frozenset(each.tags["logged_model"] for each in (*fates.condemned, *fates.kept))
+    known = frozenset(each.tags.logged_model for each in (*fates.condemned, *fates.kept))
     for each in places.logged.leftovers(known, now.timestamp() - UNFINISHED_SECONDS):
-        parent, snapshot = each.tags.get("parent_digest", "none"), each.tags.get("snapshot", "none")
-        if doomed.model(each.tags.get("digest", ""), parent, snapshot):
+        parent, snapshot = each.tags.parent_digest, each.tags.snapshot
+        if doomed.model(each.tags.digest, parent, snapshot):
             amount = places.logged.measure(each.id)
             why = "a registration that was cut off left it, and it holds what is purged"
             yield Item(
@@ -264,13 +274,13 @@ def _leftovers(places: Places, fates: Fates, doomed: Doomed, now: datetime) -> I
 
 def _weights(places: Places, fates: Fates) -> Iterator[Item]:
     for version in fates.condemned:
-        purged = named(version, "status") == "purged"
-        amount = Amount(0, 0) if purged else places.logged.measure(version.tags["logged_model"])
+        purged = version.tags.value("status") == "purged"
+        amount = Amount(0, 0) if purged else places.logged.measure(version.tags.logged_model)
         if amount.objects:
             yield Item(
                 kind="weights",
                 store=MLFLOW,
-                keys=(version.tags["logged_model"],),
+                keys=(version.tags.logged_model,),
                 why=f"withdrawn for {listed(requests_of(version))}",
                 objects=amount.objects,
                 bytes=amount.bytes,

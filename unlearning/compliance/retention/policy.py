@@ -21,10 +21,10 @@ from pydantic import computed_field
 
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
-from unlearning.registry.history import REQUEST, by_number, chain
-from unlearning.registry.versions import CHAMPION, NONE, Version, condemned
+from unlearning.registry.history import by_number, chain
+from unlearning.registry.tags import NONE
+from unlearning.registry.versions import CHAMPION, Version, condemned
 
-GRACE_DAYS = 30
 """How long a withdrawn version is kept, unless the caller says otherwise."""
 
 Kind = Literal[
@@ -112,15 +112,9 @@ def label(version: Version) -> str:
     return f"{version.name} version {version.version}"
 
 
-def named(version: Version, tag: str) -> str:
-    """A tag's value, empty where the version has none."""
-    value = version.tag(tag)
-    return "" if value == NONE else value
-
-
 def requests_of(version: Version) -> tuple[str, ...]:
     """The requests for which a version was withdrawn."""
-    found = named(version, "withdrawn_for")
+    found = version.tags.value("withdrawn_for")
     return tuple(found.split(",")) if found else ()
 
 
@@ -136,7 +130,7 @@ def serves(version: Version) -> bool:
 
 def forgot(version: Version, request: str) -> bool:
     """Whether a version fulfilled a request, or was made from one that did."""
-    return named(version, f"{REQUEST}{request}") != ""
+    return version.tags.requests.get(request, NONE) != NONE
 
 
 def ancestry(version: Version, versions: Sequence[Version]) -> list[str]:
@@ -144,7 +138,7 @@ def ancestry(version: Version, versions: Sequence[Version]) -> list[str]:
     line = chain(version, by_number(versions))
     found = [each.version for each in line]
     # A parent that is not there any more is one all the same.
-    last = named(line[-1], "parent")
+    last = line[-1].tags.value("parent")
     return found[1:] + ([last] if last and last not in found else [])
 
 
@@ -170,7 +164,7 @@ def holders(versions: Sequence[Version], fulfilling: Version, requests: Sequence
 
 def withdrawn(version: Version) -> bool:
     """Whether it was taken out of use; one that serves again is not, until it is withdrawn anew."""
-    return bool(named(version, "purge_after")) and not serves(version) and not condemned(version)
+    return bool(version.tags.value("purge_after")) and not serves(version) and not condemned(version)
 
 
 def ready(
@@ -192,8 +186,8 @@ def ready(
         return wanted and (at_once or _purge_after(version) <= now)
 
     # Two versions may be one logged model: its weights stay until neither needs them.
-    needed = {each.tags["logged_model"] for each in versions if not condemned(each) and not is_ready(each)}
-    return tuple(each for each in versions if is_ready(each) and each.tags["logged_model"] not in needed)
+    needed = {each.tags.logged_model for each in versions if not condemned(each) and not is_ready(each)}
+    return tuple(each for each in versions if is_ready(each) and each.tags.logged_model not in needed)
 
 
 @dataclass(frozen=True)
@@ -229,7 +223,7 @@ def waits(version: Version) -> Waiting:
 
 
 def _purge_after(version: Version) -> datetime:
-    text = named(version, "purge_after")
+    text = version.tags.value("purge_after")
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -288,7 +282,7 @@ def doomed(found: Fates, erased_snapshots: Iterable[str] = ()) -> Doomed:
     """
 
     def values(versions: Iterable[Version], *tags: str) -> frozenset[str]:
-        return frozenset(value for version in versions for tag in tags if (value := named(version, tag)))
+        return frozenset(value for version in versions for tag in tags if (value := version.tags.value(tag)))
 
     kept = {tag: values(found.kept, tag) for tag in ("digest", "snapshot", "split")}
     gone = values(found.condemned, "snapshot", "from_snapshot") | frozenset(erased_snapshots)

@@ -14,12 +14,19 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, ValidationError
 
 from unlearning.compliance.fields import Digest, RequestId, is_digest, is_request_id
+from unlearning.core import settings
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import canonical_json, sha256_json
+from unlearning.data import snapshots
+from unlearning.data.snapshots import Manifest, Snapshot
+from unlearning.storage.keys import TOMBSTONES, tombstone_key
+from unlearning.storage.open import open_store
 from unlearning.storage.store import Store
 
-PREFIX = "tombstones"
+REFUSE, DROP = "refuse", "drop"
+"""What becomes of erased records that a data source still holds."""
+
 SHOWN = 3
 """Requests that an error names."""
 
@@ -38,7 +45,7 @@ class Tombstone(Config):
     @property
     def key(self) -> str:
         """Where it lies in the store."""
-        return f"{PREFIX}/{self.record}/{self.request}"
+        return tombstone_key(self.record, self.request)
 
 
 def add(store: Store, records: Iterable[str], *, request: str, at: datetime | None = None) -> int:
@@ -73,7 +80,7 @@ def load(store: Store) -> Erased:
         UserError: something else lies among them. To ignore it could let a record back in.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for key in store.list(PREFIX):
+    for key in store.list(TOMBSTONES):
         _, _, name = key.partition("/")
         record, _, request = name.partition("/")
         if not (is_digest(record) and is_request_id(request)):
@@ -97,3 +104,64 @@ def named(erased: Erased) -> str:
     requests = sorted({request for each in erased.values() for request in each})
     more = f" and {len(requests) - SHOWN} more" if len(requests) > SHOWN else ""
     return f"request{'s' if len(requests) > 1 else ''} {', '.join(requests[:SHOWN])}{more}"
+
+
+def refuse_erased_in(manifest: Manifest, instead: str = "ingest again, with erased=drop") -> None:
+    """Nothing new is made from a snapshot with records that were erased since.
+
+    Args:
+        instead: what to do then.
+
+    Raises:
+        UserError: there are such records.
+    """
+    refuse_erased(manifest.record_ids, f"snapshot {manifest.digest[:12]}", instead)
+
+
+def check_policy(erased: str) -> None:
+    """Look at the parameter `erased`.
+
+    Raises:
+        UserError: it has no meaning.
+    """
+    if erased not in (REFUSE, DROP):
+        raise UserError(f"erased {erased!r} is unknown: choose {REFUSE} or {DROP}")
+
+
+def refuse_erased(records: Iterable[str], what: str, advice: str) -> None:
+    """The one check of everything that is made from data.
+
+    Args:
+        records: ids of all records that it would be made from.
+        what: names the data for people.
+        advice: what to do about it.
+
+    Raises:
+        UserError: some of them were erased; the message says how many, and on whose request.
+    """
+    found = among(load_all(), records)
+    if found:
+        count = "1 erased record" if len(found) == 1 else f"{len(found)} erased records"
+        raise UserError(f"{what} holds {count} ({named(found)}): {advice}")
+
+
+def without_erased(snapshot: Snapshot, erased: str) -> Snapshot:
+    """A snapshot that was just read from its source, without the records that may not come back.
+
+    Args:
+        erased: `refuse` them, or `drop` them as a scheduled ingest does.
+
+    Raises:
+        UserError: it holds some and they are to be refused, or the policy has no meaning.
+    """
+    check_policy(erased)
+    if erased == DROP:
+        return snapshots.without(snapshot, load_all().keys())
+    advice = "remove them from the source, or ingest with erased=drop"
+    refuse_erased(snapshot.manifest.record_ids, f"the source {snapshot.manifest.source}", advice)
+    return snapshot
+
+
+def load_all() -> Erased:
+    """Everything that was erased, from the store of the settings."""
+    return load(open_store(settings.from_environment().store))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from unlearning.data import snapshots
 from unlearning.core.errors import UserError
 from unlearning.core.seeding import generator
+from unlearning.data import snapshots
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.sources.base import SourceData
 from unlearning.data.sources.cifar10 import cifar10

@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from unlearning.registry.overview import VersionSummary
 from unlearning.reporting.figures.style import COLOURS, STANDALONE_INK
-from unlearning.reporting.summary import VersionSummary
 
 ROW, LANE, MARGIN = 44, 22, 20
 """Height of a row, width of a lane, room around, in pixels."""

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from unlearning.audit.inspection_results import SIDES, Epoch, Evidence, ModelEvidence, Sample
 from unlearning.reporting.figures.audit import MODELS
-from unlearning.reporting.figures.numbers import SIDES, Epoch, Evidence, ModelEvidence, Sample
 from unlearning.reporting.figures.style import COLOURS, FORGET, INK, STYLE, svg
 
 NAMES = ("input-gradients", "losses", "embedding", "view-similarity", "probabilities")

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from unlearning.audit.results import Roc, strongest_attack
-from unlearning.audit.roc_bands import independent_strangers, roc_band
 from unlearning.core.errors import UserError
 from unlearning.reporting.figures.audit import attack_on, ordered_models
+from unlearning.reporting.figures.roc_bands import independent_strangers, roc_band
 from unlearning.reporting.figures.style import COLOURS, INK, LINES, STYLE, svg
 from unlearning.reporting.summary import Summary
 

@@ -10,7 +10,7 @@ import pytest
 from pipelines.cluster.doctor import object_store as module
 from pipelines.cluster.doctor.object_store import object_store
 from unlearning.core.errors import UserError
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 
 def test_a_store_that_does_what_it_should(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from unlearning.audit.references import signals
 from unlearning.audit.references.signals import References, merge
+from unlearning.audit.results import REFERENCES_FILE
 from unlearning.core.errors import UserError
 
 
@@ -63,7 +64,7 @@ def test_what_is_saved_comes_back(whole: References, tmp_path: Path) -> None:
     assert_same(loaded, whole)
 
 
-@pytest.mark.parametrize("name", [signals.MANIFEST_FILE, signals.SIGNALS_FILE])
+@pytest.mark.parametrize("name", [REFERENCES_FILE, signals.SIGNALS_FILE])
 def test_a_damaged_set_is_refused_in_one_line(whole: References, tmp_path: Path, name: str) -> None:
     signals.save(whole, tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:50])

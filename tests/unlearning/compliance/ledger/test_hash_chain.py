@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from unlearning.compliance import places
 from unlearning.compliance.ledger.hash_chain import Seal, examine, read_seal
 from unlearning.compliance.ledger.state import State
-from unlearning.storage.store import LocalStore
+from unlearning.storage.keys import event_key
+from unlearning.storage.local import LocalStore
 
 WORDS = ("resolved", "claimed", "unlearned")
 
@@ -29,7 +29,7 @@ def test_names_that_are_no_seal(name: str) -> None:
 
 def test_the_state_reaches_as_far_as_the_events_are_sound(store: LocalStore, told: Callable[..., State]) -> None:
     told("C-1", *WORDS)
-    objects = {sequence: store.read(places.event_key("C-1", sequence)) for sequence in range(1, 5)}
+    objects = {sequence: store.read(event_key("C-1", sequence)) for sequence in range(1, 5)}
     seals = [key.split("/")[-1] for key in store.list("seals/C-1")]
     whole = examine("C-1", objects, seals)
     assert [event.sequence for event in whole.events] == [1, 2, 3, 4]

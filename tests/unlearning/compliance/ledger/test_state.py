@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from unlearning.compliance.ledger import events
 from unlearning.compliance.ledger.events import NOTHING_BEFORE, Event, digest_of
-from unlearning.compliance.ledger.state import STATUSES, State, TransitionError, after
+from unlearning.compliance.ledger.state import STATUSES, State, after
 from unlearning.compliance.requests import deadlines
+from unlearning.core.errors import TransitionError
 
 Apply = Callable[..., State]
 

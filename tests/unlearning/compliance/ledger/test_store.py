@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearning.compliance.ledger import events
-from unlearning.compliance.ledger.state import State, TransitionError
-from unlearning.compliance.ledger.store import DamagedLedgerError, Ledger, LostRaceError, UnknownRequestError
+from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.ledger.verification import verify
 from unlearning.compliance.requests import deadlines
 from unlearning.compliance.requests.intake import add
-from unlearning.core.errors import UserError
-from unlearning.storage.store import Keys, LocalStore, Store, open_store
+from unlearning.core.errors import DamagedLedgerError, LostRaceError, TransitionError, UnknownRequestError, UserError
+from unlearning.storage.local import LocalStore
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Keys, Store
 
 Told = Callable[..., State]
 Details = Callable[..., Any]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from unlearning.compliance import places
 from unlearning.compliance.ledger.events import NOTHING_BEFORE, digest_of, read_event
 from unlearning.compliance.ledger.hash_chain import Seal
 from unlearning.compliance.ledger.state import State
@@ -16,7 +15,8 @@ from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.ledger.verification import verify, verify_request
 from unlearning.compliance.requests.intake import add
 from unlearning.core.errors import UserError
-from unlearning.storage.store import LocalStore
+from unlearning.storage.keys import event_key, request_key, seal_folder
+from unlearning.storage.local import LocalStore
 
 Told = Callable[..., State]
 WORDS = ("resolved", "claimed", "unlearned", "audited", "fulfilled")
@@ -34,11 +34,11 @@ def small(store: LocalStore, told: Told) -> LocalStore:
 
 
 def event_path(store: LocalStore, sequence: int, request: str = "C-1") -> Path:
-    return store.root / places.event_key(request, sequence)
+    return store.root / event_key(request, sequence)
 
 
 def seal_path(store: LocalStore, sequence: int, request: str = "C-1") -> Path:
-    (found,) = (store.root / places.seal_folder(request)).glob(f"{sequence:08}.*")
+    (found,) = (store.root / seal_folder(request)).glob(f"{sequence:08}.*")
     return found
 
 
@@ -67,7 +67,7 @@ def test_every_change_of_a_single_byte_is_found(small: LocalStore) -> None:
 
 
 def test_every_change_of_a_single_byte_of_what_was_asked_is_found(small: LocalStore) -> None:
-    path = small.root / places.request_key("C-2")
+    path = small.root / request_key("C-2")
     data = path.read_bytes()
     for place in range(len(data)):
         path.write_bytes(data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :])
@@ -109,7 +109,7 @@ def test_a_swap_of_seals_too_is_found_by_the_chain(small: LocalStore, one: int, 
         event = read_event(datas[source])
         assert event is not None
         name = Seal(sequence, event.details.kind, digest_of(datas[source])).name
-        (small.root / places.seal_folder("C-1") / name).write_bytes(b"")
+        (small.root / seal_folder("C-1") / name).write_bytes(b"")
     assert {("misplaced", "C-1", one), ("broken_chain", "C-1", one), ("misplaced", "C-1", other)} <= found(small)
 
 
@@ -126,7 +126,7 @@ def test_every_insertion_is_found(small: LocalStore, sequence: int) -> None:
         path = seal_path(small, later)
         path.rename(path.with_name(f"{later + 1:08}{path.name[8:]}"))
     name = Seal(sequence, "received", digest_of(inserted)).name
-    (small.root / places.seal_folder("C-1") / name).write_bytes(b"")
+    (small.root / seal_folder("C-1") / name).write_bytes(b"")
     assert ("misplaced", "C-1", sequence) in found(small)
 
 
@@ -137,7 +137,7 @@ def test_an_event_that_was_made_up_with_its_seal_breaks_the_chain_after_it(small
     forged = event.model_copy(update={"by": "somebody"}).bytes()
     seal_path(small, 3).unlink()
     path.write_bytes(forged)
-    (small.root / places.seal_folder("C-1") / Seal(3, "claimed", digest_of(forged)).name).write_bytes(b"")
+    (small.root / seal_folder("C-1") / Seal(3, "claimed", digest_of(forged)).name).write_bytes(b"")
     assert found(small) == {("broken_chain", "C-1", 4)}
 
 
@@ -149,7 +149,7 @@ def test_what_cannot_happen_is_found_even_in_a_sound_chain(small: LocalStore) ->
     update = {"request": "C-3", "sequence": 3, "previous": digest_of(last)}
     data = template.model_copy(update=update).bytes()
     event_path(small, 3, "C-3").write_bytes(data)
-    (small.root / places.seal_folder("C-3") / Seal(3, "resolved", digest_of(data)).name).write_bytes(b"")
+    (small.root / seal_folder("C-3") / Seal(3, "resolved", digest_of(data)).name).write_bytes(b"")
     assert found(small) == {("impossible", "C-3", 3)}
 
 
@@ -218,7 +218,7 @@ def test_the_open_index_must_agree(small: LocalStore) -> None:
 
 def test_what_was_asked_may_be_gone_after_the_end_only(small: LocalStore) -> None:
     for request in ("C-1", "C-2", "C-3"):
-        small.delete(places.request_key(request))
+        small.delete(request_key(request))
     assert found(small) == {("request_missing", "C-2", None)}
 
 
@@ -243,11 +243,11 @@ def test_one_request_alone(small: LocalStore) -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_s3_is_verified_as_a_folder_is(small: LocalStore) -> None:
-    from unlearning.storage.store import open_store
+    from unlearning.storage.open import open_store
 
     remote = open_store("s3://erasure/p")
     for key in small.list(""):
         remote.create(key, small.read(key))
     assert list(verify(remote)) == []
-    remote.delete(places.event_key("C-1", COUNT))
+    remote.delete(event_key("C-1", COUNT))
     assert [(problem.kind, problem.sequence) for problem in verify(remote)] == [("missing", COUNT)]

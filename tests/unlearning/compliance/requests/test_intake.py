@@ -12,7 +12,7 @@ from unlearning.compliance.ledger.verification import verify
 from unlearning.compliance.requests import deadlines, intake, requests
 from unlearning.compliance.requests.requests import Request
 from unlearning.core.errors import UserError
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 Asked = Callable[..., Request]
 

@@ -13,7 +13,9 @@ from unlearning.compliance.requests.intake import add
 from unlearning.compliance.requests.open_requests import Unusable, collect, standing
 from unlearning.compliance.requests.requests import Request
 from unlearning.core.errors import UserError
-from unlearning.storage.store import Keys, LocalStore, Store, open_store
+from unlearning.storage.local import LocalStore
+from unlearning.storage.open import open_store
+from unlearning.storage.store import Keys, Store
 
 Told = Callable[..., State]
 Asked = Callable[..., Request]

@@ -16,7 +16,7 @@ from unlearning.compliance.ledger.state import STATUSES
 from unlearning.compliance.requests import requests
 from unlearning.compliance.requests.requests import Request, parse
 from unlearning.core.errors import UserError
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 Asked = Callable[..., Request]
 PERSON = "someone@example.org"

@@ -11,19 +11,20 @@ import pytest
 
 from unlearning.compliance.retention.inventory import Places, certified, erased_snapshots, tidy
 from unlearning.compliance.retention.policy import Item
+from unlearning.compliance.retention.purge import plan, purge
 from unlearning.compliance.retention.run_artifacts import scan
+from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
 from unlearning.data import snapshots
 from unlearning.registry.client import Registry
+from unlearning.registry.tags import Tags
 from unlearning.steps.ingest import ingest
 from unlearning.steps.pretrain import pretrain
-from unlearning.steps.purge import plan, purge
 from unlearning.steps.split import split
-from unlearning.steps.withdraw import withdraw
-from unlearning.storage.datasets import complete_key, snapshot_key
-from unlearning.storage.store import LocalStore
+from unlearning.storage.keys import complete_key, snapshot_key
+from unlearning.storage.local import LocalStore
 
 Chain = dict[str, Path]
 Leaks = Callable[[], dict[str, list[str]]]
@@ -100,7 +101,7 @@ def test_a_registration_that_was_cut_off_leaves_nothing(
     assert [place.split("/")[0] for place in leaks()["1"]] == ["mlartifacts"]
     tomorrow = datetime.now(UTC) + timedelta(days=1, minutes=1)
     (item,) = [each for each in plan(now=tomorrow).items if each.kind == "leftover"]
-    assert item.keys[0] != original.tags["logged_model"]
+    assert item.keys[0] != original.tags.logged_model
     purge(now=tomorrow)
     assert leaks() == {}
 
@@ -113,15 +114,15 @@ def _again(registry: Registry, home: Path) -> Any:
     from unlearning.registry.client import NewVersion
 
     original = registry.resolve("tiny", "1")
-    tags = {name: original.tags[name] for name in ("snapshot", "split", "parent", "parent_digest")}
+    tags = {name: original.tags.written()[name] for name in ("snapshot", "split", "parent", "parent_digest")}
     return NewVersion(
         name="tiny",
         operation="again",
         kind="original",
         folder=home / "run-tiny/tasks/pretrain/model",
-        digest=original.tags["digest"],
+        digest=original.tags.digest,
         image_shape=(1, 12, 12),
-        tags=tags,
+        tags=Tags.model_validate(tags),
         description="",
     )
 
@@ -141,7 +142,7 @@ def test_a_checkpoint_says_what_it_was_trained_on(
     (folder,) = (home / "checkpoints").glob("pretrain-*")
     assert f"checkpoints/{folder.name}" not in str(of_kind("checkpoint"))
     registry = Registry(settings.from_environment().tracking_uri)
-    registry.set_tags(registry.resolve("tiny", "1"), {"snapshot": digest})
+    registry.set_tags(registry.resolve("tiny", "1"), Tags.model_validate({"snapshot": digest}))
     withdrawn()
     assert (folder.name,) in [item.keys for item in of_kind("checkpoint")]
     purge(now=LATER)

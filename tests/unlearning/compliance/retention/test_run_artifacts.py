@@ -10,9 +10,9 @@ from kfp.local.cache import LocalCache
 from unlearning.compliance.retention.run_artifacts import cache_entries, scan
 from unlearning.core.files import sha256_json, write_json
 from unlearning.data import forget_set, snapshots, splits
+from unlearning.data.provenance import PROVENANCE_FILE
 from unlearning.learning import models
-from unlearning.recipes.provenance import PROVENANCE_FILE
-from unlearning.storage.store import LocalStore
+from unlearning.storage.local import LocalStore
 
 Chain = dict[str, Path]
 

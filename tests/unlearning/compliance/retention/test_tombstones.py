@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from unlearning.compliance.retention import tombstones
 from unlearning.core.errors import UserError
-from unlearning.storage.store import Keys, LocalStore
+from unlearning.storage.local import LocalStore
+from unlearning.storage.store import Keys
 
 AT = datetime(2025, 3, 31, 14, 0, tzinfo=timezone(timedelta(hours=2)))
 

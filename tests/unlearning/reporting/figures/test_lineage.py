@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unlearning.registry.overview import VersionSummary
 from unlearning.reporting.figures import lineage
-from unlearning.reporting.summary import VersionSummary
 
 SVG = "{http://www.w3.org/2000/svg}"
 

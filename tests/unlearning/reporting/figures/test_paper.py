@@ -15,10 +15,11 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from unlearning.audit import inspection_results
+from unlearning.audit.inspection_results import Evidence, Sample
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
-from unlearning.reporting.figures import numbers, paper
-from unlearning.reporting.figures.numbers import Evidence, Sample
+from unlearning.reporting.figures import paper
 
 Make = Callable[..., Evidence]
 DRAWN: dict[str, Callable[[Evidence], str]] = {
@@ -103,8 +104,8 @@ def written(figure: Figure) -> list[Any]:
 
 def test_models_come_in_reading_order_though_json_has_none(make_evidence: Make, tmp_path: Path) -> None:
     evidence = make_evidence()
-    numbers.save(evidence, tmp_path / "evidence.json")
-    read = numbers.load(tmp_path / "evidence.json")
+    inspection_results.save(evidence, tmp_path / "evidence.json")
+    read = inspection_results.load(tmp_path / "evidence.json")
     assert list(read.models) == ["original", "retrained", "unlearned"]
     assert paper.all_figures(read) == paper.all_figures(evidence)
     assert paper.in_order({"z", "retrained", "original", "unlearned"}) == ["original", "unlearned", "retrained", "z"]
@@ -215,10 +216,10 @@ def test_what_is_no_evidence_is_told_in_one_line(make_evidence: Make, tmp_path: 
     document[damage[0]] = damage[1]
     write_json(path, document)
     with pytest.raises(UserError, match=rf"evidence .*{damage[0]}.*measure it again") as caught:
-        numbers.load(path)
+        inspection_results.load(path)
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"gone\.json does not exist"):
-        numbers.load(tmp_path / "gone.json")
+        inspection_results.load(tmp_path / "gone.json")
 
 
 def test_a_group_without_values_is_refused() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from unlearning.audit.roc_bands import CLUSTERED
 from unlearning.core.errors import UserError
 from unlearning.reporting.figures import roc
 from unlearning.reporting.figures.audit import MODELS
+from unlearning.reporting.figures.roc_bands import CLUSTERED
 from unlearning.reporting.figures.style import COLOURS
 from unlearning.reporting.summary import Summary
 

@@ -1,6 +1,7 @@
-"""`evidence.json`: the numbers that the paper's figures are drawn from, in one validated document.
+"""`evidence.json`: what an inspection measured of models, the numbers behind the paper's figures.
 
-Measured by `unlearning.audit.inspection`, drawn by `figures.paper`. No image and no record id is among them.
+Measured by `unlearning.audit.inspection`, drawn by `unlearning.reporting.figures.paper`. No image and no record id is
+among them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
 
 EVIDENCE_FILE = "evidence.json"
+
 GROUPS = ("forget", "retained", "holdout")
 """Of records, when a model has unlearned: the forgotten, the other members, and the never seen."""
+
 SIDES = ("members", "strangers")
 """Of records, while a model is trained."""
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from unlearning.audit.results import Roc
-from unlearning.audit.roc_bands import CLUSTERED, independent_strangers, roc_band
 from unlearning.audit.statistics import ROC_POINTS, roc
+from unlearning.reporting.figures.roc_bands import CLUSTERED, independent_strangers, roc_band
 
 RATES = np.array([0.0, 0.002, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 1.0])
 DRAWS = 1500

@@ -7,8 +7,8 @@ import torch
 
 from unlearning.core.errors import UserError
 from unlearning.data import snapshots, splits
+from unlearning.data.loading import load_split, part
 from unlearning.data.records import record_ids
-from unlearning.steps.data import load_split, part
 
 Chain = dict[str, Path]
 

@@ -6,25 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from unlearning.compliance.retention.policy import (
-    GRACE_DAYS,
-    forgot,
-    holders,
-    iso,
-    label,
-    named,
-    purge_after,
-    requests_of,
-    serves,
-)
+from unlearning.compliance.batches.parameters import GRACE_DAYS
+from unlearning.compliance.retention.policy import forgot, holders, iso, label, purge_after, requests_of, serves
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.registry import descriptions
 from unlearning.registry.client import Registry, Version
-from unlearning.registry.versions import NONE, condemned
-from unlearning.steps.register import LOCK_SECONDS, promotion_lock
+from unlearning.registry.promotion import LOCK_SECONDS
+from unlearning.registry.tags import NONE, Tags
+from unlearning.registry.versions import condemned
+from unlearning.storage.keys import promotion_lock
 from unlearning.storage.lease import lock
-from unlearning.storage.store import open_store
+from unlearning.storage.open import open_store
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def withdraw(
             lease.check()
             _withdraw(registry, each, requests, now, after)
         descriptions.tell(registry, model_name)
-    times = [named(registry.resolve(model_name, each.version), "purge_after") for each in found]
+    times = [registry.resolve(model_name, each.version).tags.value("purge_after") for each in found]
     return WithdrawResult(tuple(each.version for each in found), max(times, default=NONE))
 
 
@@ -95,8 +88,8 @@ def _withdraw(registry: Registry, version: Version, requests: Sequence[str], now
     """The tag that names the requests comes last, so that one cut off is withdrawn again."""
     lacking = [request for request in requests if not forgot(version, request)]
     reasons = tuple(dict.fromkeys([*requests_of(version), *lacking]))
-    at = named(version, "withdrawn_at") or iso(now)
-    until = named(version, "purge_after") or iso(after)
+    at = version.tags.value("withdrawn_at") or iso(now)
+    until = version.tags.value("purge_after") or iso(after)
     registry.drop_aliases(version)
-    registry.set_tags(version, {"withdrawn_at": at, "purge_after": until, "status": "withdrawn"})
-    registry.set_tags(version, {"withdrawn_for": ",".join(reasons)})
+    registry.set_tags(version, Tags(withdrawn_at=at, purge_after=until, status="withdrawn"))
+    registry.set_tags(version, Tags(withdrawn_for=",".join(reasons)))

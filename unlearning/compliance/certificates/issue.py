@@ -1,0 +1,218 @@
+"""Issue: one certificate, from what the ledger, the registry and the store say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import cast
+
+from unlearning.audit.power import detectable_auc
+from unlearning.audit.results import Audit, Verdict
+from unlearning.compliance.certificates import dsse, keys
+from unlearning.compliance.certificates import html as page
+from unlearning.compliance.certificates import statement as certificates
+from unlearning.compliance.certificates.predicate import (
+    Artefacts,
+    Data,
+    Forgotten,
+    How,
+    LedgerHead,
+    Making,
+    ModelErasure,
+    Purge,
+    Times,
+    Weights,
+)
+from unlearning.compliance.certificates.statement import Statement
+from unlearning.compliance.ledger.events import Certified, Fulfilled, Purged, digest_of
+from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import requests
+from unlearning.compliance.requests.inventory import champions
+from unlearning.compliance.retention.policy import holders, requests_of, withdrawn
+from unlearning.compliance.retention.withdraw import withdraw
+from unlearning.core.errors import UserError
+from unlearning.data.provenance import ProvenanceRecord
+from unlearning.registry.client import Registry, Version
+from unlearning.registry.logged_files import read_logged
+from unlearning.registry.tags import Tags
+from unlearning.registry.versions import condemned, data_of
+from unlearning.storage.keys import certificate_key
+from unlearning.storage.store import Store
+
+BY = "certify"
+
+
+@dataclass(frozen=True)
+class NotCertified:
+    """A fulfilled request that no certificate could be made for, and why."""
+
+    request: str
+    why: str
+
+
+def purged_since(store: Store, registry: Registry, now: datetime) -> Iterator[State]:
+    """Certified requests whose ledger does not say yet, or whose certificate does not, what was purged for them."""
+    ledger = Ledger(store)
+    told: dict[str, list[Version]] = {}
+    for version in registry.search(Tags(status="purged")):
+        for request in requests_of(version):
+            told.setdefault(request, []).append(version)
+    for request, versions in sorted(told.items()):
+        state = ledger.state(request)
+        for version in versions:
+            if (version.name, version.version) not in {(each.model, each.version) for each in state.purged}:
+                objects = int(version.tags.value("purged_objects") or 0)
+                details = Purged(model=version.name, version=version.version, objects=objects)
+                state = ledger.append(state, details, by=BY, now=now)
+        if state.certificates and state.head.kind == "purged":
+            yield state
+
+
+class Issue:
+    """One certificate under way."""
+
+    def __init__(self, store: Store, registry: Registry, state: State, now: datetime) -> None:
+        self.store, self.registry, self.state, self.now = store, registry, state, now
+        history = Ledger(store).history(state.request)
+        self.events = history.events if history else ()
+        kept = requests.find(store, state.request)
+        self.asked = kept.request if kept else None
+
+    def issue(self, signer: keys.PrivateKey, grace_days: int) -> str:
+        """Write the certificate and say so; returns its key. One that an attempt left that died is taken as it is."""
+        self._withdraw(grace_days)
+        key = certificate_key(self.state.request, len(self.state.certificates) + 1)
+        data = dsse.sign(certificates.to_bytes(self._statement()), [signer])
+        if not self.store.create(key, data):
+            data = self.store.read(key)
+        told = page.render(data, key.rpartition("/")[2])
+        self.store.create(f"{key.removesuffix('.json')}.html", told.encode())
+        Ledger(self.store).append(self.state, Certified(certificate=digest_of(data)), by=BY, now=self.now)
+        for version in self._fulfilling.values():
+            self.registry.set_tags(version, Tags(certificates={self.state.request: key}))
+        return key
+
+    def _withdraw(self, grace_days: int) -> None:
+        """Take out of use what holds the records, unless the batch has done that."""
+        request = self.state.request
+        for name, version in self._fulfilling.items():
+            found = holders(self.registry.versions(name), version, [request])
+            if any(not condemned(each) and not (withdrawn(each) and request in requests_of(each)) for each in found):
+                withdraw(
+                    model_name=name, version=version.version, requests=[request], now=self.now, grace_days=grace_days
+                )
+
+    def _statement(self) -> Statement:
+        asked, earlier = self.asked, self._earlier()
+        basis = asked.legal_basis if asked else earlier.predicate.legal_basis if earlier else ""
+        forbidden = {*asked.records, asked.subject or ""} - {""} if asked else set[str]()
+        # Another machine's clock, which said when it was done, may be ahead of this one's.
+        done = max(self._fulfilled_at(), self.state.received)
+        last = max((each.at for each in self.events), default=done)
+        times = Times(received=self.state.received, due=self.state.due, fulfilled=done, issued=max(self.now, last))
+        return certificates.build(
+            request=self.state.request,
+            legal_basis=basis,
+            times=times,
+            # What was done does not change afterwards, and some of what says so may have been purged.
+            models=earlier.predicate.models if earlier else tuple(self._models()),
+            purged=tuple(self._purged()),
+            to_be_purged=tuple(self._to_be_purged()),
+            ledger=LedgerHead(sequence=self.state.head.sequence, sha256=self.state.head.digest),
+            forbidden=forbidden,
+        )
+
+    def _earlier(self) -> Statement | None:
+        if not self.state.certificates:
+            return None
+        envelope = dsse.read(self.store.read(certificate_key(self.state.request, len(self.state.certificates))))
+        return certificates.parse(dsse.decoded(envelope.payload))
+
+    def _fulfilled_at(self) -> datetime:
+        return max(each.at for each in self.events if isinstance(each.details, Fulfilled))
+
+    @cached_property
+    def _fulfilling(self) -> dict[str, Version]:
+        """The version that fulfilled the request, by model."""
+        found = {name: model.version for name, model in self.state.models.items() if name and model.version}
+        return {name: self.registry.resolve(name, version) for name, version in found.items()}
+
+    def _models(self) -> Iterator[ModelErasure]:
+        for version in self._fulfilling.values():
+            yield self._made_to_forget(version)
+        if not self._fulfilling:
+            free = [each for each in champions(self.registry) if self._concerns(each)]
+            if not free:
+                raise UserError("no model serves that could be certified not to know the records: register one")
+            for version in free:
+                yield self._never_trained(version)
+
+    def _concerns(self, version: Version) -> bool:
+        return self.asked is None or self.asked.model in ("", version.name)
+
+    def _made_to_forget(self, version: Version) -> ModelErasure:
+        tags = version.tags
+        before = self.registry.resolve(version.name, tags.parent)
+        made = read_logged(self.registry, version, "provenance", ProvenanceRecord)
+        audit = read_logged(self.registry, version, "audit", Audit)
+        verdict = read_logged(self.registry, version, "verdict", Verdict)
+        accepted = tags.accepted == "yes"
+        smallest = detectable_auc(audit.records["forget"], audit.records["holdout"])
+        return ModelErasure(
+            name=version.name,
+            how=cast(How, "accepted" if accepted else tags.kind),
+            before=Weights(version=before.version, weights=before.tags.digest),
+            after=Weights(version=version.version, weights=tags.digest),
+            data_before=Data(snapshot=tags.from_snapshot, split=tags.from_split),
+            data_after=Data(**data_of(version).model_dump()),
+            forgotten=Forgotten(records=int(tags.forgotten_records), forget_set=tags.forget),
+            made=Making(
+                method=made.method,
+                settings=made.settings,
+                rung=made.rung or "first",
+                seed=made.seed,
+                commit=made.commit,
+            ),
+            audit=certificates.audit_result(
+                audit,
+                verdict,
+                smallest_detectable_auc=smallest,
+                statement=tags.statement if accepted else None,
+            ),
+        )
+
+    def _never_trained(self, version: Version) -> ModelErasure:
+        resolution = self.state.resolution
+        serving = Weights(version=version.version, weights=version.tags.digest)
+        return ModelErasure(
+            name=version.name,
+            how="never_trained",
+            before=serving,
+            after=serving,
+            data_before=Data(snapshot=resolution.snapshots[0] if resolution else version.tags.snapshot),
+            data_after=Data(**data_of(version).model_dump()),
+            forgotten=Forgotten(records=resolution.records if resolution else 0),
+        )
+
+    def _purged(self) -> Iterator[Purge]:
+        for event in self.events:
+            if isinstance(event.details, Purged):
+                yield Purge(
+                    model=event.details.model,
+                    version=event.details.version,
+                    at=event.at,
+                    artefacts=(Artefacts(kind="objects", objects=event.details.objects),),
+                )
+
+    def _to_be_purged(self) -> Iterator[Purge]:
+        for version in (each for name in self.state.models if name for each in self.registry.versions(name)):
+            if self.state.request in requests_of(version) and version.tags.status != "purged":
+                yield Purge(
+                    model=version.name,
+                    version=version.version,
+                    at=datetime.fromisoformat(version.tags.purge_after),
+                    artefacts=(Artefacts(kind="weights", objects=1),),
+                )

@@ -1,0 +1,1 @@
+"""Records, snapshots, splits and forget sets, and where images come from."""

@@ -1,0 +1,181 @@
+"""A candidate in the registry: registered with all that is known of it, whether it serves or was rejected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearning.audit import escalation
+from unlearning.audit.escalation import SERVING, Action, RungSummary
+from unlearning.audit.results import Audit, EvaluationReport, Verdict
+from unlearning.core import settings
+from unlearning.core.errors import UserError
+from unlearning.data.forget_set import ForgetSet
+from unlearning.data.provenance import ProvenanceRecord
+from unlearning.registry.client import DatasetLink, NewVersion, Registry, Version
+from unlearning.registry.tags import NONE, Tags, accuracy_metrics, provenance_tags
+from unlearning.registry.versions import data_of
+from unlearning.storage.datasets import reduce
+from unlearning.storage.open import open_store
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a candidate, checked to be about each other, and what was tried before."""
+
+    candidate_path: Path
+    digest: str
+    image_shape: tuple[int, int, int]
+    made: ProvenanceRecord
+    forget: ForgetSet
+    audit: Audit
+    evaluation: EvaluationReport
+    verdict: Verdict
+    complete: bool
+    """Whether everything was measured that the verdict rests on."""
+    earlier: tuple[RungSummary, ...]
+    files: tuple[Path, ...]
+    """Shown on the version's page."""
+
+    def metrics(self) -> dict[str, float]:
+        """Attack figures and accuracies of the candidate."""
+        audited = self.audit.models["candidate"]
+        attacks = {f"auc_{each.name}": each.auc.estimate for each in audited.attacks}
+        rates = {f"tpr_at_1_fpr_{each.name}": each.tpr_at_1_fpr.estimate for each in audited.attacks}
+        gaps = {f"auc_gap_{each.attack}": each.difference.estimate for each in self.audit.comparisons}
+        accuracies = accuracy_metrics(self.evaluation, "candidate")
+        return {"seconds": self.made.seconds, **attacks, **rates, **gaps, **accuracies}
+
+    def tags(self) -> Tags:
+        """The verdict and the attack figures, searchable on the version."""
+        gaps = [comparison.difference.estimate for comparison in self.audit.comparisons]
+        strongest = max(each.auc.estimate for each in self.audit.models["candidate"].attacks)
+        return Tags(
+            verdict=self.verdict.outcome,
+            compared_with=self.verdict.compared_with,
+            largest_auc=f"{strongest:.4f}",
+            largest_auc_gap=f"{max(gaps, key=abs):+.4f}",
+            auc_margin=str(self.verdict.auc_margin),
+            forgotten_records=str(len(self.forget.ids)),
+        )
+
+
+def _texts(evidence: Evidence, parent: str, action: Action) -> tuple[str, str]:
+    """The statement of an accepted candidate, `none` for any other, and what its page says."""
+    made, reasons = evidence.made, evidence.verdict.reasons
+    rung = f" ({escalation.described(escalation.rung_named(made.rung))})" if made.rung and made.rung != "first" else ""
+    how = f"{made.method}{rung} from version {parent}."
+    if action != "accept":
+        return "none", " ".join([how, *reasons])
+    statement = escalation.accepted_statement(reasons, retrained=made.method == "retrain")
+    return statement, f"{statement} {how}"
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
+    """Nested settings as dotted names, as MLflow compares them."""
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: str(value)}
+    return found
+
+
+def parent_of(registry: Registry, evidence: Evidence, model_name: str, parent: str) -> Version:
+    """The version that the candidate was made from.
+
+    Raises:
+        UserError: it was made from another, or the version's data was rewritten since.
+    """
+    version = registry.resolve(model_name, parent)
+    if version.tags.digest != evidence.made.parent:
+        raise UserError(
+            f"the candidate was not made from {model_name} version {parent}: give the version it was made from"
+        )
+    if data_of(version).split != evidence.forget.split:
+        raise UserError(
+            f"records were erased from the data of {model_name} version {version.version} since: unlearn it again"
+        )
+    return version
+
+
+def is_of(version: Version, evidence: Evidence, parent: Version) -> bool:
+    """Whether the version is this candidate, made from this parent."""
+    return (version.tags.digest, version.tags.parent) == (evidence.digest, parent.version)
+
+
+def _links(evidence: Evidence, parent: Version, *, serves: bool, batch: str) -> Tags:
+    """What the version stands for, what that was made from, and the requests that it honours as its parent did.
+
+    What is not to serve keeps its parent's data: nobody has shown that it forgot anything.
+    """
+    before = data_of(parent)
+    store = open_store(settings.from_environment().store)
+    left = reduce(store, before, evidence.forget.ids) if serves else before
+    return Tags(
+        requests=parent.tags.requests if serves else {},
+        snapshot=left.snapshot,
+        split=left.split,
+        from_snapshot=before.snapshot,
+        from_split=before.split,
+        batch=batch or NONE,
+    )
+
+
+def register(
+    registry: Registry, evidence: Evidence, parent_version: Version, *, run_name: str, batch: str, action: Action
+) -> Version:
+    """Register the candidate with its links, once."""
+    made, model_name = evidence.made, parent_version.name
+    rung = made.rung or "none"
+    audited = evidence.audit.records
+    judged = f"{evidence.verdict.outcome}:{evidence.verdict.compared_with}"
+    statement, description = _texts(evidence, parent_version.version, action)
+    links = _links(evidence, parent_version, serves=action in SERVING, batch=batch)
+    followed = Tags(
+        parent=parent_version.version,
+        run_name=run_name,
+        action=action,
+        accepted="yes" if action == "accept" else "no",
+        statement=statement,
+    )
+    tags = provenance_tags(made, "registered" if action in SERVING else "rejected")
+    return registry.register(
+        NewVersion(
+            name=model_name,
+            operation=f"{action}:{judged}:{rung}:{run_name}:{evidence.digest}",
+            kind="retrained" if made.method == "retrain" else "unlearned",
+            folder=evidence.candidate_path,
+            digest=evidence.digest,
+            image_shape=evidence.image_shape,
+            tags=tags.changed(evidence.tags()).changed(links).changed(followed),
+            description=description,
+            parent=parent_version,
+            datasets=(
+                DatasetLink("retain", made.split, audited["retained"], made.snapshot),
+                DatasetLink("forget", evidence.forget.digest, len(evidence.forget.ids), made.snapshot),
+                DatasetLink("holdout", made.split, audited["holdout"], made.snapshot),
+            ),
+            metrics=evidence.metrics(),
+            params={"recipe": made.recipe_name, "seed": str(made.seed), "method": made.method, "rung": rung}
+            | _flat(made.settings, "settings."),
+            files=evidence.files,
+        )
+    )
+
+
+def record(evidence: Evidence, version: str, action: Action, ladder_path: Path | None) -> None:
+    """What was tried before, and this candidate after it."""
+    if ladder_path is None:
+        return
+    made = evidence.made
+    rung = RungSummary(
+        rung=escalation.rung_named(made.rung or "first"),
+        method=made.method,
+        settings=made.settings,
+        digest=evidence.digest,
+        seconds=made.seconds,
+        verdict=evidence.verdict,
+        action=action,
+        version=version,
+    )
+    escalation.save_rungs((*evidence.earlier, rung), ladder_path)
