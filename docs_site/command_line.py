@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from unlearning.cli.main import app
+from unlearning.cli.main import application
 
 PLACE = "<!-- the command line -->"
 """Where the page gets it."""
@@ -17,7 +17,7 @@ def commands(
     command: Any = None, name: str = "unlearn", parent: typer.Context | None = None
 ) -> Iterator[typer.Context]:
     """Every command and group of commands, the whole first; hidden ones are left out."""
-    command = typer.main.get_command(app) if command is None else command
+    command = typer.main.get_command(application()) if command is None else command
     context = typer.Context(command, info_name=name, parent=parent)
     yield context
     for each, below in getattr(command, "commands", {}).items():

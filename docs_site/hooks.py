@@ -8,7 +8,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from docs_site import command_line, diagrams, links, maths
+from docs_site import command_line, diagrams, links, maths, parameters
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,10 +24,11 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links out of docs/ become text, diagrams pictures, and the command line is described."""
+    """Links out of docs/ become text, diagrams pictures, and the command line and all parameters are described."""
     del config, files
     if command_line.PLACE in markdown:
         markdown = markdown.replace(command_line.PLACE, command_line.reference())
+    markdown = parameters.replaced(markdown)
     return diagrams.replaced(links.without_outside(page.file.src_uri, markdown))
 
 

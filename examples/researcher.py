@@ -3,35 +3,29 @@
 import sys
 from pathlib import Path
 
-from unlearning import recipes
-from unlearning.audit.audit import audit
-from unlearning.core.seeding import initialisation
-from unlearning.data import forget_set, sources, splits
-from unlearning.learning.paradigms import make_paradigm
-from unlearning.learning.training import train
-from unlearning.methods import METHODS
+import unlearning as ul
 
 # %% Data: members are trained on, calibration is for the method, and the holdout for the attacks alone.
 seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-recipe = recipes.load("digits-simclr")
-snapshot = sources.open_source("digits", Path("data"), limit=None, seed=seed)
-split = splits.make_split(snapshot.manifest, recipe.split, seed)
-chosen = forget_set.select(split, snapshot, kind="random", fraction=0.2, seed=seed)
+recipe = ul.load_recipe("digits-simclr")
+snapshot = ul.open_source("digits", Path("data"), limit=None, seed=seed)
+split = ul.make_split(snapshot.manifest, recipe.split, seed)
+chosen = ul.select_forget_set(split, snapshot, kind="random", fraction=0.2, seed=seed)
 forget, retain = snapshot.rows(chosen.ids), snapshot.rows(split.retained(chosen.ids))
 
 # %% An original that learned all members, one unlearned from it, and one that never saw the forget set.
-paradigm = make_paradigm(recipe.paradigm)
-with initialisation(seed, "pretrain"):
+paradigm = ul.make_paradigm(recipe.paradigm)
+with ul.initialisation(seed, "pretrain"):
     original = paradigm.build(recipe.encoder, snapshot.manifest.image_shape, snapshot.manifest.class_names)
-train(original, paradigm, snapshot.rows(split.members), recipe.training, seed=seed)
+ul.train(original, paradigm, snapshot.rows(split.members), recipe.training, seed=seed)
 parts = {"retain": retain, "forget": forget, "calibration": snapshot.rows(split.calibration)}
 models = {"original": original}
 for name, method in (("candidate", "gradient_penalty"), ("retrained", "retrain")):
-    models[name] = METHODS[method](original, paradigm, **parts, config=recipe.method_config(method), seed=seed + 1)
+    models[name] = ul.METHODS[method](original, paradigm, **parts, config=recipe.method_config(method), seed=seed + 1)
 
 # %% How well can forgotten records be told from records that no model saw? AUC with its 95 % interval.
 named, holdout = {name: (name, model) for name, model in models.items()}, snapshot.rows(split.holdout)
-found = audit(
+found = ul.audit_models(
     named, paradigm, forget=forget, holdout=holdout, retained=retain, config=recipe.signals, seed=seed,
     split=split.digest, forget_digest=chosen.digest,
 )  # fmt: skip

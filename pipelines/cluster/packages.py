@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from pipelines.parameters import FORMS
+from unlearning.core import config
 from unlearning.core.errors import UserError
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -114,8 +116,15 @@ def checked(package: Package, texts: Mapping[str, str], values: Mapping[str, Any
         fits = isinstance(value, TYPES.get(kind, (object,)))
         if not fits or (isinstance(value, bool) and kind.startswith("NUMBER")):
             raise UserError(f"parameter {name} must be a {kind}, not {value!r}")
+    _check_values(package.name, given)
     for name, declaration in declared.items():
         optional = declaration.get("isOptional") or "defaultValue" in declaration
         if name not in given and not optional:
             raise UserError(f"pipeline {package.name} needs the parameter {name}: give --param {name}=…")
     return given
+
+
+def _check_values(pipeline: str, given: Mapping[str, Any]) -> None:
+    """Bounds and choices of our own pipelines' parameters; another pipeline's are its own."""
+    for kind in FORMS.get(pipeline, {}).values():
+        config.checked(kind, {name: value for name, value in given.items() if name in kind.model_fields})

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from tests.docs.pages import Block, blocks
-from unlearning.cli.main import app
+from unlearning.cli.main import application
 
 SHELL = re.compile(r"[|<>;&(){}*~`]|\$\(|^\w+=")
 """What a shell alone understands."""
@@ -90,7 +90,7 @@ def _found(arguments: list[str]) -> tuple[Any, str, list[str]]:
     Raises:
         ValueError: there is no such command.
     """
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application())
     name, rest = "unlearn", list(arguments)
     while (below := getattr(command, "commands", None)) and rest and not rest[0].startswith("-"):
         if rest[0] not in below:

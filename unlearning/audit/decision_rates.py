@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unlearning.audit.results import Rates
-from unlearning.audit.statistics import Scores, guesses, proportion_interval, tpr_at_fpr
+from unlearning.audit.statistics import Scores, predictions, proportion_interval, tpr_at_fpr
 
 FINEST = 0.001
 
@@ -15,7 +15,7 @@ def rates(members: Scores, strangers: Scores) -> Rates:
         members: (m ≥ 2,) scores of the records under suspicion; larger means member.
         strangers: (n ≥ 2,) scores of records never trained on.
     """
-    of_members, of_strangers = guesses(members, strangers)
+    of_members, of_strangers = predictions(members, strangers)
     hits, called = int(of_members.sum()), int(of_members.sum() + of_strangers.sum())
     return Rates(
         accuracy=float((of_members.mean() + 1 - of_strangers.mean()) / 2),

@@ -129,7 +129,7 @@ def tpr_at_fpr(members: Scores, strangers: Scores, rate: float = 0.01, level: fl
     return proportion_interval(int((members > threshold).sum()), len(members), level)
 
 
-def guesses(members: Scores, strangers: Scores) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def predictions(members: Scores, strangers: Scores) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Whom an attack calls members, by the threshold that does best on others.
 
     The threshold that scores best on every other record judges the rest, and the other way round,
@@ -151,7 +151,7 @@ def guesses(members: Scores, strangers: Scores) -> tuple[npt.NDArray[np.bool_], 
 
 
 def balanced_accuracy(members: Scores, strangers: Scores) -> float:
-    """Accuracy of `guesses`, with both groups and both halves counting the same.
+    """Accuracy of `predictions`, with both groups and both halves counting the same.
 
     0.5 tells nothing and is what a model that forgot should have; 1 tells everybody apart.
 
@@ -159,7 +159,7 @@ def balanced_accuracy(members: Scores, strangers: Scores) -> float:
         members: (m ≥ 2,) scores of the records under suspicion.
         strangers: (n ≥ 2,) scores of records never trained on.
     """
-    of_members, of_strangers = guesses(members, strangers)
+    of_members, of_strangers = predictions(members, strangers)
     shares = [(of_members[half::2].mean() + (~of_strangers[half::2]).mean()) / 2 for half in (0, 1)]
     return float(np.mean(shares))
 

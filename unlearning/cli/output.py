@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import BaseModel
 from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer shows no other way to them
 
 from unlearning.core.errors import EXIT_BAD_INPUT, UserError
@@ -21,6 +20,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 def plain(value: Any) -> Any:
     """A result as JSON values."""
+    from pydantic import BaseModel  # not needed to print help
+
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

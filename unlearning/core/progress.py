@@ -27,7 +27,7 @@ _HUSHED: ContextVar[bool] = ContextVar("hushed", default=False)
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def suppress_progress() -> Iterator[None]:
     """Parts of a larger work, perhaps several at once, show nothing of their own."""
     token = _HUSHED.set(True)
     try:

@@ -22,7 +22,7 @@ def input_gradient_norms(
     views: Tensor,
     labels: Tensor,
     *,
-    company: Tensor | None = None,
+    context_records: Tensor | None = None,
     differentiable: bool = False,
 ) -> Tensor:
     """g(x) = ‖∂ℓ(x)/∂v‖₂ over all views v of each record x.
@@ -34,13 +34,15 @@ def input_gradient_norms(
         model: in evaluation mode, so that batch norm does not tie records together.
         views: (V, B, C, H, W) pixels in [0, 1].
         labels: (B,) int64.
-        company: (V, K, C, H, W) views of records that a contrastive loss tells the batch from.
+        context_records: (V, K, C, H, W) views of records that a contrastive loss tells the batch from.
         differentiable: keep the graph, to differentiate g with respect to the weights.
 
     Returns:
         (B,) norms ≥ 0 in loss per pixel unit. Trained members have small ones.
     """
-    return losses_and_norms(model, paradigm, views, labels, company=company, differentiable=differentiable)[1]
+    return losses_and_norms(
+        model, paradigm, views, labels, context_records=context_records, differentiable=differentiable
+    )[1]
 
 
 def losses_and_norms(
@@ -49,12 +51,12 @@ def losses_and_norms(
     views: Tensor,
     labels: Tensor,
     *,
-    company: Tensor | None = None,
+    context_records: Tensor | None = None,
     differentiable: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """(B,) losses, as `per_sample_loss` gives them, and (B,) norms, from one pass; see `input_gradient_norms`."""
     views = views.detach().requires_grad_()
-    losses = paradigm.per_sample_loss(model, views, labels, isolate=True, company=company)
+    losses = paradigm.per_sample_loss(model, views, labels, isolate=True, context_records=context_records)
     (gradient,) = torch.autograd.grad(losses.sum(), views, create_graph=differentiable)
     squares = gradient.square().sum(dim=(0, 2, 3, 4))
     # The root has an infinite slope at 0; a record that is fitted perfectly must not give NaN.
@@ -75,12 +77,12 @@ def measure_gradient_target(
 
     Measured once, when the model has just been trained, so that unlearning needs no non-member.
     Half of every batch are members: in stage 2 the forget set meets retained records, and in a
-    contrastive loss g depends on the company a record keeps.
+    contrastive loss g depends on the other records of the batch.
 
     Args:
         model: trained; measured in evaluation mode.
         nonmembers: calibration records; each is measured in one draw of views.
-        members: records trained on, the company.
+        members: records trained on, the other half of each batch.
         batch_size: records per batch, of both kinds; twice stage 2's `forget_batch`.
         quantiles: how many to keep.
         seed: of the batches and the views.
@@ -97,9 +99,9 @@ def measure_gradient_target(
     measured = []
     order = torch.randperm(len(nonmembers), generator=draw, device=device)
     for rows in order.tensor_split(math.ceil(2 * len(order) / batch_size)):
-        company = torch.randperm(len(members), generator=draw, device=device)[: len(rows)]
+        chosen = torch.randperm(len(members), generator=draw, device=device)[: len(rows)]
         batch = nonmembers[rows]
-        views, others = paradigm.views(batch.images, draw), paradigm.views(members.images[company], draw)
-        measured.append(input_gradient_norms(model, paradigm, views, batch.labels, company=others).log())
+        views, others = paradigm.views(batch.images, draw), paradigm.views(members.images[chosen], draw)
+        measured.append(input_gradient_norms(model, paradigm, views, batch.labels, context_records=others).log())
     levels = (torch.arange(quantiles, device=device) + 0.5) / quantiles
     return tuple(torch.cat(measured).quantile(levels).tolist())

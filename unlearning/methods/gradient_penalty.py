@@ -43,8 +43,8 @@ class GradientPenaltyConfig(UnlearningConfig):
     rest: int = Field(3, gt=0, description="Steps that the penalty rests.")
 
 
-class Rest:
-    """Lets the penalty rest while the forget set's gradients are where they should be.
+class PenaltySchedule:
+    """When the penalty is active: not while the forget set's gradients are where they should be.
 
     Every step with the penalty tells how far mean log g of the forget batch still is below its
     target. Once that is within the tolerance the penalty is left out for `rest` steps, then
@@ -56,12 +56,12 @@ class Rest:
         self.config = config
         self._left = 0
 
-    def now(self) -> bool:
-        """Whether this step does without the penalty; counts down."""
+    def active(self) -> bool:
+        """Whether this step has the penalty; counts down."""
         self._left -= 1
-        return self._left >= 0
+        return self._left < 0
 
-    def saw(self, log_norms: Tensor, target: Tensor) -> None:
+    def update(self, log_norms: Tensor, target: Tensor) -> None:
         """Decide about the next steps from what this one measured."""
         tolerance = self.config.tolerance
         if tolerance is not None and float(target.mean() - log_norms.detach().mean()) <= tolerance:
@@ -80,18 +80,20 @@ def stage_1(
 ) -> Model:
     """Match the forget set's gradients to those of calibration non-members, measured as it goes."""
 
-    rest = Rest(config)
+    schedule = PenaltySchedule(config)
 
     def penalty(draw: torch.Generator) -> Tensor | None:
-        if rest.now():
+        if not schedule.active():
             return None
         forgotten = draw_batch(forget, config.forget_batch, draw)
         unseen = draw_batch(calibration, len(forgotten), draw)
-        members, strangers = paradigm.views(forgotten.images, draw), paradigm.views(unseen.images, draw)
-        # Each keeps the other company, so that both meet the same negatives.
-        target = input_gradient_norms(model, paradigm, strangers, unseen.labels, company=members).log()
-        norms = input_gradient_norms(model, paradigm, members, forgotten.labels, company=strangers, differentiable=True)
-        rest.saw(norms.log(), target)
+        members, nonmembers = paradigm.views(forgotten.images, draw), paradigm.views(unseen.images, draw)
+        # Each is the other's context, so that both meet the same negatives.
+        target = input_gradient_norms(model, paradigm, nonmembers, unseen.labels, context_records=members).log()
+        norms = input_gradient_norms(
+            model, paradigm, members, forgotten.labels, context_records=nonmembers, differentiable=True
+        )
+        schedule.update(norms.log(), target)
         return distance(norms.log(), target, config.match)
 
     return minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 1")
@@ -115,17 +117,19 @@ def stage_2(
         raise UserError("stage 2 needs the gradient target that pretraining stores with the model: pretrain it again")
     target = torch.tensor(model.spec.gradient_target, device=retain.images.device)
 
-    rest = Rest(config)
+    schedule = PenaltySchedule(config)
 
     def penalty(draw: torch.Generator) -> Tensor | None:
-        if rest.now():
+        if not schedule.active():
             return None
         forgotten = draw_batch(forget, config.forget_batch, draw)
-        # Members keep them company, as when τ was measured: no non-member is needed.
-        company = draw_batch(retain, len(forgotten), draw)
-        views, others = paradigm.views(forgotten.images, draw), paradigm.views(company.images, draw)
-        norms = input_gradient_norms(model, paradigm, views, forgotten.labels, company=others, differentiable=True)
-        rest.saw(norms.log(), target)
+        # Members are the context, as when τ was measured: no non-member is needed.
+        context_records = draw_batch(retain, len(forgotten), draw)
+        views, others = paradigm.views(forgotten.images, draw), paradigm.views(context_records.images, draw)
+        norms = input_gradient_norms(
+            model, paradigm, views, forgotten.labels, context_records=others, differentiable=True
+        )
+        schedule.update(norms.log(), target)
         return distance(norms.log(), target, config.match)
 
     return minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 2")

@@ -45,8 +45,8 @@ def loss_matching(
         unseen = draw_batch(calibration, len(forgotten), draw)
         members, strangers = paradigm.views(forgotten.images, draw), paradigm.views(unseen.images, draw)
         with torch.no_grad():
-            target = paradigm.per_sample_loss(model, strangers, unseen.labels, company=members)
-        losses = paradigm.per_sample_loss(model, members, forgotten.labels, company=strangers)
+            target = paradigm.per_sample_loss(model, strangers, unseen.labels, context_records=members)
+        losses = paradigm.per_sample_loss(model, members, forgotten.labels, context_records=strangers)
         return distance(losses.clamp_min(SMALLEST_LOSS).log(), target.clamp_min(SMALLEST_LOSS).log(), config.match)
 
     return minimise(model, paradigm, retain, mismatch, config, seed=seed, purpose="loss_matching")

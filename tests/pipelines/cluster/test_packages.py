@@ -26,3 +26,19 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
 def test_an_unknown_pipeline_is_refused() -> None:
     with pytest.raises(UserError, match="there are compliance, pretraining, unlearning"):
         packages.compiled("forgetting")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("stronger", "7", "stronger 7 is not possible: input should be less than or equal to 2"),
+        ("on_failure", "pray", "on_failure 'pray' is unknown: choose retrain or stop"),
+        ("method", "amnesia", "method 'amnesia' is unknown: choose one of gradient_penalty, "),
+        ("forget_fraction", "1.5", "forget_fraction 1.5 is not possible"),
+        ("gpus", "-1", "gpus -1 is not possible"),
+    ],
+)
+def test_a_value_without_a_meaning_is_refused_before_anything_is_sent(name: str, value: str, problem: str) -> None:
+    with pytest.raises(UserError) as refused:
+        packages.checked(packages.compiled("unlearning"), {name: value}, {})
+    assert str(refused.value).startswith(problem)

@@ -17,6 +17,7 @@ from unlearning.audit.statistics import (
     auc_difference,
     auc_interval,
     balanced_accuracy,
+    clustered_error,
     mean_difference,
     proportion_interval,
     roc,
@@ -325,3 +326,20 @@ def test_complete_separation_is_right_about_everybody_and_no_difference_about_ha
         balanced_accuracy(draw.normal(size=60), draw.normal(size=60)) for draw in map(np.random.default_rng, range(40))
     ]
     assert abs(float(np.mean(chance)) - 0.5) < 4 * float(np.std(chance)) / np.sqrt(40)
+
+
+def test_the_clustered_error_is_the_sum_over_records_corrected_for_their_number() -> None:
+    """Against the definition, loop by loop, on few records, where n / (n - 1) counts."""
+    members, strangers, cluster = np.array([0.9, 0.2, 0.6]), np.array([0.1, 0.5, 0.7, 0.3]), np.array([0, 0, 1, 2])
+
+    def above(one: float, other: float) -> float:
+        return 1.0 if one > other else 0.5 if one == other else 0.0
+
+    auc = float(np.mean([[above(m, s) for s in strangers] for m in members]))
+    total = 0.0
+    for record, member in enumerate(members):
+        own = float(np.mean([above(member, s) for s in strangers])) - auc
+        around = [float(np.mean([above(m, s) for m in members])) - auc for s in strangers[cluster == record]]
+        total += (own / len(members) + sum(around) / len(strangers)) ** 2
+    wanted = math.sqrt(3 / 2 * total)
+    assert clustered_error(members, strangers, cluster) == pytest.approx(wanted, rel=1e-12)

@@ -431,3 +431,12 @@ def test_the_limits_say_what_would_have_been_missed() -> None:
         return float(limits[0].split("AUC below ")[1].split()[0])
 
     assert 0.5 < smallest(many) < 0.55 < smallest(few) < 1
+
+
+@pytest.mark.parametrize(
+    ("forget", "holdout", "told"), [(1, 300, False), (300, 1, False), (2, 300, True), (2, 2, True)]
+)
+def test_a_single_record_has_no_limits_to_tell(forget: int, holdout: int, told: bool) -> None:
+    """The spread of one record is not known, so that nothing can be said of what would have been missed."""
+    audit = audit_of(gaps_with()).model_copy(update={"records": {"forget": forget, "holdout": holdout}})
+    assert bool(decide(audit, dict.fromkeys(UTILITIES, USEFUL), MARGINS).limits) == told

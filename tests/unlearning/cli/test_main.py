@@ -17,7 +17,7 @@ from pipelines.parameters import LocalRun
 from unlearning import __version__, recipes
 from unlearning.audit import inspection_results
 from unlearning.audit.inspection_results import Evidence
-from unlearning.cli.main import app
+from unlearning.cli.main import application
 from unlearning.core.errors import EXIT_NOT_PROMOTED, EXIT_OK
 from unlearning.data import splits
 from unlearning.learning import models
@@ -36,7 +36,7 @@ def refused(cli: Cli, home: Path, tiny_recipe: Path) -> Callable[..., str]:
 
     def call(*arguments: str) -> str:
         given = () if arguments[0] in ("--dataset", "--paradigm", "--recipe") else ("--recipe", str(tiny_recipe))
-        answer = cli("run", *given, *arguments)
+        answer = cli("run", "--quiet", *given, *arguments)
         assert (answer.code, answer.out) == (2, "")
         assert not home.is_dir() or list(home.iterdir()) == []
         return str(answer.error)
@@ -332,7 +332,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], An
     return found
 
 
-COMMANDS = commands(typer.main.get_command(app))
+COMMANDS = commands(typer.main.get_command(application()))
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearning.learning.input_gradients import input_gradient_norms, losses_and_norms
+from unlearning.data.records import Records
+from unlearning.learning.input_gradients import input_gradient_norms, losses_and_norms, measure_gradient_target
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
 from unlearning.learning.paradigms.simclr import SimCLR, nt_xent
@@ -83,12 +85,12 @@ def test_norms_follow_their_records_when_the_batch_is_shuffled(model: Model, par
     torch.testing.assert_close(input_gradient_norms(model, paradigm, views[:, order], LABELS[order]), norms[order])
 
 
-def slow_log_norm(model: Model, company: Model, paradigm: Paradigm, views: Tensor, record: int) -> float:
-    """log g of one record; in a contrastive loss the others' projections come from `company`."""
+def slow_log_norm(model: Model, context_records: Model, paradigm: Paradigm, views: Tensor, record: int) -> float:
+    """log g of one record; in a contrastive loss the others' projections come from `context_records`."""
     if paradigm.name == "supervised":
         return float(own_gradient(model, paradigm, views, record).norm().log())
     own = views[:, record].clone().requires_grad_()
-    first, second = (company(view).detach() for view in views)
+    first, second = (context_records(view).detach() for view in views)
     ones, others = (
         torch.where(torch.arange(4)[:, None] == record, model(own)[view], projections)
         for view, projections in enumerate((first, second))
@@ -106,11 +108,11 @@ def test_the_slope_of_log_g_by_the_weights_is_that_of_finite_differences(
     log_norms = input_gradient_norms(model, paradigm, views, LABELS, differentiable=True).log()
     gradients = torch.autograd.grad(log_norms.sum(), weights, allow_unused=True)
     slope = sum((g * d).sum().item() for g, d in zip(gradients, direction, strict=True) if g is not None)
-    company, step, values = model.clone(), 1e-6, []
+    context_records, step, values = model.clone(), 1e-6, []
     for sign in (1, -2):
         for weight, part in zip(weights, direction, strict=True):
             weight.data += sign * step * part
-        values.append(sum(slow_log_norm(model, company, paradigm, views, record) for record in range(4)))
+        values.append(sum(slow_log_norm(model, context_records, paradigm, views, record) for record in range(4)))
     assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4)
     assert abs(slope) > 1e-3
 
@@ -151,3 +153,25 @@ def test_the_losses_come_with_the_norms_and_are_the_paradigms_own(
     assert torch.equal(losses, paradigm.per_sample_loss(model, views, LABELS).detach())
     assert torch.equal(norms, input_gradient_norms(model, paradigm, views, LABELS))
     assert not losses.requires_grad
+
+
+@pytest.mark.parametrize(("count", "batch_size", "expected"), [(8, 8, [4, 4]), (9, 8, [3, 3, 3]), (4, 16, [4])])
+def test_the_target_is_measured_in_batches_of_which_half_are_members(
+    build_model: BuildModel, simclr: SimCLR, count: int, batch_size: int, expected: list[int]
+) -> None:
+    """As stage 2 meets them: as many non-members as stage 2 has forgotten records, and as many members."""
+    seen: list[tuple[int, int]] = []
+
+    class Watched(SimCLR):
+        def per_sample_loss(self, model: Model, views: Tensor, labels: Tensor, **given: Any) -> Tensor:
+            seen.append((views.shape[1], given["context_records"].shape[1]))
+            return super().per_sample_loss(model, views, labels, **given)
+
+    paradigm = Watched(simclr.config)
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (40, 1, 4, 4), generator=draw).to(torch.uint8)
+    records = Records(images, torch.zeros(40, dtype=torch.int64))
+    measure_gradient_target(
+        build_model(paradigm), paradigm, records[:count], records[count:], batch_size=batch_size, quantiles=3, seed=0
+    )
+    assert seen == [(size, size) for size in expected]

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from unlearning.core.errors import UserError
+from unlearning.data.augmentations import AugmentationConfig
 from unlearning.data.records import Records, concatenate
 from unlearning.learning.input_gradients import input_gradient_norms
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import PARADIGMS, Paradigm
+from unlearning.learning.paradigms.simclr import SimCLR, SimCLRConfig
 from unlearning.learning.paradigms.supervised import Supervised
 from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import gradient_penalty
-from unlearning.methods.gradient_penalty import GradientPenaltyConfig, Rest, stage_1, stage_2
+from unlearning.methods.gradient_penalty import GradientPenaltyConfig, PenaltySchedule, stage_1, stage_2
 
 SEEDS = range(4)
 MATCHES = ("mean", "quantiles")
@@ -145,16 +147,16 @@ def test_only_the_first_steps_carry_the_penalty(
 
 @pytest.mark.parametrize(("below", "rests"), [(0.3, False), (0.1, True), (-0.5, True)])
 def test_the_penalty_rests_once_gradients_are_within_the_tolerance(below: float, rests: bool) -> None:
-    rest = Rest(config_of(tolerance=0.2, rest=3))
-    assert not rest.now()
-    rest.saw(torch.tensor([1.0, 3.0]) - below, torch.tensor([2.0]))
-    assert [rest.now() for _ in range(5)] == ([True] * 3 + [False] * 2 if rests else [False] * 5)
+    rest = PenaltySchedule(config_of(tolerance=0.2, rest=3))
+    assert rest.active()
+    rest.update(torch.tensor([1.0, 3.0]) - below, torch.tensor([2.0]))
+    assert [not rest.active() for _ in range(5)] == ([True] * 3 + [False] * 2 if rests else [False] * 5)
 
 
 def test_without_a_tolerance_it_never_rests() -> None:
-    rest = Rest(config_of())
-    rest.saw(torch.tensor([9.0]), torch.tensor([1.0]))
-    assert not rest.now()
+    rest = PenaltySchedule(config_of())
+    rest.update(torch.tensor([9.0]), torch.tensor([1.0]))
+    assert rest.active()
 
 
 @pytest.mark.parametrize("name", PARADIGMS)
@@ -219,3 +221,56 @@ def test_small_forget_and_calibration_sets_are_enough(
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         config_of(**wrong)
+
+
+class Recorded(SimCLR):
+    """Remembers of which records a loss was asked for, and in which context, by their brightness."""
+
+    def __init__(self) -> None:
+        plain = AugmentationConfig(crop_min_scale=1, flip=0, brightness=0, contrast=0)
+        super().__init__(SimCLRConfig(projector_hidden=(8,), projection=6, augmentation=plain))
+        self.asked: list[tuple[float, float | None, int]] = []
+
+    def per_sample_loss(self, model: Model, views: Tensor, labels: Tensor, **given: Any) -> Tensor:
+        context = given.get("context_records")
+        if given.get("isolate"):
+            shown = None if context is None else round(255 * float(context.mean()))
+            self.asked.append((round(255 * float(views.mean())), shown, views.shape[1]))
+        return super().per_sample_loss(model, views, labels, **given)
+
+
+def bright(value: int, count: int = 8) -> Records:
+    return Records(torch.full((count, 1, 4, 4), value, dtype=torch.uint8), torch.arange(count) % 2)
+
+
+RETAIN, FORGET, CALIBRATION = 50, 100, 200
+"""Brightness of each group."""
+
+
+@pytest.fixture
+def one_step() -> GradientPenaltyConfig:
+    return config_of(optimisation=OptimisationConfig(epochs=1, batch_size=8, learning_rate=1e-3), forget_batch=4)
+
+
+def test_in_stage_1_each_batch_is_the_others_context(
+    build_model: Callable[..., Model], one_step: GradientPenaltyConfig
+) -> None:
+    paradigm = Recorded()
+    shown: dict[str, Any] = {
+        "forget": bright(FORGET),
+        "calibration": bright(CALIBRATION),
+        "config": one_step,
+        "seed": 0,
+    }
+    stage_1(build_model(paradigm), paradigm, retain=bright(RETAIN), **shown)
+    assert paradigm.asked == [(CALIBRATION, FORGET, 4), (FORGET, CALIBRATION, 4)]
+
+
+def test_in_stage_2_retained_members_are_the_context_and_no_non_member_is_shown(
+    build_model: Callable[..., Model], one_step: GradientPenaltyConfig
+) -> None:
+    paradigm = Recorded()
+    model = build_model(paradigm)
+    model.spec = model.spec.model_copy(update={"gradient_target": (0.5,)})
+    stage_2(model, paradigm, retain=bright(RETAIN), forget=bright(FORGET), config=one_step, seed=0)
+    assert paradigm.asked == [(FORGET, RETAIN, 4)]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from unlearning.audit.signals import Measured, SignalConfig, measure_each
-from unlearning.core.progress import hushed, track
+from unlearning.core.progress import suppress_progress, track
 from unlearning.core.seeding import derive, initialisation
 from unlearning.data.records import Records, concatenate
 from unlearning.learning.checkpoint import Checkpoint
@@ -96,7 +96,7 @@ def _train(number: int, untrained: Model, given: ReferenceTraining) -> tuple[Mod
     """The reference `number` and the seconds its training took."""
     rows = torch.from_numpy(given.trained[number].nonzero()[0]).to(given.members.images.device)
     begun = time.perf_counter()
-    with hushed():
+    with suppress_progress():
         model = train(
             untrained,
             given.paradigm,

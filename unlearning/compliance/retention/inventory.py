@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.requests.requests import private_keys
 from unlearning.compliance.retention import run_artifacts
-from unlearning.compliance.retention.policy import Doomed, Fates, Item, Kind, listed, requests_of
+from unlearning.compliance.retention.policy import Item, Kind, PurgeScope, RetentionStatus, listed, requests_of
 from unlearning.compliance.retention.run_artifacts import Copy
 from unlearning.core.settings import Settings
 from unlearning.data.snapshots import MANIFEST_FILE
@@ -124,7 +124,12 @@ def _at(store: Store, key: str) -> datetime:
 
 
 def items(
-    places: Places, fates: Fates, doomed: Doomed, done: frozenset[str], now: datetime, stale: datetime
+    places: Places,
+    retention_status: RetentionStatus,
+    purge_scope: PurgeScope,
+    done: frozenset[str],
+    now: datetime,
+    stale: datetime,
 ) -> Iterator[Item]:
     """Everything to delete, what is left of earlier purges too, the weights last.
 
@@ -132,13 +137,13 @@ def items(
         done: requests that have a certificate.
         stale: checkpoints that nobody has touched since then go too.
     """
-    if doomed.anything:
-        yield from _copies(places, doomed)
-    yield from _checkpoints(places, doomed, stale)
-    yield from _in_store(places, fates, doomed)
-    yield from _private(places, fates, done)
-    yield from _leftovers(places, fates, doomed, now)
-    yield from _weights(places, fates)
+    if purge_scope.anything:
+        yield from _copies(places, purge_scope)
+    yield from _checkpoints(places, purge_scope, stale)
+    yield from _in_store(places, retention_status, purge_scope)
+    yield from _private(places, retention_status, done)
+    yield from _leftovers(places, retention_status, purge_scope, now)
+    yield from _weights(places, retention_status)
 
 
 def tidy(places: Places, before: float) -> int:
@@ -171,9 +176,9 @@ def _item(kind: Kind, address: str, store: Store, why: str, *keys: str, last: st
         yield Item(kind=kind, store=address, keys=keys, last=last, why=why, objects=objects, bytes=total)
 
 
-def _copies(places: Places, doomed: Doomed) -> Iterator[Item]:
+def _copies(places: Places, purge_scope: PurgeScope) -> Iterator[Item]:
     root, address = places.root, places.where.pipeline_root
-    found = [copy for copy in run_artifacts.scan(root, places.hidden) if _holds(copy, doomed)]
+    found = [copy for copy in run_artifacts.scan(root, places.hidden) if _holds(copy, purge_scope)]
     gone = frozenset(copy.key for copy in found)
     # First, so that no run takes half an artifact for a whole one.
     if gone and isinstance(root, LocalStore):
@@ -184,25 +189,25 @@ def _copies(places: Places, doomed: Doomed) -> Iterator[Item]:
         yield from _item("copy", address, root, why, copy.key, last=copy.last)
 
 
-def _holds(copy: Copy, doomed: Doomed) -> bool:
+def _holds(copy: Copy, purge_scope: PurgeScope) -> bool:
     match copy.kind:
         case "snapshot":
-            return copy.digest in doomed.snapshots
+            return copy.digest in purge_scope.snapshots
         case "references":
-            return copy.digest in doomed.models
+            return copy.digest in purge_scope.models
         case "model":
-            return doomed.model(copy.digest, copy.parent, copy.snapshot)
+            return purge_scope.model(copy.digest, copy.parent, copy.snapshot)
         case _:
-            return doomed.split(copy.digest, copy.snapshot)
+            return purge_scope.split(copy.digest, copy.snapshot)
 
 
-def _checkpoints(places: Places, doomed: Doomed, stale: datetime) -> Iterator[Item]:
+def _checkpoints(places: Places, purge_scope: PurgeScope, stale: datetime) -> Iterator[Item]:
     folder = places.where.checkpoints
     store = LocalStore(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
         trained = [_metadata(each) for each in files if each.suffix in (".safetensors", ".partial")]
-        if any(doomed.data(each.get("snapshot", ""), each.get("split", "")) for each in trained):
+        if any(purge_scope.data(each.get("snapshot", ""), each.get("split", "")) for each in trained):
             why = "checkpoint of a training on data that is purged"
         elif max((each.stat().st_mtime for each in files), default=0) < stale.timestamp():
             why = f"checkpoint of a training that nobody has gone on with since {stale:%Y-%m-%d}"
@@ -220,29 +225,29 @@ def _metadata(path: Path) -> dict[str, str]:
         return {}
 
 
-def _in_store(places: Places, fates: Fates, doomed: Doomed) -> Iterator[Item]:
+def _in_store(places: Places, retention_status: RetentionStatus, purge_scope: PurgeScope) -> Iterator[Item]:
     store, address = places.store, places.where.store
-    for digest in sorted(doomed.models):
-        owner = next(each for each in fates.condemned if each.tags.value("digest") == digest)
+    for digest in sorted(purge_scope.models):
+        owner = next(each for each in retention_status.condemned if each.tags.value("digest") == digest)
         why = "they know the records that were erased"
         for item in _item("references", address, store, why, references_key(digest)):
             yield item.model_copy(update={"model": owner.name, "version": owner.version})
     why = "no version stands for it any more, and it holds erased records"
     # Snapshots come last: one that no version ever stood for is known by its manifest alone.
-    for key in store.list(SPLITS) if doomed.anything else ():
+    for key in store.list(SPLITS) if purge_scope.anything else ():
         content = json.loads(store.read(key))
         digest = key.removeprefix(f"{SPLITS}/").removesuffix(".json")
-        if key == split_key(digest) and doomed.split(digest, content["snapshot"]):
+        if key == split_key(digest) and purge_scope.split(digest, content["snapshot"]):
             yield from _item("split", address, store, why, key)
-    for digest in sorted(doomed.snapshots):
+    for digest in sorted(purge_scope.snapshots):
         keys = (complete_key(digest), snapshot_key(digest))
         yield from _item("snapshot", address, store, why, *keys, last=MANIFEST_FILE)
 
 
-def _private(places: Places, fates: Fates, done: frozenset[str]) -> Iterator[Item]:
+def _private(places: Places, retention_status: RetentionStatus, done: frozenset[str]) -> Iterator[Item]:
     """Who asked for what: needed no longer once it is certified and nothing waits to be purged for it."""
     store, address = places.store, places.where.store
-    finished = done - {request for version in fates.waiting for request in requests_of(version)}
+    finished = done - {request for version in retention_status.waiting for request in requests_of(version)}
     for request in sorted(finished):
         keys = private_keys(store, request)
         yield from _item("request", address, store, "the request is certified", *keys)
@@ -257,14 +262,16 @@ def _private(places: Places, fates: Fates, done: frozenset[str]) -> Iterator[Ite
             yield from _item("batch", address, store, why, f"{BATCHES}/{name}")
 
 
-def _leftovers(places: Places, fates: Fates, doomed: Doomed, now: datetime) -> Iterator[Item]:
+def _leftovers(
+    places: Places, retention_status: RetentionStatus, purge_scope: PurgeScope, now: datetime
+) -> Iterator[Item]:
     """Weights that MLflow was given for versions that were never made, since the registration was cut off."""
-    if not doomed.anything:
+    if not purge_scope.anything:
         return
-    known = frozenset(each.tags.logged_model for each in (*fates.condemned, *fates.kept))
+    known = frozenset(each.tags.logged_model for each in (*retention_status.condemned, *retention_status.kept))
     for each in places.logged.leftovers(known, now.timestamp() - UNFINISHED_SECONDS):
         parent, snapshot = each.tags.parent_digest, each.tags.snapshot
-        if doomed.model(each.tags.digest, parent, snapshot):
+        if purge_scope.model(each.tags.digest, parent, snapshot):
             amount = places.logged.measure(each.id)
             why = "a registration that was cut off left it, and it holds what is purged"
             yield Item(
@@ -272,8 +279,8 @@ def _leftovers(places: Places, fates: Fates, doomed: Doomed, now: datetime) -> I
             )
 
 
-def _weights(places: Places, fates: Fates) -> Iterator[Item]:
-    for version in fates.condemned:
+def _weights(places: Places, retention_status: RetentionStatus) -> Iterator[Item]:
+    for version in retention_status.condemned:
         purged = version.tags.value("status") == "purged"
         amount = Amount(0, 0) if purged else places.logged.measure(version.tags.logged_model)
         if amount.objects:

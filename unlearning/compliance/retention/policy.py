@@ -191,7 +191,7 @@ def ready(
 
 
 @dataclass(frozen=True)
-class Fates:
+class RetentionStatus:
     """Which versions a purge takes, and which it leaves."""
 
     condemned: tuple[Version, ...]
@@ -205,7 +205,7 @@ class Fates:
         return tuple(each for each in self.kept if withdrawn(each))
 
 
-def fates(versions: Sequence[Version], also: Sequence[Version] = ()) -> Fates:
+def retention_status(versions: Sequence[Version], also: Sequence[Version] = ()) -> RetentionStatus:
     """What becomes of every version.
 
     Args:
@@ -213,7 +213,7 @@ def fates(versions: Sequence[Version], also: Sequence[Version] = ()) -> Fates:
         also: those that are condemned now.
     """
     taken = tuple(each for each in versions if condemned(each) or each in also)
-    return Fates(taken, tuple(each for each in versions if each not in taken))
+    return RetentionStatus(taken, tuple(each for each in versions if each not in taken))
 
 
 def waits(version: Version) -> Waiting:
@@ -234,7 +234,7 @@ def _purge_after(version: Version) -> datetime:
 
 
 @dataclass(frozen=True)
-class Doomed:
+class PurgeScope:
     """What only condemned versions stand for, and by which a copy of it can be told."""
 
     models: frozenset[str]
@@ -271,7 +271,7 @@ class Doomed:
         return digest not in self.kept_splits and (digest in self.splits or snapshot in self.snapshots)
 
 
-def doomed(found: Fates, erased_snapshots: Iterable[str] = ()) -> Doomed:
+def purge_scope(found: RetentionStatus, erased_snapshots: Iterable[str] = ()) -> PurgeScope:
     """What goes with the condemned versions.
 
     A kept version keeps what it stands for now, not what it was made from: that is what it has forgotten.
@@ -286,7 +286,7 @@ def doomed(found: Fates, erased_snapshots: Iterable[str] = ()) -> Doomed:
 
     kept = {tag: values(found.kept, tag) for tag in ("digest", "snapshot", "split")}
     gone = values(found.condemned, "snapshot", "from_snapshot") | frozenset(erased_snapshots)
-    return Doomed(
+    return PurgeScope(
         models=values(found.condemned, "digest") - kept["digest"],
         snapshots=gone - kept["snapshot"],
         splits=values(found.condemned, "split", "from_split") - kept["split"],

@@ -16,17 +16,17 @@ from unlearning.compliance.retention.inventory import (
     tidy,
 )
 from unlearning.compliance.retention.policy import (
-    Fates,
     Item,
     Plan,
+    RetentionStatus,
     Waiting,
-    doomed,
-    fates,
     iso,
     label,
     purge_after,
+    purge_scope,
     ready,
     requests_of,
+    retention_status,
     waits,
     withdrawn,
 )
@@ -81,7 +81,7 @@ def plan(*, now: datetime, model_name: str = "", at_once: bool = False, grace_da
     """
     registry, places = _open(now, model_name, grace_days)
     versions = _every_version(registry)
-    found = fates(versions, ready(versions, now, model_name=model_name, at_once=at_once))
+    found = retention_status(versions, ready(versions, now, model_name=model_name, at_once=at_once))
     return _plan(places, found, now, at_once, grace_days)
 
 
@@ -107,7 +107,7 @@ def purge(
     for name in [model_name] if model_name else registry.names():
         _condemn(registry, places, name, now, at_once, owner)
     # Nothing more is condemned from here on: what somebody promotes meanwhile is not touched.
-    found = fates(_every_version(registry))
+    found = retention_status(_every_version(registry))
     planned = _plan(places, found, now, at_once, grace_days)
     removed: dict[tuple[str, str], int] = {}
     for item in planned.items:
@@ -141,18 +141,18 @@ def _every_version(registry: Registry) -> list[Version]:
     return [version for version in found if version.tags.kind != NONE]
 
 
-def _unmarked(found: Fates) -> list[Version]:
+def _unmarked(found: RetentionStatus) -> list[Version]:
     """Condemned versions that are not tagged as purged yet."""
     return [each for each in found.condemned if each.tags.status != "purged"]
 
 
-def _plan(places: Places, found: Fates, now: datetime, at_once: bool, grace_days: int) -> Plan:
+def _plan(places: Places, found: RetentionStatus, now: datetime, at_once: bool, grace_days: int) -> Plan:
     done, stale = certified(places.store), now - timedelta(days=grace_days)
-    by_versions = doomed(found)
+    by_versions = purge_scope(found)
     known = by_versions.kept_snapshots | by_versions.snapshots
     erased = erased_snapshots(places.store, known, done, now if at_once else stale)
     return Plan(
-        items=tuple(items(places, found, doomed(found, erased), done, now, stale)),
+        items=tuple(items(places, found, purge_scope(found, erased), done, now, stale)),
         waiting=tuple(waits(each) for each in found.waiting),
         versions=tuple(label(each) for each in _unmarked(found)),
     )

@@ -26,12 +26,18 @@ class Paradigm(Protocol):
         ...
 
     def per_sample_loss(
-        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+        self,
+        model: Model,
+        views: Tensor,
+        labels: Tensor,
+        *,
+        isolate: bool = False,
+        context_records: Tensor | None = None,
     ) -> Tensor:
         """(B,) losses, one per record.
 
         With `isolate`, record i's loss depends on no other record's views (they enter as
-        constants), so that the gradient of the sum is every record's own gradient. `company` are
+        constants), so that the gradient of the sum is every record's own gradient. `context_records` are
         (V, K, C, H, W) views of further records that a contrastive loss tells the batch from, as
         constants; other losses ignore them.
         """

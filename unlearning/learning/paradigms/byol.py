@@ -68,12 +68,18 @@ class BYOL:
         return torch.stack([augment(pixels, self.config.augmentation, generator) for _ in range(2)])
 
     def per_sample_loss(
-        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+        self,
+        model: Model,
+        views: Tensor,
+        labels: Tensor,
+        *,
+        isolate: bool = False,
+        context_records: Tensor | None = None,
     ) -> Tensor:
         """Error of predicting each view's target from the other view, averaged over both directions.
 
         Labels are not used. Targets are constants: no gradient reaches a view through the target
-        network. There are no negatives, so neither `isolate` nor `company` changes
+        network. There are no negatives, so neither `isolate` nor `context_records` changes
         anything.
         """
         predictions = model.predictor(model(views.flatten(0, 1)))

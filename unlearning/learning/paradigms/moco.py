@@ -76,12 +76,18 @@ class MoCo:
         return torch.stack([augment(pixels, self.config.augmentation, generator) for _ in range(2)])
 
     def per_sample_loss(
-        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+        self,
+        model: Model,
+        views: Tensor,
+        labels: Tensor,
+        *,
+        isolate: bool = False,
+        context_records: Tensor | None = None,
     ) -> Tensor:
         """InfoNCE of each record against the queue; labels are not used.
 
         No gradient reaches a view through the momentum encoder: as in training, keys are
-        constants. Negatives come from the queue alone, so neither `isolate` nor `company` changes
+        constants. Negatives come from the queue alone, so neither `isolate` nor `context_records` changes
         anything.
         """
         queries = model(views.flatten(0, 1) if self.config.symmetric else views[0])

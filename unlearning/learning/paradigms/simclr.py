@@ -27,7 +27,7 @@ class SimCLRConfig(Config):
 
 
 def nt_xent(
-    first: Tensor, second: Tensor, temperature: float, *, isolate: bool = False, company: Tensor | None = None
+    first: Tensor, second: Tensor, temperature: float, *, isolate: bool = False, context_records: Tensor | None = None
 ) -> Tensor:
     """The NT-Xent loss of each record (Chen et al. 2020, equation 1), averaged over its two views.
 
@@ -35,7 +35,7 @@ def nt_xent(
         first, second: (B, D) projections of two views, of any length.
         temperature: τ > 0; smaller weighs hard negatives more.
         isolate: treat the other records' projections as constants.
-        company: (C, D) projections of further records, as more negatives.
+        context_records: (C, D) projections of further records, as more negatives.
 
     Returns:
         (B,) losses ≥ 0; smaller means the views agree better than with any other record.
@@ -51,8 +51,8 @@ def nt_xent(
     mask = own[:, None] % count == own[None, :] % count
     similarity = similarity.masked_fill(mask, -torch.inf)
     parts = [positive[:, None], similarity]
-    if company is not None:
-        parts.append(queries @ F.normalize(company, dim=1).T)
+    if context_records is not None:
+        parts.append(queries @ F.normalize(context_records, dim=1).T)
     logits = torch.cat(parts, dim=1) / temperature
     loss = logits.logsumexp(dim=1) - logits[:, 0]
     return (loss[:count] + loss[count:]) / 2
@@ -78,15 +78,21 @@ class SimCLR:
         return torch.stack([augment(pixels, self.config.augmentation, generator) for _ in range(2)])
 
     def per_sample_loss(
-        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+        self,
+        model: Model,
+        views: Tensor,
+        labels: Tensor,
+        *,
+        isolate: bool = False,
+        context_records: Tensor | None = None,
     ) -> Tensor:
-        """NT-Xent of each record within its batch and its company; labels are not used."""
+        """NT-Xent of each record within its batch and its context; labels are not used."""
         first, second = model(views.flatten(0, 1)).chunk(2)
         others = None
-        if company is not None:
+        if context_records is not None:
             with torch.no_grad():
-                others = model(company.flatten(0, 1))
-        return nt_xent(first, second, self.config.temperature, isolate=isolate, company=others)
+                others = model(context_records.flatten(0, 1))
+        return nt_xent(first, second, self.config.temperature, isolate=isolate, context_records=others)
 
     def while_unlearning(self) -> SimCLR:
         """Itself: nothing in it is slow."""

@@ -41,12 +41,18 @@ class Supervised:
         return augment(as_pixels(images), self.config.augmentation, generator)[None]
 
     def per_sample_loss(
-        self, model: Model, views: Tensor, labels: Tensor, *, isolate: bool = False, company: Tensor | None = None
+        self,
+        model: Model,
+        views: Tensor,
+        labels: Tensor,
+        *,
+        isolate: bool = False,
+        context_records: Tensor | None = None,
     ) -> Tensor:
         """Cross-entropy of each record, averaged over its views.
 
         In evaluation mode a record's loss never depends on the others, so neither `isolate` nor
-        `company` changes anything; in training mode batch norm ties the batch together.
+        `context_records` changes anything; in training mode batch norm ties the batch together.
         """
         count = len(views)
         loss = F.cross_entropy(model(views.flatten(0, 1)), labels.repeat(count), reduction="none")

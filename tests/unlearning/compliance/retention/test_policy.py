@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unlearning.compliance.retention.policy import (
-    Doomed,
-    doomed,
-    fates,
+    PurgeScope,
     holders,
     iso,
     purge_after,
+    purge_scope,
     ready,
     requests_of,
+    retention_status,
     waits,
     withdrawn,
 )
@@ -105,7 +105,7 @@ def test_a_version_is_due_when_its_time_has_come_and_it_does_not_serve() -> None
     assert numbers(ready(family, NOW, at_once=True)) == [1, 2, 6]
     assert numbers(ready(family, NOW, model_name="n", at_once=True)) == [6]
     assert numbers(each for each in family if withdrawn(each)) == [1, 2, 6]
-    found = fates(family, ready(family, NOW))
+    found = retention_status(family, ready(family, NOW))
     assert (numbers(found.condemned), numbers(found.kept), numbers(found.waiting)) == ([1, 5, 6], [2, 3, 4], [2])
 
 
@@ -137,15 +137,15 @@ def test_a_kept_version_keeps_what_it_stands_for_and_not_what_it_was_made_from()
         version(2, digest="d2", snapshot="new", split="x", from_snapshot="old", from_split="old split", **begun),
         version(3, digest="d3", snapshot="new", split="new split", from_snapshot="old", from_split="old split"),
     ]
-    found = doomed(fates(family), ["never trained", "new"])
+    found = purge_scope(retention_status(family), ["never trained", "new"])
     assert found.models == {"d1", "d2"}
     assert found.snapshots == {"old", "never trained"}
     assert found.splits == {"old split", "x"}
     assert found.anything
-    assert not doomed(fates(family[2:])).anything
+    assert not purge_scope(retention_status(family[2:])).anything
 
 
-DOOMED = Doomed(
+DOOMED = PurgeScope(
     models=frozenset({"gone"}),
     snapshots=frozenset({"old"}),
     splits=frozenset({"old split"}),

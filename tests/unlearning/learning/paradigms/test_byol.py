@@ -81,7 +81,7 @@ def test_no_gradient_goes_through_the_target(build_model: BuildModel) -> None:
 def test_no_record_changes_another_ones_loss(build_model: BuildModel) -> None:
     byol, views, labels = byol_of(), torch.rand(2, 5, 1, 4, 4), torch.zeros(5, dtype=torch.int64)
     model = build_model(byol).eval()
-    together = byol.per_sample_loss(model, views, labels, isolate=True, company=torch.rand(2, 3, 1, 4, 4))
+    together = byol.per_sample_loss(model, views, labels, isolate=True, context_records=torch.rand(2, 3, 1, 4, 4))
     alone = [byol.per_sample_loss(model, views[:, row : row + 1], labels[:1]).item() for row in range(5)]
     assert together.tolist() == pytest.approx(alone, rel=1e-4, abs=1e-6)
 

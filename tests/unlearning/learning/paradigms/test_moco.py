@@ -104,8 +104,10 @@ def test_no_record_changes_another_ones_loss(build_model: BuildModel) -> None:
     together = moco.per_sample_loss(model, views, labels)
     alone = [moco.per_sample_loss(model, views[:, row : row + 1], labels[:1]).item() for row in range(5)]
     assert together.tolist() == pytest.approx(alone, rel=1e-4)
-    company = moco.per_sample_loss(model, views, labels, isolate=True, company=torch.rand(2, 3, 1, 4, 4))
-    torch.testing.assert_close(company, together)
+    context_records = moco.per_sample_loss(
+        model, views, labels, isolate=True, context_records=torch.rand(2, 3, 1, 4, 4)
+    )
+    torch.testing.assert_close(context_records, together)
 
 
 @pytest.mark.parametrize("sizes", [(3, 3, 3), (7, 2), (5, 20), (1,) * 9])
