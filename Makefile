@@ -11,8 +11,9 @@ DATASET ?= fashion-mnist
 SEED ?= 0
 METHOD ?= gradient_penalty
 ARGS ?=
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-services check audit-dependencies format pipelines manifests images try-image lock mlflow docs docs-serve clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-nightly test-services check audit-dependencies format pipelines manifests images try-image lock mlflow docs docs-serve clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,10 +45,13 @@ benchmark-speed: $(VENV)/run.stamp  ## Speed as ratios and memory, about five mi
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/dev.stamp  ## The suite every change runs.
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not nightly"
 
-test-all: $(VENV)/dev.stamp  ## Everything, slow tests too.
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+test-all: $(VENV)/dev.stamp  ## What CI runs: slow tests too; with PostgreSQL and Chromium where they are installed.
+	$(BIN)/pytest $(PARALLEL) -m "not nightly"
+
+test-nightly: $(VENV)/dev.stamp  ## What takes longest: several processes, every page in both palettes, stories with services.
+	$(BIN)/pytest $(PARALLEL) -m nightly
 
 test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
 	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/test_local_compliance.py

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from unlearning.audit.policy import OnInconclusive, Policy
 from unlearning.audit.references.plan import check_count
-from unlearning.cluster.workers import Hardware
+from unlearning.cluster.workers import DeviceName, Hardware
 from unlearning.compliance.batches.parameters import BatchParameters
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
@@ -124,7 +124,7 @@ class Honoured(Config):
 class LocalHardware(Config):
     """What a local run computes on."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
     """auto, cpu or cuda."""
     processes: int = Field(1, ge=1)
     """Processes that train one model together; each takes a GPU of its own."""

@@ -126,6 +126,7 @@ def recorded(kind: type[Checked], path: Path) -> Checked:
         UserError: the file holds something else.
     """
     try:
-        return checked(kind, read_json(path, "parameters of the run"))
+        content = read_json(path, "parameters of the run")
+        return checked(kind, content if isinstance(content, dict) else {"": content})
     except UserError as error:
         raise UserError(f"{path} does not hold the parameters of a run ({error}): choose another run id") from None

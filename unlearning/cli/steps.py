@@ -1,4 +1,4 @@
-"""`unlearn step …`: every node of the DAG by hand, on paths."""
+"""`unlearn step …`: the nodes of the DAG from ingest to promote by hand, on paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unlearning.cli.output import Json, show
 from unlearning.core.config import checked
 
 app = typer.Typer(
-    help="Every step of the pipelines by hand: each reads and writes the paths it is given.",
+    help="The steps from ingest to promote by hand: each reads and writes the paths it is given.",
     no_args_is_help=True,
 )
 

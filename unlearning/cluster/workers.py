@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from unlearning.core.config import Config, checked
 from unlearning.core.errors import UserError
@@ -28,10 +29,19 @@ class Workers(Config):
         return self.processes or max(1, self.node_gpus if self.nodes > 1 else gpus)
 
 
+def _named_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UserError(f"device {name!r} is not a device name: use auto, cpu or cuda")
+    return name
+
+
+DeviceName = Annotated[str, AfterValidator(_named_device)]
+
+
 class Device(Config):
     """What a task computes on."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
     """auto, cpu or cuda."""
     gpus: int = Field(0, ge=0)
     """GPUs that each task which computes asks the cluster for; 0 runs on the CPU."""

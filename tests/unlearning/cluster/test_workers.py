@@ -31,11 +31,11 @@ def test_there_is_a_process_for_each_gpu_or_as_many_as_were_asked_for(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"nodes": 0}, "nodes 0: "),
-        ({"processes": -1}, "processes -1: "),
-        ({"node_gpus": "many"}, "node_gpus 'many': "),
-        ({"gpu_nodes": {"kind": 3}}, "gpu_nodes.kind 3: "),
-        ({"machines": 2}, "machines 2: "),
+        ({"nodes": 0}, "nodes 0 is not possible: "),
+        ({"processes": -1}, "processes -1 is not possible: "),
+        ({"node_gpus": "many"}, "node_gpus many is not possible: "),
+        ({"gpu_nodes": {"kind": 3}}, "gpu_nodes.kind 3 is not possible: "),
+        ({"machines": 2}, "parameter machines is unknown: choose of "),
         ({"node_gpus": 2}, "node_gpus are for a training on several nodes"),
         ({"nodes": 2, "node_gpus": 2, "processes": 3}, "3 processes have no GPU each on nodes with 2"),
     ],

@@ -283,10 +283,10 @@ def test_a_forget_set_of_a_batch_is_what_its_requests_ask_for(
     ("given", "problem"),
     [
         ({"batch": "../b"}, "cannot be one's name"),
-        ({"lease_hours": 0.0}, "a lease of 0 hours is not possible"),
-        ({"lease_hours": float("nan")}, "a lease of nan hours"),
-        ({"due_within_days": -1.0}, "due within -1 days is not possible"),
-        ({"grace_days": -1}, "a grace period of -1 days is not possible"),
+        ({"lease_hours": 0.0}, "lease_hours 0.0 is not possible"),
+        ({"lease_hours": float("nan")}, "lease_hours nan is not possible"),
+        ({"due_within_days": -1.0}, "due_within_days -1.0 is not possible"),
+        ({"grace_days": -1}, "grace_days -1 is not possible"),
     ],
 )
 def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, Any], problem: str) -> None:

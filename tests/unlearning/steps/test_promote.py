@@ -274,17 +274,6 @@ def test_a_leaking_candidate_is_not_accepted(parent: Version, evidence: Paths, t
     assert versions(parent.name) == [parent]
 
 
-def test_a_policy_that_is_unknown_accepts_nothing(parent: Version, unsure: Paths) -> None:
-    with pytest.raises(UserError, match="on_inconclusive 'always' is unknown"):
-        promote(
-            evidence_at(**unsure),
-            model_name=parent.name,
-            parent="1",
-            run_name="run",
-            policy=Policy(on_inconclusive="always"),
-        )
-
-
 def test_accepting_what_was_rejected_before_is_a_version_of_its_own(parent: Version, unsure: Paths) -> None:
     """The version that serves must not be the one that is tagged as rejected."""
     kept = reject(evidence_at(**unsure), model_name=parent.name, parent="1", run_name="run")
