@@ -36,7 +36,7 @@ from unlearning import recipes
 from unlearning.audit.audit import compare, measure_like_references
 from unlearning.audit.reference_baseline import (
     AuditedModel,
-    Forgotten,
+    ReferenceBaseline,
     as_audited,
     attack_model,
     out_of_training,
@@ -101,7 +101,7 @@ class Original(Config):
         return prepare(self.recipe, self.seed, self.folder() / "original")
 
 
-class Job(Config):
+class AuditJob(Config):
     """All models of one kind, of one original."""
 
     original: Original
@@ -121,7 +121,7 @@ def make_references(original: Original) -> None:
         references.save(found, folder)
 
 
-def judge(model: AuditedModel, forgotten: Forgotten, seed: int) -> tuple[Outcome, tuple[Comparison, ...]]:
+def judge(model: AuditedModel, forgotten: ReferenceBaseline, seed: int) -> tuple[Outcome, tuple[Comparison, ...]]:
     """The verdict on the attacks alone: accuracy is not what is tested here."""
     comparisons = compare(attack_model(model, forgotten, seed), out_of_training(forgotten, seed), "references", seed)
     return judge_gaps(comparisons, VerdictConfig().auc_margin)[0], comparisons
@@ -135,14 +135,14 @@ def without_pair(references: References, number: int) -> References:
 
 def simulated(
     references: References, *, known: bool, sets: int, size: int, seed: int
-) -> Iterator[tuple[AuditedModel, Forgotten]]:
+) -> Iterator[tuple[AuditedModel, ReferenceBaseline]]:
     """References in the place of the audited model, with forget sets of records they know, or never saw."""
     draw = np.random.default_rng(seed)
     for turn in range(sets):
         number = turn % COUNT
         pool = (references.trained[number] == known).nonzero()[0]
         rows: npt.NDArray[np.intp] = draw.choice(pool, size, replace=False)
-        yield as_audited(references, number, rows), Forgotten(without_pair(references, number), rows)
+        yield as_audited(references, number, rows), ReferenceBaseline(without_pair(references, number), rows)
 
 
 def over_forget(bench: Bench, retain: Records, forget: Records, calibration: Records, seed: int) -> Model:
@@ -170,14 +170,16 @@ def _mislabelled(bench: Bench, retain: Records, forget: Records, seed: int) -> M
     return model.eval()
 
 
-def _unlearned(bench: Bench, known: References, kind: str, repeats: int) -> Iterator[tuple[AuditedModel, Forgotten]]:
+def _unlearned(
+    bench: Bench, known: References, kind: str, repeats: int
+) -> Iterator[tuple[AuditedModel, ReferenceBaseline]]:
     """The models of one kind, each of a forget set of its own."""
     holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
     for turn in range(repeats):
         chosen: ForgetSet = forget_set.select(
             bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
         )
-        forgotten = Forgotten.of(known, bench.split, chosen.ids)
+        forgotten = ReferenceBaseline.of(known, bench.split, chosen.ids)
         retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
         given: dict[str, Any] = {"forget": forget, "retain": retain, "calibration": calibration}
         match kind:
@@ -197,7 +199,7 @@ def _unlearned(bench: Bench, known: References, kind: str, repeats: int) -> Iter
         )
 
 
-def _models(job: Job) -> Iterator[tuple[AuditedModel, Forgotten]]:
+def _models(job: AuditJob) -> Iterator[tuple[AuditedModel, ReferenceBaseline]]:
     """All that a job judges."""
     bench = job.original.open()
     known = references.load(job.original.folder() / "references")
@@ -209,7 +211,7 @@ def _models(job: Job) -> Iterator[tuple[AuditedModel, Forgotten]]:
         yield from simulated(known, known=knows, sets=sets, size=size, seed=bench.seed + knows)
 
 
-def validate(job: Job) -> list[Judged]:
+def validate(job: AuditJob) -> list[Judged]:
     """Every verdict on one kind of models."""
     commit, where = settings.from_environment().commit, machine()
     found: list[Judged] = []
@@ -251,7 +253,7 @@ def main(
         seen = power.load(drawn)
         done = {(each.paradigm, each.seed, each.kind) for each in found}
         work = [
-            Job(original=Original(paradigm=name, seed=seed), kind=kind, simulated=simulated, repeats=repeats)
+            AuditJob(original=Original(paradigm=name, seed=seed), kind=kind, simulated=simulated, repeats=repeats)
             for seed in range(0 if power_only else seeds)
             for name in paradigm or PARADIGMS
             for kind in KINDS

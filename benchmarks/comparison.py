@@ -17,13 +17,13 @@ from benchmarks.table import Group, group
 from unlearning.core.errors import EXIT_BAD_INPUT, UserError
 from unlearning.learning.paradigms import PARADIGMS
 from unlearning.reporting import comparison
-from unlearning.reporting.comparison import Comparison, Entry, Estimate
+from unlearning.reporting.comparison import ComparedCandidate, Estimate, RunComparison
 
 CONDITIONS = ("paradigm", "sweep", "recipe", "kind", "fraction", "epochs_factor")
 """What tells one table of methods from another."""
 
 
-def of_rows(rows: Sequence[Row]) -> Comparison:
+def of_rows(rows: Sequence[Row]) -> RunComparison:
     """Means over the seeds of every method, paradigm and sweep.
 
     Raises:
@@ -32,7 +32,7 @@ def of_rows(rows: Sequence[Row]) -> Comparison:
     entries = tuple(_entries(rows))
     if not entries:
         raise UserError("no rows to compare: measure them with python -m benchmarks.run")
-    return Comparison(
+    return RunComparison(
         title="Methods of unlearning, compared",
         notes=(
             "Means over seeds with 95 % t-intervals; a row of one seed has none.",
@@ -45,7 +45,7 @@ def of_rows(rows: Sequence[Row]) -> Comparison:
     )
 
 
-def _entries(rows: Sequence[Row]) -> Iterator[Entry]:
+def _entries(rows: Sequence[Row]) -> Iterator[ComparedCandidate]:
     tables = dict.fromkeys(tuple(getattr(row, name) for name in CONDITIONS) for row in rows)
     for found in sorted(tables, key=lambda each: (SWEEPS.index(each[1]), PARADIGMS.index(each[0]))):
         named = dict(zip(CONDITIONS, found, strict=True))
@@ -53,10 +53,10 @@ def _entries(rows: Sequence[Row]) -> Iterator[Entry]:
             yield _entry(named, method, each)
 
 
-def _entry(named: dict[str, object], method: str, found: Group) -> Entry:
+def _entry(named: dict[str, object], method: str, found: Group) -> ComparedCandidate:
     share = found.rows[0].fraction
     trained = "" if named["epochs_factor"] == 1 else f", {named['epochs_factor']:g} × the epochs"
-    return Entry(
+    return ComparedCandidate(
         paradigm=str(named["paradigm"]),
         method=method,
         data=str(named["recipe"]),

@@ -36,7 +36,7 @@ def scaled(name: str, overrides: str = "") -> Recipe:
     return recipes.load(name, yaml.safe_dump(reduce(merge, layers, {})) if layers else "")
 
 
-class Request(Config):
+class ForgetRequest(Config):
     """What a model is asked to forget, and by which methods."""
 
     sweep: str
@@ -52,7 +52,7 @@ class Unit(Config):
     recipe: str
     seed: int
     epochs_factor: float = 1.0
-    requests: tuple[Request, ...]
+    requests: tuple[ForgetRequest, ...]
 
     def load(self) -> Recipe:
         """The recipe, with its epochs scaled by the degree of overfitting."""
@@ -116,15 +116,15 @@ def units(
             swept = known_methods(recipe, SWEPT_METHODS)
             requests = []
             if "main" in sweeps:
-                requests.append(Request(sweep="main", methods=known_methods(recipe, methods)))
+                requests.append(ForgetRequest(sweep="main", methods=known_methods(recipe, methods)))
             if "fraction" in sweeps:
-                requests += [Request(sweep="fraction", fraction=share, methods=swept) for share in FRACTIONS]
+                requests += [ForgetRequest(sweep="fraction", fraction=share, methods=swept) for share in FRACTIONS]
             if "kind" in sweeps:
-                requests += [Request(sweep="kind", kind=kind, fraction=0.1, methods=swept) for kind in KINDS]
+                requests += [ForgetRequest(sweep="kind", kind=kind, fraction=0.1, methods=swept) for kind in KINDS]
             if requests:
                 found.append(Unit(paradigm=paradigm, recipe=name, seed=seed, requests=tuple(requests)))
             if "overfitting" in sweeps:
-                request = Request(sweep="overfitting", methods=swept)
+                request = ForgetRequest(sweep="overfitting", methods=swept)
                 found += [
                     Unit(paradigm=paradigm, recipe=name, seed=seed, epochs_factor=factor, requests=(request,))
                     for factor in OVERFITTING

@@ -118,7 +118,7 @@ def preload(world: World) -> None:
     mlflow.pyfunc.get_default_pip_requirements()
 
 
-class Trial:
+class FaultTrial:
     """One trial under way, in the world put back to its beginning."""
 
     def __init__(self, world: World, fault: str, number: int, what: str) -> None:
@@ -209,7 +209,7 @@ def extent(world: World) -> Extent:
     counts = {name: world.folder / name for name in ("writes", "calls", "steps")}
     for path in counts.values():
         path.unlink(missing_ok=True)
-    trial = Trial(world, "none", 0, "")
+    trial = FaultTrial(world, "none", 0, "")
 
     def prepare() -> None:
         on_store(writes := Dies(0, count=counts["writes"]))
@@ -237,7 +237,7 @@ def extent(world: World) -> Extent:
 def killed_at_write(world: World, size: Extent, number: int) -> Outcome:
     """It dies right before (odd numbers) or after (even ones) a write; the numbers go over all writes."""
     write, before = number // 2 + 1, number % 2 == 0
-    trial = Trial(world, "killed at a write", number, f"{'before' if before else 'after'} write {write}")
+    trial = FaultTrial(world, "killed at a write", number, f"{'before' if before else 'after'} write {write}")
 
     def prepare() -> None:
         on_store(fault := Dies(write, before=before))
@@ -251,7 +251,7 @@ def killed_at_write(world: World, size: Extent, number: int) -> Outcome:
 def killed_after_step(world: World, size: Extent, number: int) -> Outcome:
     """It dies right after a step, where the pipeline would begin the next one."""
     done: list[str] = []
-    trial = Trial(world, "killed after a step", number, size.step_names[number])
+    trial = FaultTrial(world, "killed after a step", number, size.step_names[number])
 
     def after(step: str) -> None:
         done.append(step)
@@ -266,7 +266,7 @@ def killed_after_step(world: World, size: Extent, number: int) -> Outcome:
 def killed_at_any_time(world: World, size: Extent, number: int) -> Outcome:
     """SIGKILL from outside."""
     wait = random.Random(number).uniform(0.0, size.seconds)  # noqa: S311 - not for secrets
-    trial = Trial(world, "killed at any time", number, f"after {wait:.2f} s")
+    trial = FaultTrial(world, "killed at any time", number, f"after {wait:.2f} s")
     process = trial.begin("b1")
     process.join(wait)
     process.kill()
@@ -278,7 +278,7 @@ def killed_at_any_time(world: World, size: Extent, number: int) -> Outcome:
 def store_errors(world: World, size: Extent, number: int) -> Outcome:
     """Operations of the store fail at random; the batch is run again until it ends."""
     rate = (0.002, 0.01, 0.05, 0.1, 0.2)[number % 5]
-    trial = Trial(world, "store errors", number, f"{rate:.1%} of all operations")
+    trial = FaultTrial(world, "store errors", number, f"{rate:.1%} of all operations")
     for attempt in range(MOST_TRIES):
         seed = 1000 * number + attempt
         # The locks of a store that fails are not released, so the next try comes when they have run out.
@@ -299,7 +299,7 @@ def two_batches(world: World, size: Extent, number: int) -> Outcome:
     same = number % 2 == 0
     later = random.Random(number).uniform(0.0, size.seconds) if number % 4 > 1 else 0.0  # noqa: S311 - not for secrets
     name = "the same batch twice at once" if same else "two batches at once"
-    trial = Trial(world, name, number, f"the second {later:.2f} s later")
+    trial = FaultTrial(world, name, number, f"the second {later:.2f} s later")
     first = trial.begin("b1")
     time.sleep(later)
     second = trial.begin("b1" if same else "b2")
@@ -313,7 +313,7 @@ def two_batches(world: World, size: Extent, number: int) -> Outcome:
 def registry_down(world: World, size: Extent, number: int) -> Outcome:
     """MLflow is gone from some call on, and there again when the batch is run again."""
     call = random.Random(number).randint(1, size.calls)  # noqa: S311 - not for secrets
-    trial = Trial(world, "MLflow down", number, f"from call {call} on")
+    trial = FaultTrial(world, "MLflow down", number, f"from call {call} on")
     trial.wait(trial.begin("b1", prepare=lambda: on_registry(Down(call))))
     trial.after_fault()
     trial.wait(trial.begin("b1"))
@@ -330,7 +330,7 @@ def skewed_clocks(world: World, size: Extent, number: int) -> Outcome:
     skew, killed = draw.uniform(-SKEW, SKEW), number % 2 == 1
     write = draw.randint(1, size.writes) if killed else 0
     what = f"{skew:+.0f} s" + (f", the first killed after write {write}" if killed else "")
-    trial = Trial(world, "clocks that differ", number, what)
+    trial = FaultTrial(world, "clocks that differ", number, what)
     nearly = LEASE.total_seconds() - 10.0
 
     def prepare() -> None:

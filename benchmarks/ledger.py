@@ -48,7 +48,7 @@ LATE_REQUESTS = 1000
 """At most, so that asking one at a time takes no longer than a minute."""
 
 
-class Row(Config):
+class LedgerRow(Config):
     """What one task took."""
 
     open_requests: int
@@ -85,13 +85,13 @@ def _alone(what: str, folder: Path) -> Found:
     return Found.model_validate_json(done.stdout)
 
 
-def _measured(size: Size, folder: Path, repeats: int) -> list[Row]:
+def _measured(size: Size, folder: Path, repeats: int) -> list[LedgerRow]:
     rows = []
     for what in TASKS:
         runs = [_alone(what, folder) for _ in range(repeats)]
         seconds = [run.seconds for run in runs]
         rows.append(
-            Row(
+            LedgerRow(
                 **size.model_dump(),
                 what=what,
                 found=runs[0].found,
@@ -119,7 +119,7 @@ def late(folder: Path) -> dict[str, float]:
 def run(sizes: Sequence[Size], folder: Path, repeats: int, jobs: int) -> dict[str, Any]:
     """All measurements; `folder` is filled more and more."""
     commit = settings.from_environment().commit
-    rows: list[Row] = []
+    rows: list[LedgerRow] = []
     filled = Size(open_requests=0, closed_events=0)
     late_answers: dict[str, float] = {}
     for size in sizes:

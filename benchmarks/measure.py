@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from benchmarks.conditions import Request, Unit
+from benchmarks.conditions import ForgetRequest, Unit
 from benchmarks.rows import AttackRow, Row, code_digest, machine, settings_digest
 from benchmarks.workbench import Bench, Case, accuracies, attack, open_case, prepare, unlearn_with
 from unlearning.audit.attacks import MembershipScores
@@ -21,7 +21,7 @@ def stamp(recipe: Recipe, method: str) -> tuple[str, str]:
     return settings_digest(recipe, method), code_digest()
 
 
-def wanted(unit: Unit, request: Request, done: Collection[Row]) -> tuple[str, ...]:
+def wanted(unit: Unit, request: ForgetRequest, done: Collection[Row]) -> tuple[str, ...]:
     """The models of a request, by method, that no up-to-date row is there for."""
     recipe = unit.load()
     have = {(*row.key, row.settings, row.code) for row in done}
@@ -43,7 +43,7 @@ def _attack_row(scores: MembershipScores, reference: MembershipScores) -> Attack
 
 
 def _row(
-    unit: Unit, request: Request, case: Case, method: str, model: Model, seconds: float,
+    unit: Unit, request: ForgetRequest, case: Case, method: str, model: Model, seconds: float,
     reference: dict[str, MembershipScores] | None,
 ) -> tuple[Row, dict[str, MembershipScores]]:  # fmt: skip
     signals, scores = attack(case, model)
@@ -73,7 +73,7 @@ def _row(
     return row, scores
 
 
-def _answer(unit: Unit, request: Request, bench: Bench, methods: Collection[str]) -> list[Row]:
+def _answer(unit: Unit, request: ForgetRequest, bench: Bench, methods: Collection[str]) -> list[Row]:
     case = open_case(bench, request)
     retrained, reference = _row(unit, request, case, "retrain", case.retrained, case.seconds, None)
     original, _ = _row(unit, request, case, "original", bench.original, bench.seconds, reference)

@@ -55,7 +55,7 @@ class Copies(Config):
     """Share found where both bounds in use must be reached."""
 
 
-class Measured(Config):
+class MeasuredPairs(Config):
     """One original."""
 
     paradigm: str
@@ -74,7 +74,7 @@ class Measured(Config):
     machine: str
 
 
-MEASURED = TypeAdapter(list[Measured])
+MEASURED = TypeAdapter(list[MeasuredPairs])
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
@@ -144,7 +144,7 @@ def _share(hits: Tensor) -> float:
     return float(hits.float().mean())
 
 
-def measure(bench: Bench) -> Measured:
+def measure(bench: Bench) -> MeasuredPairs:
     """Strangers and copies of one original."""
     config, split, snapshot = bench.recipe.near_duplicates, bench.split, bench.snapshot
     images = snapshot.rows(split.members).images
@@ -162,7 +162,7 @@ def measure(bench: Bench) -> Measured:
         found = find(snapshot, split, forget, bench.original, side=side, config=config, device=CPU)
         alike += len(found.alike) / len(kept) / SETS
         limits.append(found.cosine)
-    return Measured(
+    return MeasuredPairs(
         paradigm=bench.recipe.paradigm.name,
         seed=bench.seed,
         members=len(images),
@@ -183,7 +183,7 @@ def _range(values: list[float], percent: bool = True) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _pixels_table(found: list[Measured]) -> list[str]:
+def _pixels_table(found: list[MeasuredPairs]) -> list[str]:
     lines = [
         "| | " + " | ".join(f"correlation ≥ {each:g}" for each in BOUNDS) + " |",
         "|---" * (1 + len(BOUNDS)) + "|",
@@ -196,7 +196,7 @@ def _pixels_table(found: list[Measured]) -> list[str]:
     ]
 
 
-def _model_table(found: list[Measured]) -> list[str]:
+def _model_table(found: list[MeasuredPairs]) -> list[str]:
     grouped = {name: [one for one in found if one.paradigm == name] for name in sorted({o.paradigm for o in found})}
     bounds = [f"{_range([one.cosine for one in some], False)} | —" for some in grouped.values()]
     strangers = [f"{_range([one.alike for one in some])} | —" for some in grouped.values()]
@@ -213,7 +213,7 @@ def _model_table(found: list[Measured]) -> list[str]:
     return lines
 
 
-def render(found: list[Measured], dataset: str) -> str:
+def render(found: list[MeasuredPairs], dataset: str) -> str:
     """The page."""
     config = NearDuplicateConfig()
     seeds = ", ".join(map(str, sorted({each.seed for each in found})))

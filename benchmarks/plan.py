@@ -48,7 +48,7 @@ class Inputs(Config):
     price: float = Field(2.5, ge=0, description="Of one GPU for one hour, in your currency.")
 
 
-class Plan(Config):
+class ScalingPlan(Config):
     """What follows from the inputs: seconds, bytes and the currency of the price."""
 
     steps: int
@@ -73,7 +73,7 @@ class Plan(Config):
     unlearning_day_cost: float
 
 
-def plan(given: Inputs) -> Plan:
+def plan(given: Inputs) -> ScalingPlan:
     """Work out the table. Compute and communication are added up, as if nothing overlapped."""
     gpus = given.nodes * given.gpus_per_node
     flop = given.forward_flop * (1 + given.backward_factor) * given.views * given.batch / gpus
@@ -91,7 +91,7 @@ def plan(given: Inputs) -> Plan:
     references = given.references * reference_steps * step
     data = given.records * given.bytes_per_image
     per_second = gpus * given.price / HOUR
-    return Plan(
+    return ScalingPlan(
         steps=per_epoch * given.epochs,
         compute_s=compute,
         all_reduce_bytes=reduced,
@@ -115,7 +115,7 @@ def plan(given: Inputs) -> Plan:
     )
 
 
-def table(found: Plan) -> str:
+def table(found: ScalingPlan) -> str:
     """The plan as a Markdown table, one row per figure."""
     rows = [
         ("steps of pretraining", f"{found.steps:,}"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from benchmarks.conditions import Request
+from benchmarks.conditions import ForgetRequest
 from benchmarks.speed_rows import Goal, Ratio, interleaved, ratio
 from benchmarks.workbench import Bench, unlearn_with
 from unlearning.core.config import Config
@@ -43,7 +43,7 @@ class Parts:
 
 def parts_of(bench: Bench) -> Parts:
     """What the benchmark's main table forgets: a random fifth of the members."""
-    request = Request(sweep="main", methods=())
+    request = ForgetRequest(sweep="main", methods=())
     ids = forget_set.select(
         bench.split, bench.snapshot, kind=request.kind, fraction=request.fraction, class_name="", seed=bench.seed
     ).ids

@@ -13,7 +13,7 @@ from benchmarks.means import Mean, mean
 from benchmarks.rows import Row
 from unlearning.learning.paradigms import PARADIGMS
 from unlearning.methods import METHODS
-from unlearning.reporting.figures.methods import Measured, Method, auc_against_accuracy
+from unlearning.reporting.figures.methods import MeasuredValue, MethodPoint, auc_against_accuracy
 
 GAP_BOUND = 0.02
 """Largest AUC gap to the retrained model, either way, that the gradient penalty set out to reach."""
@@ -176,7 +176,11 @@ def figures(rows: Sequence[Row]) -> dict[str, str]:
     for paradigm in PARADIGMS:
         groups = group(rows, paradigm=paradigm, sweep="main")
         methods = [
-            Method(name, Measured(each.gap.value, each.gap.half), Measured(each.most_lost.value, each.most_lost.half))
+            MethodPoint(
+                name,
+                MeasuredValue(each.gap.value, each.gap.half),
+                MeasuredValue(each.most_lost.value, each.most_lost.half),
+            )
             for name, each in groups.items()
             if name != "retrain"
         ]

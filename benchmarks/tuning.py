@@ -24,7 +24,7 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
-from benchmarks.conditions import Request, check_tuning_seeds, known_methods, scaled
+from benchmarks.conditions import ForgetRequest, check_tuning_seeds, known_methods, scaled
 from benchmarks.pool import in_parallel
 from benchmarks.rows import library_digest
 from benchmarks.spaces import candidates, neighbours
@@ -106,7 +106,7 @@ def try_all(job: Job) -> list[Trial]:
     """Train one original and one retrained model, and make every trial on them."""
     recipe = scaled(job.recipe).model_copy(update={"signals": SignalConfig(queries=QUERIES)})
     bench = prepare(recipe, job.seed)
-    case = open_case(bench, Request(sweep="tuning", methods=()))
+    case = open_case(bench, ForgetRequest(sweep="tuning", methods=()))
     _, reference = attack(case, case.retrained)
     useful = accuracies(case, case.retrained)
     found, shared = [], context(scaled(job.recipe))

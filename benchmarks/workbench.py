@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.conditions import FORGOTTEN_CLASS, Request
+from benchmarks.conditions import FORGOTTEN_CLASS, ForgetRequest
 from unlearning.audit.accuracy import Evaluation, evaluate
 from unlearning.audit.attacks import AuditedSignals, MembershipScores, attack_all
 from unlearning.audit.audit import measure_model
@@ -93,7 +93,7 @@ def prepare(recipe: Recipe, seed: int, kept: Path | None = None) -> Bench:
     return Bench(recipe, seed, snapshot, split, paradigm, model, seconds)
 
 
-def _matching_holdout(bench: Bench, request: Request, forgotten: tuple[str, ...]) -> tuple[str, ...]:
+def _matching_holdout(bench: Bench, request: ForgetRequest, forgotten: tuple[str, ...]) -> tuple[str, ...]:
     """Strangers of the same sort as the forget set, or an attack would only tell the sorts apart."""
     holdout = bench.split.holdout
     if request.kind == "class":
@@ -108,7 +108,7 @@ def _matching_holdout(bench: Bench, request: Request, forgotten: tuple[str, ...]
     return holdout
 
 
-def open_case(bench: Bench, request: Request) -> Case:
+def open_case(bench: Bench, request: ForgetRequest) -> Case:
     """Choose what is forgotten, and retrain without it."""
     chosen = forget_set.select(
         bench.split,

@@ -50,7 +50,7 @@ class Training(Config):
     or drop (train without them, as a recurring run wants)."""
 
 
-class References(Config):
+class ReferenceModels(Config):
     """Reference models, which every later audit of the original compares with."""
 
     reference_models: Annotated[int, AfterValidator(_possible_count)] = 16
@@ -77,7 +77,7 @@ class RegisteredModel(Config):
     """Version number or alias of the model that is to forget."""
 
 
-class Method(Config):
+class MethodChoice(Config):
     """How it is made to forget."""
 
     method: Annotated[str, AfterValidator(_known_method)] = "gradient_penalty"
@@ -98,7 +98,7 @@ class Named(Config):
     """Compliance batch that asks for it, for forget_kind batch. Empty for none."""
 
 
-class Batch(Config):
+class BatchName(Config):
     """What the batch is called."""
 
     batch: str = ""
@@ -113,7 +113,7 @@ class CompliancePolicy(Policy):
     by training again without them, and the certificate says that no audit could tell."""
 
 
-class Honoured(Config):
+class ModelsToHonour(Config):
     """What the inner pipeline of a batch is handed."""
 
     models: list[str]
@@ -130,7 +130,7 @@ class LocalHardware(Config):
     """Processes that train one model together; each takes a GPU of its own."""
 
 
-class LocalRun(LocalHardware, Policy, Method, ForgetSelection, References, Registered, Training):
+class LocalRun(LocalHardware, Policy, MethodChoice, ForgetSelection, ReferenceModels, Registered, Training):
     """Parameters of a local run of pretraining and unlearning."""
 
     reference_models: Annotated[int, AfterValidator(_possible_count)] = 0
@@ -139,23 +139,23 @@ class LocalRun(LocalHardware, Policy, Method, ForgetSelection, References, Regis
     """Tasks that train them; on one machine they follow one another."""
 
 
-class LocalBatch(LocalHardware, CompliancePolicy, Method, BatchParameters):
+class LocalBatch(LocalHardware, CompliancePolicy, MethodChoice, BatchParameters):
     """Parameters of a local compliance batch."""
 
 
 FORMS: dict[str, dict[str, type[Config]]] = {
     "pretraining": {
-        "training": Training, "references": References, "registered": Registered, "hardware": Hardware,
+        "training": Training, "references": ReferenceModels, "registered": Registered, "hardware": Hardware,
     },
     "unlearning": {
-        "model": RegisteredModel, "forget": ForgetSelection, "method": Method, "policy": Policy, "named": Named,
+        "model": RegisteredModel, "forget": ForgetSelection, "method": MethodChoice, "policy": Policy, "named": Named,
         "hardware": Hardware,
     },
     "compliance": {
-        "named": Batch, "requests": BatchParameters, "method": Method, "policy": CompliancePolicy,
+        "named": BatchName, "requests": BatchParameters, "method": MethodChoice, "policy": CompliancePolicy,
         "hardware": Hardware,
     },
-    "honour": {"work": Honoured, "method": Method, "policy": CompliancePolicy, "hardware": Hardware},
+    "honour": {"work": ModelsToHonour, "method": MethodChoice, "policy": CompliancePolicy, "hardware": Hardware},
 }  # fmt: skip
 """The groups of each pipeline's form, in the order in which a person thinks."""
 

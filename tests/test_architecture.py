@@ -342,3 +342,15 @@ def test_the_checker_lets_the_intended_imports_pass(tmp_path: Path, file: str, c
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(code)
     assert violations(tmp_path) == []
+
+
+def test_no_class_name_stands_twice() -> None:
+    """One class name, one meaning."""
+    named: dict[str, list[str]] = {}
+    for path in (
+        each for top in ("unlearning", "components", "pipelines", "benchmarks") for each in (ROOT / top).rglob("*.py")
+    ):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                named.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: places for name, places in named.items() if len(places) > 1} == {}

@@ -19,7 +19,7 @@ DIGEST = "content sha256:"
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What to run, and as whom; `parameters` are checked already."""
 
     package: Package
@@ -63,7 +63,7 @@ class Scheduled(BaseModel):
     done: Done
 
 
-def submit(server: Pipelines, request: Request, again: bool = False) -> Submitted:
+def submit(server: Pipelines, request: RunRequest, again: bool = False) -> Submitted:
     """Start a run, unless one of its name stands in the experiment.
 
     Kubeflow does not hold names unique: two calls in the same second may both create a run.
@@ -99,7 +99,7 @@ def as_scheduled(found: api.V2beta1RecurringRun, done: Done = "found") -> Schedu
 
 def schedule(
     server: Pipelines,
-    request: Request,
+    request: RunRequest,
     cron: str,
     max_concurrency: int = 1,
     no_catchup: bool = False,

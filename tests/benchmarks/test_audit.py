@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import audit
-from benchmarks.audit import COUNT, Job, Original, make_references, simulated, validate, without_pair
+from benchmarks.audit import COUNT, AuditJob, Original, make_references, simulated, validate, without_pair
 from benchmarks.audit_page import KINDS, Judged, measured_errors, render
 from unlearning import recipes
 from unlearning.audit.references.signals import References, ReferencesManifest
@@ -120,7 +120,7 @@ def test_another_recipe_has_another_original(original: Original, monkeypatch: py
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_judged_as_often_as_was_asked(original: Original, kind: str) -> None:
-    found = validate(Job(original=original, kind=kind, simulated=2, repeats=1))
+    found = validate(AuditJob(original=original, kind=kind, simulated=2, repeats=1))
     expected = {"never_trained": 2, "untouched": 1 + 2}.get(kind, 1)
     assert [(each.kind, each.paradigm, each.seed) for each in found] == [(kind, "simclr", 0)] * expected
     assert {each.forgotten for each in found} == {20}
@@ -128,5 +128,5 @@ def test_every_kind_is_judged_as_often_as_was_asked(original: Original, kind: st
 
 
 def test_a_model_is_judged_the_same_twice(original: Original) -> None:
-    job = Job(original=original, kind="over_forgotten", simulated=0, repeats=1)
+    job = AuditJob(original=original, kind="over_forgotten", simulated=0, repeats=1)
     assert validate(job) == validate(job)

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks import near_duplicates as benchmark
-from benchmarks.near_duplicates import MEASURED, Measured, compressed, copies_of, measure, moved, render, scaled
+from benchmarks.near_duplicates import MEASURED, MeasuredPairs, compressed, copies_of, measure, moved, render, scaled
 from benchmarks.workbench import prepare
 from unlearning import recipes
 from unlearning.core.files import read_json, write_json
@@ -16,7 +16,7 @@ from unlearning.learning.near_duplicates import NearDuplicateConfig
 
 
 @pytest.fixture(scope="module")
-def measured(tiny_recipe: Path) -> Measured:
+def measured(tiny_recipe: Path) -> MeasuredPairs:
     return measure(prepare(recipes.load(str(tiny_recipe)), 0))
 
 
@@ -38,7 +38,7 @@ def test_compression_changes_little_and_lower_quality_more(channels: int) -> Non
     assert 0 < lost[0] < lost[1] < 10
 
 
-def test_the_measures_are_shares_and_fall_with_the_bound(measured: Measured) -> None:
+def test_the_measures_are_shares_and_fall_with_the_bound(measured: MeasuredPairs) -> None:
     assert measured.members == 300
     for shares in (measured.strangers, *(each.correlation for each in measured.copies.values())):
         values = list(shares.values())
@@ -58,7 +58,7 @@ def test_every_copy_differs_from_its_original() -> None:
         assert all(not torch.equal(one, other) for one, other in zip(copies, images, strict=True)), kind
 
 
-def test_the_page_shows_every_kind_of_copy_and_the_range_over_seeds(measured: Measured) -> None:
+def test_the_page_shows_every_kind_of_copy_and_the_range_over_seeds(measured: MeasuredPairs) -> None:
     other = measured.model_copy(update={"seed": 5, "strangers": dict.fromkeys(measured.strangers, 0.5)})
     page = render([measured, other], "digits")
     assert "seeds 0, 5" in page
@@ -68,7 +68,7 @@ def test_the_page_shows_every_kind_of_copy_and_the_range_over_seeds(measured: Me
 
 
 def test_originals_that_were_measured_are_not_measured_again(
-    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    measured: MeasuredPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "near.json"
     write_json(output, [measured.model_dump(mode="json")])

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import measure as measuring
 from benchmarks import rows, run
-from benchmarks.conditions import Request, Unit
+from benchmarks.conditions import ForgetRequest, Unit
 from benchmarks.measure import measure, stamp
 from benchmarks.rows import Row
 from unlearning import recipes
@@ -24,9 +24,9 @@ def unit(monkeypatch: pytest.MonkeyPatch) -> Unit:
                gradient_penalty: {optimisation: {epochs: 1}}}}"""
     monkeypatch.setattr(Unit, "load", lambda self: recipes.load(self.recipe, short))
     requests = (
-        Request(sweep="main", methods=("gradient_penalty", "finetune")),
-        Request(sweep="kind", kind="class", fraction=0.1, methods=("finetune",)),
-        Request(sweep="kind", kind="cluster", fraction=0.1, methods=()),
+        ForgetRequest(sweep="main", methods=("gradient_penalty", "finetune")),
+        ForgetRequest(sweep="kind", kind="class", fraction=0.1, methods=("finetune",)),
+        ForgetRequest(sweep="kind", kind="cluster", fraction=0.1, methods=()),
     )
     return Unit(paradigm="simclr", recipe="digits-simclr", seed=0, requests=requests)
 

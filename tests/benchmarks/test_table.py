@@ -8,7 +8,7 @@ import pytest
 from benchmarks import table
 from benchmarks.rows import Row
 from benchmarks.table import figure_name, figures, group, render
-from unlearning.reporting.figures.methods import Method
+from unlearning.reporting.figures.methods import MethodPoint
 
 MakeRow = Callable[..., Row]
 
@@ -93,7 +93,7 @@ def test_the_figure_shows_gap_and_the_accuracy_that_suffered_most(make_row: Make
 
 
 def test_the_figure_has_the_intervals_of_the_table(make_row: MakeRow, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Method] = []
+    seen: list[MethodPoint] = []
     monkeypatch.setattr(table, "auc_against_accuracy", lambda methods, *_, **__: seen.extend(methods))
     figures(rows_of(make_row))
     ours = group(rows_of(make_row), paradigm="simclr", sweep="main")["gradient_penalty"]

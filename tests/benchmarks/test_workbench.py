@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.conditions import Request
+from benchmarks.conditions import ForgetRequest
 from benchmarks.workbench import FEWEST, Bench, Case, attack, open_case, prepare
 from unlearning import recipes
 
@@ -17,7 +17,7 @@ def bench() -> Bench:
 
 
 def case_of(bench: Bench, kind: str, fraction: float) -> Case:
-    return open_case(bench, Request(sweep="kind", kind=kind, fraction=fraction, methods=()))
+    return open_case(bench, ForgetRequest(sweep="kind", kind=kind, fraction=fraction, methods=()))
 
 
 def test_a_random_forget_set_meets_the_whole_holdout(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from tests import services
 from tests.unlearning.erasures import MLFLOW_PATHS, Erasure, found_in, make_erasure
 from tests.unlearning.histories import History
 from unlearning.audit.escalation import accepted_statement
-from unlearning.audit.inspection_results import Epoch, Evidence, ModelEvidence, Neighbourhood, Sample
+from unlearning.audit.inspection_results import Epoch, InspectionResults, ModelEvidence, Neighbourhood, Sample
 from unlearning.compliance.certificates.predicate import LedgerHead, ModelErasure, Purge, Times
 from unlearning.compliance.certificates.statement import Statement, build
 from unlearning.registry.versions import Version
@@ -306,7 +306,7 @@ def make_statement() -> Callable[..., Statement]:
     return lambda *hows, **given: build(**_certificate_parts(*hows, **given))
 
 
-def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int = 40) -> Evidence:
+def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int = 40) -> InspectionResults:
     """Forgotten records stand where members do on the original, and among the never seen afterwards."""
     draw = np.random.default_rng(7)
     sizes = {"forget": forgotten, "retained": 90, "holdout": 70}
@@ -339,7 +339,7 @@ def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int
             probability={} if paradigm == "byol" else likely,
         )
 
-    return Evidence(
+    return InspectionResults(
         paradigm=paradigm,
         digests={name: f"{index + 1:x}" * 64 for index, name in enumerate(MODELS)},
         models={name: model(index) for index, name in enumerate(MODELS)},
@@ -348,7 +348,7 @@ def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int
 
 
 @pytest.fixture
-def make_evidence() -> Callable[..., Evidence]:
+def make_evidence() -> Callable[..., InspectionResults]:
     """Evidence of the models of `make_summary`: `make_evidence(paradigm, training=..., forgotten=...)`."""
     return _evidence
 

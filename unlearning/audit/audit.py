@@ -13,7 +13,13 @@ from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
 from unlearning.audit.decision_rates import rates
 from unlearning.audit.record_p_values import p_values, per_record
-from unlearning.audit.reference_baseline import AuditedModel, Forgotten, Placements, attack_model, out_of_training
+from unlearning.audit.reference_baseline import (
+    AuditedModel,
+    Placements,
+    ReferenceBaseline,
+    attack_model,
+    out_of_training,
+)
 from unlearning.audit.references.signals import load_for
 from unlearning.audit.results import (
     AttackResult,
@@ -58,7 +64,13 @@ def measure_model(
 
 
 def measure_like_references(
-    model: Model, paradigm: Paradigm, *, forget: Records, holdout: Records, retained: Records, forgotten: Forgotten
+    model: Model,
+    paradigm: Paradigm,
+    *,
+    forget: Records,
+    holdout: Records,
+    retained: Records,
+    forgotten: ReferenceBaseline,
 ) -> AuditedModel:
     """The same with the very views, batches and queries that the references were shown, since what a view
     shows of a record is no evidence of training on it."""
@@ -99,7 +111,7 @@ def _histogram(name: str, signals: AuditedSignals) -> SignalHistogram:
     )
 
 
-def _per_record(shown: AuditedModel, forgotten: Forgotten) -> PerRecord:
+def _per_record(shown: AuditedModel, forgotten: ReferenceBaseline) -> PerRecord:
     """By the mean logit confidence, as normal scores among each model's own holdout: references know less
     than a model trained on all members. A holdout record asks as many references as a forgotten one."""
     references, rows = forgotten.references, forgotten.rows
@@ -118,7 +130,7 @@ def _per_record(shown: AuditedModel, forgotten: Forgotten) -> PerRecord:
 
 
 def _model_audit(
-    digest: str, shown: AuditedModel, scores: dict[str, MembershipScores], forgotten: Forgotten | None
+    digest: str, shown: AuditedModel, scores: dict[str, MembershipScores], forgotten: ReferenceBaseline | None
 ) -> ModelAudit:
     signals = shown.signals
     return ModelAudit(
@@ -164,7 +176,7 @@ def audit(
     seed: int,
     split: str,
     forget_digest: str,
-    forgotten: Forgotten | None = None,
+    forgotten: ReferenceBaseline | None = None,
 ) -> Audit:
     """Attack every model and compare the candidate with what a model that never saw the records shows.
 
@@ -213,9 +225,9 @@ def audit(
     )
 
 
-def forgotten_of(path: Path | None, original: str, split: Split, forget: ForgetSet) -> Forgotten | None:
+def forgotten_of(path: Path | None, original: str, split: Split, forget: ForgetSet) -> ReferenceBaseline | None:
     """The references, with the rows of the forget set; None where there are none."""
     if path is None:
         return None
     found = load_for(path, original, split.digest)
-    return Forgotten.of(found, split, forget.ids) if found.manifest.count else None
+    return ReferenceBaseline.of(found, split, forget.ids) if found.manifest.count else None

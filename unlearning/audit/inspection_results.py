@@ -68,7 +68,7 @@ class Epoch(Config):
     )
 
 
-class Evidence(Config):
+class InspectionResults(Config):
     """Everything that the paper's figures are drawn from."""
 
     paradigm: str
@@ -77,19 +77,19 @@ class Evidence(Config):
     training: tuple[Epoch, ...] = Field((), description="Empty when the training was not done again.")
 
 
-def save(evidence: Evidence, path: Path) -> None:
+def save(evidence: InspectionResults, path: Path) -> None:
     """Write the document in one step."""
     write_json(path, evidence.model_dump(mode="json"))
 
 
-def load(path: Path) -> Evidence:
+def load(path: Path) -> InspectionResults:
     """Read and validate the document.
 
     Raises:
         UserError: missing, or not evidence.
     """
     try:
-        return Evidence.model_validate(read_json(path, "evidence"))
+        return InspectionResults.model_validate(read_json(path, "evidence"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"

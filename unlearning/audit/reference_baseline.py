@@ -27,7 +27,7 @@ Placements = tuple[Scores, Scores]
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class ReferenceBaseline:
     """References and the rows of the members that are forgotten."""
 
     references: References
@@ -35,7 +35,7 @@ class Forgotten:
     """(F,)."""
 
     @classmethod
-    def of(cls, references: References, split: Split, ids: Sequence[str]) -> Forgotten:
+    def of(cls, references: References, split: Split, ids: Sequence[str]) -> ReferenceBaseline:
         """The rows of record ids, all of them members of the split."""
         rows = {identity: row for row, identity in enumerate(split.members)}
         return cls(references, np.asarray([rows[identity] for identity in ids]))
@@ -77,7 +77,7 @@ def _own_attacks(model: AuditedModel, seed: int) -> dict[str, MembershipScores]:
     return attack_all(model.signals, seed) | {"representation": represented}
 
 
-def attack_model(model: AuditedModel, forgotten: Forgotten | None, seed: int) -> dict[str, MembershipScores]:
+def attack_model(model: AuditedModel, forgotten: ReferenceBaseline | None, seed: int) -> dict[str, MembershipScores]:
     """Every attack's scores on one model; those that need references where there are any."""
     found = _own_attacks(model, seed)
     if forgotten is not None:
@@ -86,7 +86,7 @@ def attack_model(model: AuditedModel, forgotten: Forgotten | None, seed: int) ->
     return found
 
 
-def _losses(model: AuditedModel, forgotten: Forgotten, left_out: Mask) -> ReferencedLosses:
+def _losses(model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask) -> ReferencedLosses:
     return ReferencedLosses(
         forget=model.forget.losses,
         holdout=model.holdout.losses,
@@ -109,14 +109,14 @@ def without(references: References, number: int) -> References:
     return references.only(np.arange(len(references.trained)) != number)
 
 
-def _each(forgotten: Forgotten, seed: int) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
+def _each(forgotten: ReferenceBaseline, seed: int) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
     """Which forgotten records a reference never saw, and every attack's scores over them."""
     trained, left_out = forgotten.trained, forgotten.left_out
     for number, outside in enumerate(~trained):
         if not outside.any():
             continue
         model = as_audited(forgotten.references, number, forgotten.rows[outside])
-        others = Forgotten(without(forgotten.references, number), forgotten.rows[outside])
+        others = ReferenceBaseline(without(forgotten.references, number), forgotten.rows[outside])
         # Seen from this reference: where it is left out itself, the other half of the references is asked, so
         # that a holdout record is asked of as many as a forgotten one.
         asked = np.delete(np.where(left_out[number], ~left_out, left_out), number, axis=0)
@@ -125,7 +125,7 @@ def _each(forgotten: Forgotten, seed: int) -> Iterator[tuple[Mask, dict[str, Mem
         yield outside, _own_attacks(model, seed) | known
 
 
-def out_of_training(forgotten: Forgotten, seed: int) -> dict[str, Placements]:
+def out_of_training(forgotten: ReferenceBaseline, seed: int) -> dict[str, Placements]:
     """For each attack, the placements that models show which never saw the records.
 
     A forgotten record's is its mean over the references that never saw it, a holdout record's over all.

@@ -17,7 +17,7 @@ from unlearning.core.errors import EXIT_NOT_PROMOTED, UserError
 if TYPE_CHECKING:
     from pipelines.cluster.client import Pipelines
     from pipelines.cluster.status import RunStatus
-    from pipelines.cluster.submission import Request
+    from pipelines.cluster.submission import RunRequest
 
 Url = Annotated[
     str, typer.Option("--endpoint", envvar="UNLEARNING_KFP_ENDPOINT", help="URL of Kubeflow Pipelines' API.")
@@ -77,15 +77,15 @@ def texts_of(given: list[str] | None) -> dict[str, str]:
 
 def _request(
     pipeline: str, package: Path | None, texts: list[str] | None, values: Path | None, cache: bool, **more: str
-) -> Request:
+) -> RunRequest:
     from pipelines.cluster import packages
-    from pipelines.cluster.submission import Request
+    from pipelines.cluster.submission import RunRequest
 
     if bool(pipeline) == bool(package):
         raise UserError("give the name of a pipeline, or --package FILE")
     found = packages.read(package) if package else packages.compiled(pipeline)
     parameters = packages.checked(found, texts_of(texts), values_of(values))
-    return Request(found if cache else found.uncached(), parameters, **more)
+    return RunRequest(found if cache else found.uncached(), parameters, **more)
 
 
 def submit(

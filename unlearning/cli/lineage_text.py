@@ -13,9 +13,9 @@ from rich.tree import Tree
 from unlearning.audit.escalation import RUNGS, described
 from unlearning.audit.results import Interval
 from unlearning.lineage.artifacts import Artefacts
-from unlearning.lineage.audits import Audited
-from unlearning.lineage.requests import Honoured, Pending, TrainedOn
-from unlearning.registry.history import Ancestry, Entry, Replacement, Serving, tagged
+from unlearning.lineage.audits import AuditAnswer
+from unlearning.lineage.requests import HonouredBy, Pending, TrainedOn
+from unlearning.registry.history import Ancestry, Replacement, Serving, VersionEntry, tagged
 from unlearning.registry.tags import NONE
 from unlearning.registry.versions import Version
 
@@ -80,7 +80,7 @@ def _short(digest: str) -> str:
     return digest[:SHOWN]
 
 
-def _entry(each: Entry) -> tuple[str, ...]:
+def _entry(each: VersionEntry) -> tuple[str, ...]:
     return (each.model, each.version, each.kind, each.method, each.status, each.verdict)
 
 
@@ -137,7 +137,7 @@ def pending(found: Pending) -> RenderableType:
     return _table(title, (*_ENTRY, "weights"), rows)
 
 
-def honoured(found: Honoured) -> RenderableType:
+def honoured(found: HonouredBy) -> RenderableType:
     """Which versions were the first to honour a request."""
     if not found.versions:
         return Text(f"No version has honoured request {found.request} yet.")
@@ -157,7 +157,7 @@ def trained_on(found: TrainedOn) -> RenderableType:
     return _table(f"Versions that go back to snapshot {found.snapshot}", (*_ENTRY, "how", "forgot", "weights"), rows)
 
 
-def audited(found: Audited) -> RenderableType:
+def audited(found: AuditAnswer) -> RenderableType:
     """What an audit found."""
     rows = ((each.name, each.auc, each.tpr_at_1_fpr, each.difference, each.simultaneous) for each in found.attacks)
     headings = ("attack", "AUC", "TPR at 1 % FPR", "from retrained or references", "all attacks together")

@@ -10,7 +10,7 @@ import typer
 
 from unlearning.cli.output import Json, show
 from unlearning.compliance.batches.parameters import GRACE_DAYS
-from unlearning.compliance.retention.policy import Item, Plan, Waiting, listed
+from unlearning.compliance.retention.policy import Item, PurgePlan, Waiting, listed
 
 SHOWN = 2
 """Keys of one item that are named."""
@@ -38,7 +38,7 @@ def _waiting(waiting: Waiting) -> str:
     return f"waits until {due}: {waiting.model} version {waiting.version}, for {listed(waiting.requests)}"
 
 
-def _text(plan: Plan) -> Iterator[str]:
+def _text(plan: PurgePlan) -> Iterator[str]:
     yield from map(_item, plan.items)
     yield f"would delete {plan.objects} objects, {size_text(plan.bytes)}" if plan.items else "nothing is due"
     if plan.versions:

@@ -26,7 +26,7 @@ from unlearning.core.files import new_folder, sha256_json
 
 
 @dataclass(frozen=True)
-class Command:
+class StepCommand:
     """A command of `unlearn step` that several processes can run together."""
 
     name: str
@@ -54,13 +54,13 @@ class Command:
         return ["step", self.name, *words, "--out", str(paths[self.writes])]
 
 
-PRETRAIN = Command(
+PRETRAIN = StepCommand(
     "pretrain",
     reads={"snapshot_path": "--snapshot", "split_path": "--split", "recipe_path": "--recipe-file"},
     settings={"seed": "--seed", "device": "--device"},
     writes="model_path",
 )
-UNLEARN = Command(
+UNLEARN = StepCommand(
     "unlearn",
     reads={
         "model_path": "--model",
@@ -81,7 +81,7 @@ UNLEARN = Command(
 
 
 def by_workers(
-    command: Command, wanted: Workers, given: Mapping[str, Any], gpus: int, *, check: Callable[[], object]
+    command: StepCommand, wanted: Workers, given: Mapping[str, Any], gpus: int, *, check: Callable[[], object]
 ) -> bool:
     """Have a step done by several workers.
 
@@ -118,7 +118,7 @@ def _here(line: list[str], processes: int) -> None:
         raise UserError(f"one of {processes} processes failed: what it said stands above")
 
 
-def _on_nodes(command: Command, wanted: Workers, given: Mapping[str, Any]) -> None:
+def _on_nodes(command: StepCommand, wanted: Workers, given: Mapping[str, Any]) -> None:
     """A TrainJob, from its making to its deletion."""
     image, namespace = _told("UNLEARNING_IMAGE"), _told(names.POD_NAMESPACE)
     owner = Owner(_told(names.POD_NAME), _told(names.POD_UID))

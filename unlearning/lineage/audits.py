@@ -21,7 +21,7 @@ class Attacked(Config):
     """The same for all attacks together."""
 
 
-class Audited(Config):
+class AuditAnswer(Config):
     """A version's audit and the verdict on it."""
 
     model: str
@@ -42,7 +42,7 @@ class Audited(Config):
     utility_lost: dict[str, Interval]
 
 
-def audited(version: Version, audit: Audit, verdict: Verdict) -> Audited:
+def audited(version: Version, audit: Audit, verdict: Verdict) -> AuditAnswer:
     """The audit of a version, as it was registered with it.
 
     Raises:
@@ -54,7 +54,7 @@ def audited(version: Version, audit: Audit, verdict: Verdict) -> Audited:
     if verdict.comparisons != audit.comparisons or verdict.outcome != version.tags.verdict:
         raise UserError(f"model {version.name} version {version.version}: its verdict and its audit do not belong")
     compared = {each.attack: each for each in audit.comparisons}
-    return Audited(
+    return AuditAnswer(
         model=version.name,
         version=version.version,
         outcome=verdict.outcome,

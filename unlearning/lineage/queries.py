@@ -13,8 +13,8 @@ from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.lineage import artifacts, audits
 from unlearning.lineage.artifacts import Artefact, Artefacts, Place
-from unlearning.lineage.audits import Audited
-from unlearning.lineage.requests import Concern
+from unlearning.lineage.audits import AuditAnswer
+from unlearning.lineage.requests import ConcernedModels
 from unlearning.registry.tags import FULFILLED, NONE, Tags
 from unlearning.registry.versions import Version
 from unlearning.storage.keys import complete_key, event_folder, references_key, snapshot_key, split_key
@@ -55,7 +55,7 @@ def versions_of_all(known: Registry, models: Iterable[str]) -> list[Version]:
     return [version for model in sorted(set(models)) for version in known.versions(model)]
 
 
-def concern(known: Registry, request: str) -> Concern:
+def concern(known: Registry, request: str) -> ConcernedModels:
     """What a request concerns: by the ledger, and by the versions that honour it.
 
     Raises:
@@ -68,8 +68,8 @@ def concern(known: Registry, request: str) -> Concern:
             f"request {request!r} was never looked up and no version honours it: check its id, or resolve it first"
         )
     if resolved is None:
-        return Concern(models=tuple(sorted(models)))
-    return Concern(models=tuple(sorted(models | set(resolved.models))), snapshots=resolved.snapshots)
+        return ConcernedModels(models=tuple(sorted(models)))
+    return ConcernedModels(models=tuple(sorted(models | set(resolved.models))), snapshots=resolved.snapshots)
 
 
 def models_honouring(known: Registry, request: str) -> list[str]:
@@ -84,14 +84,14 @@ def _request_id(request: str) -> str:
     return request
 
 
-def _resolved(where: Store, request: str) -> Concern | None:
+def _resolved(where: Store, request: str) -> ConcernedModels | None:
     """The latest resolution in the ledger; None if there is none."""
     found = None
     for key in where.list(event_folder(request)):
         try:
             details = json.loads(where.read(key))["details"]
             if details["kind"] == "resolved":
-                found = Concern(models=tuple(details["models"]), snapshots=tuple(details["snapshots"]))
+                found = ConcernedModels(models=tuple(details["models"]), snapshots=tuple(details["snapshots"]))
         except (ValueError, KeyError, TypeError):
             raise UserError(f"ledger object {key!r} is damaged: verify the ledger") from None
     return found
@@ -127,7 +127,7 @@ def require_snapshot(digest: str) -> None:
         raise UserError(f"snapshot {digest!r} is neither in the store nor known to any version: check the digest")
 
 
-def audit_of(known: Registry, version: Version) -> Audited:
+def audit_of(known: Registry, version: Version) -> AuditAnswer:
     """What was found when a version was audited.
 
     Raises:

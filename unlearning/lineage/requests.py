@@ -9,7 +9,7 @@ from typing import Literal
 from unlearning.core.config import Config
 from unlearning.registry.history import (
     ORIGINAL,
-    Entry,
+    VersionEntry,
     by_number,
     chain,
     entry,
@@ -26,7 +26,7 @@ Relation = Literal["trained", "reduced_to", "descended"]
 Forgot = Literal["nothing", "part", "tried"]
 
 
-class Concern(Config):
+class ConcernedModels(Config):
     """What a request was found to concern."""
 
     models: tuple[str, ...]
@@ -40,12 +40,12 @@ class Pending(Config):
     request: str
     models: tuple[str, ...]
     """That it concerns."""
-    stored: tuple[Entry, ...]
+    stored: tuple[VersionEntry, ...]
     """Whose weights still exist."""
-    purged: tuple[Entry, ...]
+    purged: tuple[VersionEntry, ...]
 
 
-class First(Entry):
+class First(VersionEntry):
     """The first version of a model that honoured a request."""
 
     since: str
@@ -59,14 +59,14 @@ class First(Entry):
     """Whether that one honours the request too."""
 
 
-class Honoured(Config):
+class HonouredBy(Config):
     """Where a request was honoured first, per model."""
 
     request: str
     versions: tuple[First, ...]
 
 
-class Trained(Entry):
+class Trained(VersionEntry):
     """A version that goes back to a snapshot."""
 
     relation: Relation
@@ -89,7 +89,7 @@ def models(versions: Iterable[Version]) -> Iterator[tuple[str, list[Version]]]:
         yield name, list(group)
 
 
-def pending(request: str, concern: Concern, versions: Iterable[Version]) -> Pending:
+def pending(request: str, concern: ConcernedModels, versions: Iterable[Version]) -> Pending:
     """Versions of the models concerned that neither honour a request nor come from one that does.
 
     Where it is known which snapshots hold the records, an original that was trained on others is left out,
@@ -100,12 +100,12 @@ def pending(request: str, concern: Concern, versions: Iterable[Version]) -> Pend
         concern: which models it concerns.
         versions: of these models, all of them.
     """
-    found: list[Entry] = []
+    found: list[VersionEntry] = []
     for name, group in models(versions):
         if name in concern.models:
             touched, honours = _touched(group, frozenset(concern.snapshots)), honoured(group)
             found += [
-                Entry.model_validate(entry(each))
+                VersionEntry.model_validate(entry(each))
                 for each in group
                 if each.version in touched and request not in honours[each.version]
             ]
@@ -129,14 +129,14 @@ def _touched(group: Sequence[Version], snapshots: frozenset[str]) -> set[str]:
     return {number for number, root in roots.items() if root in holding or not snapshots}
 
 
-def first_honoured(request: str, versions: Iterable[Version]) -> Honoured:
+def first_honoured(request: str, versions: Iterable[Version]) -> HonouredBy:
     """The first version of every model that honoured a request, with its certificate.
 
     Args:
         request: its id.
         versions: of every model of which a version honours it, all of them.
     """
-    return Honoured(request=request, versions=tuple(_firsts(request, versions)))
+    return HonouredBy(request=request, versions=tuple(_firsts(request, versions)))
 
 
 def _firsts(request: str, versions: Iterable[Version]) -> Iterator[First]:

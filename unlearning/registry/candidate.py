@@ -21,7 +21,7 @@ from unlearning.storage.open import open_store
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CandidateEvidence:
     """What is known of a candidate, checked to be about each other, and what was tried before."""
 
     candidate_path: Path
@@ -61,7 +61,7 @@ class Evidence:
         )
 
 
-def _texts(evidence: Evidence, parent: str, action: Action) -> tuple[str, str]:
+def _texts(evidence: CandidateEvidence, parent: str, action: Action) -> tuple[str, str]:
     """The statement of an accepted candidate, `none` for any other, and what its page says."""
     made, reasons = evidence.made, evidence.verdict.reasons
     rung = f" ({escalation.described(escalation.rung_named(made.rung))})" if made.rung and made.rung != "first" else ""
@@ -80,7 +80,7 @@ def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
     return found
 
 
-def parent_of(registry: Registry, evidence: Evidence, model_name: str, parent: str) -> Version:
+def parent_of(registry: Registry, evidence: CandidateEvidence, model_name: str, parent: str) -> Version:
     """The version that the candidate was made from.
 
     Raises:
@@ -98,12 +98,12 @@ def parent_of(registry: Registry, evidence: Evidence, model_name: str, parent: s
     return version
 
 
-def is_of(version: Version, evidence: Evidence, parent: Version) -> bool:
+def is_of(version: Version, evidence: CandidateEvidence, parent: Version) -> bool:
     """Whether the version is this candidate, made from this parent."""
     return (version.tags.digest, version.tags.parent) == (evidence.digest, parent.version)
 
 
-def _links(evidence: Evidence, parent: Version, *, serves: bool, batch: str) -> Tags:
+def _links(evidence: CandidateEvidence, parent: Version, *, serves: bool, batch: str) -> Tags:
     """What the version stands for, what that was made from, and the requests that it honours as its parent did.
 
     What is not to serve keeps its parent's data: nobody has shown that it forgot anything.
@@ -122,7 +122,13 @@ def _links(evidence: Evidence, parent: Version, *, serves: bool, batch: str) -> 
 
 
 def register(
-    registry: Registry, evidence: Evidence, parent_version: Version, *, run_name: str, batch: str, action: Action
+    registry: Registry,
+    evidence: CandidateEvidence,
+    parent_version: Version,
+    *,
+    run_name: str,
+    batch: str,
+    action: Action,
 ) -> Version:
     """Register the candidate with its links, once."""
     made, model_name = evidence.made, parent_version.name
@@ -163,7 +169,7 @@ def register(
     )
 
 
-def record(evidence: Evidence, version: str, action: Action, ladder_path: Path | None) -> None:
+def record(evidence: CandidateEvidence, version: str, action: Action, ladder_path: Path | None) -> None:
     """What was tried before, and this candidate after it."""
     if ladder_path is None:
         return

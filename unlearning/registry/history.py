@@ -15,7 +15,7 @@ ORIGINAL = "original"
 Weights = Literal["stored", "purged"]
 
 
-class Entry(Config):
+class VersionEntry(Config):
     """A version, as every answer names it."""
 
     model: str
@@ -29,7 +29,7 @@ class Entry(Config):
     """As its status says; `unlearn lineage artefacts` looks."""
 
 
-class Serving(Entry):
+class Serving(VersionEntry):
     """The version that serves."""
 
     since: str
@@ -60,7 +60,7 @@ class Replacement(Config):
     """That this one honours and the new version does not: nothing, unless somebody went back."""
 
 
-class Step(Entry):
+class Step(VersionEntry):
     """A version on the way to the original, and the data it stands for."""
 
     parent: str
@@ -88,7 +88,7 @@ class Ancestry(Config):
 
 
 def entry(version: Version) -> dict[str, str]:
-    """The fields of an `Entry`."""
+    """The fields of an `VersionEntry`."""
     tags = {key: getattr(version.tags, key) for key in ("kind", "method", "status", "verdict")}
     weights = "purged" if version.tags.status == "purged" else "stored"
     return {"model": version.name, "version": version.version, **tags, "weights": weights}

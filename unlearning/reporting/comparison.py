@@ -44,7 +44,7 @@ class Estimate(Config):
         return cls(value=interval.estimate, low=interval.low, high=interval.high)
 
 
-class Entry(Config):
+class ComparedCandidate(Config):
     """One candidate: a row of the page. What was not measured is None."""
 
     paradigm: str
@@ -59,12 +59,12 @@ class Entry(Config):
     verdict: Outcome | None = None
 
 
-class Comparison(Config):
+class RunComparison(Config):
     """The document behind a page."""
 
     title: str
     notes: tuple[str, ...] = Field(description="What the intervals are, and where the figures come from.")
-    entries: tuple[Entry, ...] = Field(min_length=1)
+    entries: tuple[ComparedCandidate, ...] = Field(min_length=1)
 
 
 def runs_in(home: Path) -> list[Path]:
@@ -72,7 +72,7 @@ def runs_in(home: Path) -> list[Path]:
     return [path.parent for path in sorted(home.glob("*/summary.json")) if not path.parent.is_symlink()]
 
 
-def of_runs(summaries: Sequence[Summary]) -> Comparison:
+def of_runs(summaries: Sequence[Summary]) -> RunComparison:
     """Every candidate of every run.
 
     Raises:
@@ -81,7 +81,7 @@ def of_runs(summaries: Sequence[Summary]) -> Comparison:
     if not summaries:
         raise UserError("no run to compare: give the folders of finished runs")
     compared = sorted({found.verdict.compared_with for found in summaries})
-    return Comparison(
+    return RunComparison(
         title=f"Comparison of {len(summaries)} run{'s' if len(summaries) > 1 else ''}",
         notes=(
             f"Gap: of the attack that is furthest from {' or '.join(_what(each) for each in compared)}, which is "
@@ -99,14 +99,14 @@ def _what(compared_with: str) -> str:
     return "the retrained model" if compared_with == "retrained" else "what references show"
 
 
-def _candidates(summary: Summary) -> Iterator[Entry]:
+def _candidates(summary: Summary) -> Iterator[ComparedCandidate]:
     strongest = strongest_attack(summary)
     shown = next((each for each in summary.models["unlearned"].audit.attacks if each.name == strongest), None)
     for rung in summary.rungs:
         judged = rung.verdict
         gaps = [each.difference for each in judged.comparisons]
         lost = list(judged.utility_lost.values())
-        yield Entry(
+        yield ComparedCandidate(
             paradigm=summary.paradigm,
             method=rung.method,
             data=str(summary.recipe.get("name", summary.registry.model_name)),
@@ -133,19 +133,19 @@ def _time(summary: Summary, rung: RungSummary) -> Estimate | None:
     return Estimate(value=rung.seconds / whole) if whole else None
 
 
-def save(comparison: Comparison, path: Path) -> None:
+def save(comparison: RunComparison, path: Path) -> None:
     """Write the document in one step."""
     write_json(path, comparison.model_dump(mode="json"))
 
 
-def load(path: Path) -> Comparison:
+def load(path: Path) -> RunComparison:
     """Read and validate the document.
 
     Raises:
         UserError: missing, or not a comparison.
     """
     try:
-        return Comparison.model_validate(read_json(path, "comparison"))
+        return RunComparison.model_validate(read_json(path, "comparison"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "top level"
@@ -172,7 +172,7 @@ COLUMNS = (
 )
 
 
-def render(comparison: Comparison) -> str:
+def render(comparison: RunComparison) -> str:
     """The page."""
     entries = comparison.entries
     filters = {
@@ -195,7 +195,7 @@ def render(comparison: Comparison) -> str:
     )
 
 
-def write(comparison: Comparison, path: Path) -> None:
+def write(comparison: RunComparison, path: Path) -> None:
     """Write the page in one step."""
     write_text(path, render(comparison))
 
@@ -217,7 +217,7 @@ class _Axis:
     mark: float
 
     @classmethod
-    def over(cls, column: Column, entries: Iterable[Entry]) -> _Axis:
+    def over(cls, column: Column, entries: Iterable[ComparedCandidate]) -> _Axis:
         found = [estimate for entry in entries if (estimate := getattr(entry, column.key)) is not None]
         ends = [end for each in found for end in (each.value, each.low, each.high) if end is not None]
         low, high = np.quantile(ends, [FAR, 1 - FAR]) if ends else (column.mark, column.mark)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearning.audit.escalation import RETRAINED, Rung, RungSummary, described, last_unlearned
-from unlearning.audit.inspection_results import Evidence
+from unlearning.audit.inspection_results import InspectionResults
 from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_text
@@ -31,7 +31,7 @@ from unlearning.reporting.summary import ModelSummary, Summary, retraining_secon
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One measure of every model, in reading order."""
 
     label: str
@@ -45,7 +45,7 @@ def _environment() -> jinja2.Environment:
     return found
 
 
-def render(summary: Summary, evidence: Evidence | None = None, gallery: Sequence[GalleryRow] = ()) -> str:
+def render(summary: Summary, evidence: InspectionResults | None = None, gallery: Sequence[GalleryRow] = ()) -> str:
     """The report as one self-contained HTML page.
 
     Args:
@@ -88,7 +88,7 @@ def render(summary: Summary, evidence: Evidence | None = None, gallery: Sequence
     )
 
 
-def render_figures(evidence: Evidence) -> str:
+def render_figures(evidence: InspectionResults) -> str:
     """The paper's figures alone, as one self-contained HTML page."""
     template = _environment().get_template("figures.html.j2")
     return template.render(
@@ -100,7 +100,7 @@ def render_figures(evidence: Evidence) -> str:
     )
 
 
-def _missing(evidence: Evidence) -> Iterator[str]:
+def _missing(evidence: InspectionResults) -> Iterator[str]:
     """Why some of the figures are not there."""
     if not evidence.training:
         yield "The training was not done again, so there are no figures of a model as it overfits."
@@ -111,12 +111,14 @@ def _missing(evidence: Evidence) -> Iterator[str]:
         yield "Its loss is no likelihood, so there is no figure of predicted probabilities."
 
 
-def write(summary: Summary, path: Path, evidence: Evidence | None = None, gallery: Sequence[GalleryRow] = ()) -> None:
+def write(
+    summary: Summary, path: Path, evidence: InspectionResults | None = None, gallery: Sequence[GalleryRow] = ()
+) -> None:
     """Write the page in one step."""
     write_text(path, render(summary, evidence, gallery))
 
 
-def _check_belongs(evidence: Evidence, summary: Summary) -> None:
+def _check_belongs(evidence: InspectionResults, summary: Summary) -> None:
     if evidence.digests != {name: model.digest for name, model in summary.models.items()}:
         raise UserError(
             f"the figures' evidence is of other models than those of run {summary.run_id}: "
@@ -219,7 +221,7 @@ def _cost(summary: Summary) -> str:
     return f"{_ratio(models['unlearned'].seconds, whole)} × the time of exact retraining. Below 1 is cheaper."
 
 
-def measure_rows(summary: Summary) -> list[Row]:
+def measure_rows(summary: Summary) -> list[TableRow]:
     """The table of every measure of every model."""
     models = list(figures.ordered_models(summary).values())
     names = [attack.name for attack in models[0].audit.attacks]
@@ -229,24 +231,25 @@ def measure_rows(summary: Summary) -> list[Row]:
 
     ideals = WORDS[summary.verdict.compared_with].ideals
     rows = [
-        Row(f"{name}: AUC", _ideal(models[0], name, ideals), attacked(name, lambda a: cell(a.auc))) for name in names
+        TableRow(f"{name}: AUC", _ideal(models[0], name, ideals), attacked(name, lambda a: cell(a.auc)))
+        for name in names
     ]
     low = ideals.rare.format("1 %")
-    rows += [Row(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: percent(a.tpr_at_1_fpr))) for n in names]
+    rows += [TableRow(f"{n}: TPR at 1 % FPR", low, attacked(n, lambda a: percent(a.tpr_at_1_fpr))) for n in names]
     strongest = strongest_attack(summary)
     rows += _yes_or_no(strongest, ideals, [figures.attack_on(model, strongest).rates for model in models])
     rows += _record_by_record([model.audit.per_record for model in models])
     retained = tuple(cell(model.audit.retained_auc) for model in models)
-    rows.append(Row("Retained members: AUC", ideals.retained, retained))
+    rows.append(TableRow("Retained members: AUC", ideals.retained, retained))
     notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": ideals.forget_knn}
     for measure, label in figures.MEASURES.items():
         values = [getattr(model.accuracies, measure) for model in models]
         if any(values):
-            rows.append(Row(label, notes[measure], tuple(map(percent, values))))
+            rows.append(TableRow(label, notes[measure], tuple(map(percent, values))))
     whole = retraining_seconds(summary)
     beside, of = ("training the original", models[0].seconds) if whole is None else ("retraining", whole)
     seconds = tuple((f"{model.seconds:,.1f}", f"{_ratio(model.seconds, of)} × {beside}") for model in models)
-    rows.append(Row("Seconds", "lower is cheaper", seconds))
+    rows.append(TableRow("Seconds", "lower is cheaper", seconds))
     return rows
 
 
@@ -255,7 +258,7 @@ def _ideal(original: ModelSummary, name: str, ideals: Ideals) -> str:
     return f"{seen}{ideals.attack}"
 
 
-def _yes_or_no(name: str, ideals: Ideals, found: list[Rates | None]) -> list[Row]:
+def _yes_or_no(name: str, ideals: Ideals, found: list[Rates | None]) -> list[TableRow]:
     """Rates of one attack as the paper reports them, where they were measured on every model."""
     rates = [each for each in found if each is not None]
     if len(rates) < len(found):
@@ -263,28 +266,28 @@ def _yes_or_no(name: str, ideals: Ideals, found: list[Rates | None]) -> list[Row
     coarse = "too few strangers for 0.1 %: none may be mistaken"
     finest = ideals.rare.format("0.1 %") if rates[0].resolved else coarse
     return [
-        Row(f"{name}: TPR at 0.1 % FPR", finest, tuple(percent(each.tpr_at_01_fpr) for each in rates)),
-        Row(f"{name}: balanced accuracy", ideals.balanced, tuple((f"{each.accuracy:.3f}", "") for each in rates)),
-        Row(f"{name}: precision", ideals.precision, tuple(percent(each.precision) for each in rates)),
-        Row(f"{name}: recall", ideals.recall, tuple(percent(each.recall) for each in rates)),
+        TableRow(f"{name}: TPR at 0.1 % FPR", finest, tuple(percent(each.tpr_at_01_fpr) for each in rates)),
+        TableRow(f"{name}: balanced accuracy", ideals.balanced, tuple((f"{each.accuracy:.3f}", "") for each in rates)),
+        TableRow(f"{name}: precision", ideals.precision, tuple(percent(each.precision) for each in rates)),
+        TableRow(f"{name}: recall", ideals.recall, tuple(percent(each.recall) for each in rates)),
     ]
 
 
-def _record_by_record(found: list[PerRecord | None]) -> list[Row]:
+def _record_by_record(found: list[PerRecord | None]) -> list[TableRow]:
     """How many single records look as they do to models that never saw them."""
     records = [each for each in found if each is not None]
     if len(records) < len(found):
         return []
     return [
-        Row(
+        TableRow(
             "Records that look trained on", "p < 0.05; ideal: 5 %", tuple(percent(each.suspicious) for each in records)
         ),
-        Row(
+        TableRow(
             "Records less familiar than new",
             "p > 0.95; ideal: 5 %",
             tuple(percent(each.unfamiliar) for each in records),
         ),
-        Row(
+        TableRow(
             "Forget set like the holdout, p-value",
             "record by record, pooled; small: differs, whichever way",
             tuple((f"{each.pooled:.2g}", "") for each in records),

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from unlearning.audit import inspection, inspection_results, neighbours
-from unlearning.audit.inspection_results import EVIDENCE_FILE, Evidence
+from unlearning.audit.inspection_results import EVIDENCE_FILE, InspectionResults
 from unlearning.compliance.retention.tombstones import refuse_erased_in
 from unlearning.core.files import write_text
 from unlearning.core.seeding import initialisation
@@ -69,7 +69,7 @@ def measure(
     trace: bool,
     device: str = "auto",
     gpus: int = 0,
-) -> Evidence:
+) -> InspectionResults:
     """Measure what the figures show.
 
     Args:
@@ -95,7 +95,7 @@ def measure(
         config=run.recipe.signals,
         seed=run.seed,
     )
-    return Evidence(
+    return InspectionResults(
         paradigm=run.recipe.paradigm.name,
         digests={name: models.digest(path) for name, path in model_paths.items()},
         models=measured,
@@ -129,7 +129,7 @@ def figures(
     gpus: int = 0,
     evidence_path: Path,
     page_path: Path,
-) -> Evidence:
+) -> InspectionResults:
     """Measure the models of a finished run, and write the numbers and a page with the figures.
 
     Raises:
@@ -195,7 +195,7 @@ def _said(run: _Measured, what: str, label: int) -> str:
     return f"{what}, class {run.snapshot.manifest.class_names[label]}"
 
 
-def draw(found: Evidence, folder: Path) -> dict[str, Path]:
+def draw(found: InspectionResults, folder: Path) -> dict[str, Path]:
     """Write the page with all figures, one SVG file for each, and the numbers behind them; paths by name.
 
     A figure that an earlier evidence had and this one has not is removed.

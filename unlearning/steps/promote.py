@@ -20,7 +20,7 @@ from unlearning.data.provenance import PROVENANCE_FILE
 from unlearning.learning import models
 from unlearning.recipes import provenance
 from unlearning.registry import candidate, descriptions
-from unlearning.registry.candidate import Evidence
+from unlearning.registry.candidate import CandidateEvidence
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.promotion import check_follows, serve
 from unlearning.registry.tags import NONE
@@ -34,14 +34,14 @@ def evidence_at(
     evaluation_path: Path,
     verdict_path: Path,
     earlier_path: Path | None = None,
-) -> Evidence:
+) -> CandidateEvidence:
     """Candidate, audit, evaluation and verdict, and what was tried before.
 
     Raises:
         UserError: missing or damaged, or not about each other.
     """
     audit, evaluation = load_audit(audit_path), load_evaluation(evaluation_path)
-    evidence = Evidence(
+    evidence = CandidateEvidence(
         candidate_path=candidate_path,
         digest=models.digest(candidate_path),
         image_shape=models.load(candidate_path).spec.image_shape,
@@ -58,7 +58,7 @@ def evidence_at(
     return evidence
 
 
-def _check(evidence: Evidence) -> None:
+def _check(evidence: CandidateEvidence) -> None:
     audited = evidence.audit.models.get("candidate")
     if audited is None or audited.model != evidence.digest:
         raise UserError("the audit is not of this candidate: audit it before it is promoted or rejected")
@@ -76,7 +76,7 @@ def _check(evidence: Evidence) -> None:
 
 
 def promote(
-    evidence: Evidence,
+    evidence: CandidateEvidence,
     *,
     model_name: str,
     parent: str,
@@ -120,7 +120,7 @@ def promote(
 
 
 def reject(
-    evidence: Evidence,
+    evidence: CandidateEvidence,
     *,
     model_name: str,
     parent: str,
@@ -153,7 +153,7 @@ def reject(
     return registry.resolve(version.name, version.version)
 
 
-def note_diverged(evidence: Evidence, *, action: str, ladder_path: Path) -> None:
+def note_diverged(evidence: CandidateEvidence, *, action: str, ladder_path: Path) -> None:
     """Keep on record that a method made no model. Nothing is registered: the candidate is a model that exists.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from unlearning.audit.references import signals as references
 from unlearning.audit.references.plan import check_count
 from unlearning.audit.references.signals import References, ReferencesManifest
-from unlearning.audit.references.training import Reference, ReferenceTraining, make_references
+from unlearning.audit.references.training import ReferenceModel, ReferenceTraining, make_references
 from unlearning.compliance.retention.tombstones import refuse_erased_in
 from unlearning.core import settings
 from unlearning.core.errors import TrainingDivergedError, UserError
@@ -51,7 +51,7 @@ def training_of(
 
 def train(
     given: ReferenceTraining, numbers: Sequence[int], *, original: str, split: str
-) -> tuple[References, list[Reference]]:
+) -> tuple[References, list[ReferenceModel]]:
     """Train the references `numbers`: what they show, and they themselves.
 
     Args:

@@ -25,7 +25,7 @@ PART = re.compile(r'(\w+)="([^"]*)"')
 
 
 @dataclass(frozen=True)
-class Reference:
+class ImageReference:
     """An image's name, taken apart as Docker does it."""
 
     registry: str
@@ -40,7 +40,7 @@ class Reference:
         return f"{'http' if local else 'https'}://{self.registry}/v2/{self.repository}/manifests/{self.tag}"
 
 
-def parse(name: str) -> Reference:
+def parse(name: str) -> ImageReference:
     """Take a name apart: `[registry/]repository[:tag][@digest]`."""
     rest, at, digest = name.partition("@")
     first, slash, others = rest.partition("/")
@@ -50,7 +50,7 @@ def parse(name: str) -> Reference:
     repository, tag = (path, tag) if colon else (rest, "")
     if registry == HUB and "/" not in repository:
         repository = f"library/{repository}"
-    return Reference(registry, repository, digest if at else tag)
+    return ImageReference(registry, repository, digest if at else tag)
 
 
 def images_of(package: Package) -> list[str]:
@@ -65,7 +65,7 @@ def image(package: Package) -> Iterator[Finding]:
         yield _looked_up(name, parse(name))
 
 
-def _looked_up(name: str, reference: Reference) -> Finding:
+def _looked_up(name: str, reference: ImageReference) -> Finding:
     if reference.tag in ("", "latest"):
         do = "compile with UNLEARNING_IMAGE=REGISTRY/unlearning:TAG, with a tag that never moves"
         return Finding(check="image", state="failed", found=f"{name} has no fixed tag", do=do)
@@ -83,7 +83,7 @@ def _looked_up(name: str, reference: Reference) -> Finding:
     return Finding(check="image", state="unknown", found=found, do="the nodes need credentials: imagePullSecrets")
 
 
-def _status(reference: Reference) -> int:
+def _status(reference: ImageReference) -> int:
     """What the registry says of the manifest; with a token for strangers where it wants one."""
     headers = {"Accept": ACCEPT}
     answer = requests.head(reference.url, headers=headers, timeout=TIMEOUT, allow_redirects=True)

@@ -12,7 +12,7 @@ import pytest
 from pipelines.cluster.client import Endpoint, Pipelines
 from pipelines.cluster.packages import Package, checked, compiled
 from pipelines.cluster.status import status_of
-from pipelines.cluster.submission import Request, schedule, submit, unschedule
+from pipelines.cluster.submission import RunRequest, schedule, submit, unschedule
 from tests.certificates import certificate, server_side
 from tests.pipelines.kfp_server import ROUTES, Kubeflow, RefusalError, read_as, serving
 from unlearning.core.errors import UserError
@@ -22,7 +22,7 @@ SPEC = {
     "root": {"dag": {"tasks": {"one": {"cachingOptions": {"enableCache": True}}}}},
 }
 SMALL = Package("small", SPEC, {"platforms": {"kubernetes": {}}})
-REQUEST = Request(SMALL, name="nightly")
+REQUEST = RunRequest(SMALL, name="nightly")
 
 
 def test_every_call_of_the_server_is_covered(server: Pipelines, kubeflow: Kubeflow) -> None:
@@ -39,7 +39,7 @@ def test_every_call_of_the_server_is_covered(server: Pipelines, kubeflow: Kubefl
 
 def test_a_real_pipeline_is_accepted_with_both_documents(server: Pipelines, kubeflow: Kubeflow) -> None:
     package = compiled("pretraining")
-    done = submit(server, Request(package, checked(package, {"seed": "3"}, {}), pipeline_root="s3://bucket/root"))
+    done = submit(server, RunRequest(package, checked(package, {"seed": "3"}, {}), pipeline_root="s3://bucket/root"))
     run = kubeflow.runs[done.run_id]
     assert (run.runtime_config.parameters, run.runtime_config.pipeline_root) == ({"seed": 3}, "s3://bucket/root")
     assert run.service_account == "unlearning-runner"

@@ -11,7 +11,7 @@ import torch
 
 from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.audit import HISTOGRAM_BINS, audit, measure_like_references, measure_model
-from unlearning.audit.reference_baseline import Forgotten, attack_model
+from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model
 from unlearning.audit.results import Audit, Interval
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure, measure_signals
 from unlearning.audit.statistics import auc_difference
@@ -195,7 +195,7 @@ def test_with_references_every_record_is_shown_the_views_the_references_saw(
         "retained": members[torch.from_numpy(kept)],
         "holdout": case.groups["holdout"],
     }
-    forgotten = Forgotten(world.references, rows)
+    forgotten = ReferenceBaseline(world.references, rows)
     found = measure_like_references(case.memorised, case.paradigm, **groups, forgotten=forgotten)
     manifest = world.references.manifest
     whole = measure(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unlearning.audit.attacks import ATTACKS, REFERENCE_ATTACKS
-from unlearning.audit.reference_baseline import Forgotten, attack_model, out_of_training, without
+from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model, out_of_training, without
 from unlearning.audit.statistics import placements
 
 Synthetic = Callable[..., Any]
@@ -20,8 +20,8 @@ def world(synthetic: Synthetic) -> Any:
     return synthetic(members=80, holdout=60, count=8, seed=1)
 
 
-def forgotten_of(world: Any, count: int = 24) -> Forgotten:
-    return Forgotten(world.references, np.arange(count))
+def forgotten_of(world: Any, count: int = 24) -> ReferenceBaseline:
+    return ReferenceBaseline(world.references, np.arange(count))
 
 
 def test_every_attack_runs_on_a_model_and_on_its_references(world: Any) -> None:

@@ -16,7 +16,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from unlearning.audit.inspection_results import Evidence
+from unlearning.audit.inspection_results import InspectionResults
 from unlearning.reporting import report
 from unlearning.reporting.figures.gallery import GalleryRow, picture
 from unlearning.reporting.summary import Summary
@@ -103,7 +103,7 @@ def too_wide(page: Page) -> list[str]:
 
 @pytest.fixture
 def report_page(
-    make_summary: Callable[..., Summary], make_evidence: Callable[..., Evidence], tmp_path: Path
+    make_summary: Callable[..., Summary], make_evidence: Callable[..., InspectionResults], tmp_path: Path
 ) -> Callable[..., Path]:
     """A report of an invented run with all that one can have, images too, written to a file."""
     image = picture(torch.randint(256, (1, 28, 28), generator=torch.Generator().manual_seed(0)).byte(), "an image", 0.9)

@@ -9,19 +9,19 @@ from benchmarks import comparison as benchmarked
 from benchmarks import rows
 from tests.unlearning.browser.conftest import DESK, PHONE, Open, problems, too_wide
 from unlearning.reporting import comparison
-from unlearning.reporting.comparison import Comparison
+from unlearning.reporting.comparison import RunComparison
 
 RESULTS = Path(benchmarked.__file__).parent / "results" / "unlearning.json"
 
 
 @pytest.fixture(scope="module")
-def found() -> Comparison:
+def found() -> RunComparison:
     """The committed results of the benchmark."""
     return benchmarked.of_rows(rows.load(RESULTS))
 
 
 @pytest.fixture
-def written(found: Comparison, tmp_path: Path) -> Path:
+def written(found: RunComparison, tmp_path: Path) -> Path:
     comparison.write(found, tmp_path / "comparison.html")
     return tmp_path / "comparison.html"
 
@@ -42,7 +42,7 @@ def test_it_is_accessible_and_fits(written: Path, opened: Open, size: dict[str, 
     assert too_wide(page) == []
 
 
-def test_a_heading_sorts_up_then_down_and_says_so(written: Path, opened: Open, found: Comparison) -> None:
+def test_a_heading_sorts_up_then_down_and_says_so(written: Path, opened: Open, found: RunComparison) -> None:
     page = opened(written)
     heading = page.get_by_role("button", name="AUC gap")
     heading.click()
@@ -65,7 +65,7 @@ def test_it_can_be_sorted_with_the_keyboard_alone(written: Path, opened: Open) -
     assert times == sorted(times)
 
 
-def test_filters_and_words_leave_what_fits(written: Path, opened: Open, found: Comparison) -> None:
+def test_filters_and_words_leave_what_fits(written: Path, opened: Open, found: RunComparison) -> None:
     page = opened(written)
     page.get_by_label("Paradigm").select_option("moco")
     page.get_by_label("Method").select_option("gradient_penalty")
@@ -82,7 +82,7 @@ def test_filters_and_words_leave_what_fits(written: Path, opened: Open, found: C
 
 
 def test_without_scripts_the_whole_table_is_there_and_no_control_that_does_nothing(
-    written: Path, opened: Open, found: Comparison
+    written: Path, opened: Open, found: RunComparison
 ) -> None:
     page = opened(written, scripts=False)
     assert page.locator("#comparison tbody tr").count() == len(found.entries)
@@ -90,7 +90,7 @@ def test_without_scripts_the_whole_table_is_there_and_no_control_that_does_nothi
 
 
 def test_what_was_not_measured_stays_at_the_end_whichever_way_is_sorted(
-    opened: Open, found: Comparison, tmp_path: Path
+    opened: Open, found: RunComparison, tmp_path: Path
 ) -> None:
     first, *others = found.entries[:4]
     changed = found.model_copy(update={"entries": (first.model_copy(update={"lost": None}), *others)})

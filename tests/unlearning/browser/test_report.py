@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unlearning.browser.conftest import DESK, PHONE, Open, problems, too_wide
-from unlearning.audit.inspection_results import Evidence
+from unlearning.audit.inspection_results import InspectionResults
 from unlearning.reporting import report
 
 Write = Callable[..., Path]
@@ -75,7 +75,7 @@ def test_printed_it_cuts_no_figure_and_hides_nothing(report_page: Write, opened:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_page_of_the_figures_alone_is_accessible_too(
-    make_evidence: Callable[..., Evidence], opened: Open, tmp_path: Path, dark: bool
+    make_evidence: Callable[..., InspectionResults], opened: Open, tmp_path: Path, dark: bool
 ) -> None:
     path = tmp_path / "figures.html"
     path.write_text(report.render_figures(make_evidence()))

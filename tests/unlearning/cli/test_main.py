@@ -16,7 +16,7 @@ from pipelines.local import unlearning
 from pipelines.parameters import LocalRun
 from unlearning import __version__, recipes
 from unlearning.audit import inspection_results
-from unlearning.audit.inspection_results import Evidence
+from unlearning.audit.inspection_results import InspectionResults
 from unlearning.cli.main import application
 from unlearning.core.errors import EXIT_NOT_PROMOTED, EXIT_OK
 from unlearning.data import splits
@@ -285,7 +285,7 @@ def test_figures_of_no_run_are_told_in_one_line(cli: Cli, home: Path, tmp_path: 
 
 
 def test_report_shows_figures_that_lie_in_the_folder_of_the_run(
-    cli: Cli, finished: Summary, home: Path, make_evidence: Callable[..., Evidence]
+    cli: Cli, finished: Summary, home: Path, make_evidence: Callable[..., InspectionResults]
 ) -> None:
     inspection_results.save(make_evidence(), home / "mine" / "figures" / "evidence.json")
     assert cli("report").code == EXIT_OK

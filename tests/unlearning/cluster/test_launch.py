@@ -77,7 +77,7 @@ def alike(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.parametrize("command", [launch.PRETRAIN, launch.UNLEARN], ids=lambda command: str(command.name))
-def test_every_option_is_one_of_the_command_line(command: launch.Command) -> None:
+def test_every_option_is_one_of_the_command_line(command: launch.StepCommand) -> None:
     there = typer.main.get_command(app).commands[command.name]  # type: ignore[attr-defined]
     options = {word for parameter in there.params for word in parameter.opts}
     assert {*command.reads.values(), *command.settings.values(), "--out"} <= options

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearning.lineage import requests
-from unlearning.lineage.requests import Concern
-from unlearning.registry.history import Entry
+from unlearning.lineage.requests import ConcernedModels
+from unlearning.registry.history import VersionEntry
 from unlearning.registry.versions import Version
 
 Make = Callable[..., Version]
 
 
-def numbers(found: tuple[Entry, ...]) -> list[str]:
+def numbers(found: tuple[VersionEntry, ...]) -> list[str]:
     return [f"{each.model}/{each.version}" for each in found]
 
 
@@ -30,32 +30,32 @@ def generations(version: Make) -> list[Version]:
 
 
 def test_versions_that_have_not_honoured_a_request_by_whether_their_weights_exist(version: Make) -> None:
-    found = requests.pending("R1", Concern(models=("m",)), generations(version))
+    found = requests.pending("R1", ConcernedModels(models=("m",)), generations(version))
     assert (numbers(found.stored), numbers(found.purged)) == (["m/2", "m/5"], ["m/1"])
 
 
 def test_what_was_trained_on_other_data_is_left_out_where_that_is_known(version: Make) -> None:
-    found = requests.pending("R1", Concern(models=("m",), snapshots=("s1",)), generations(version))
+    found = requests.pending("R1", ConcernedModels(models=("m",), snapshots=("s1",)), generations(version))
     assert (numbers(found.stored), numbers(found.purged)) == (["m/2"], ["m/1"])
 
 
 @pytest.mark.parametrize("snapshot", ["s1", "s3", "s4"])
 def test_one_snapshot_of_a_family_is_enough_to_know_all_that_it_concerns(version: Make, snapshot: str) -> None:
     """A reduced snapshot that holds a record says that the snapshots before it held the record too."""
-    found = requests.pending("R2", Concern(models=("m",), snapshots=(snapshot,)), generations(version))
+    found = requests.pending("R2", ConcernedModels(models=("m",), snapshots=(snapshot,)), generations(version))
     assert numbers(found.stored) + numbers(found.purged) == ["m/2", "m/3", "m/4", "m/1"]
 
 
 def test_a_version_whose_parent_is_gone_is_concerned_by_what_it_was_made_from(version: Make) -> None:
     left = [version(4, 3, from_snapshot="s3")]
-    assert numbers(requests.pending("R", Concern(models=("m",), snapshots=("s3",)), left).stored) == ["m/4"]
-    assert requests.pending("R", Concern(models=("m",), snapshots=("s1",)), left).stored == ()
+    assert numbers(requests.pending("R", ConcernedModels(models=("m",), snapshots=("s3",)), left).stored) == ["m/4"]
+    assert requests.pending("R", ConcernedModels(models=("m",), snapshots=("s1",)), left).stored == ()
 
 
 def test_other_models_are_not_concerned(version: Make) -> None:
     versions = [*generations(version), version(1, name="other")]
-    assert numbers(requests.pending("R1", Concern(models=("other",)), versions).stored) == ["other/1"]
-    assert requests.pending("R1", Concern(models=()), versions).stored == ()
+    assert numbers(requests.pending("R1", ConcernedModels(models=("other",)), versions).stored) == ["other/1"]
+    assert requests.pending("R1", ConcernedModels(models=()), versions).stored == ()
 
 
 def test_the_first_version_to_honour_a_request_with_its_certificate(version: Make) -> None:
@@ -164,7 +164,7 @@ def test_answers_are_those_of_a_slow_reference(tags: list[dict[str, str]], snaps
         return own["snapshot"] == snapshot or (own["parent"] != "none" and goes_back(int(own["parent"])))
 
     every = range(1, len(tags) + 1)
-    found = requests.pending("R", Concern(models=("m",), snapshots=(snapshot,)), made(tags))
+    found = requests.pending("R", ConcernedModels(models=("m",), snapshots=(snapshot,)), made(tags))
     concerned = {root(number) for number in every if tags[number - 1]["snapshot"] == snapshot}
     expected = [number for number in every if root(number) in concerned and not honours(number)]
     purged = [number for number in expected if tags[number - 1]["status"] == "purged"]

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from unlearning.core.errors import UserError
 from unlearning.reporting import comparison, summary
-from unlearning.reporting.comparison import COLUMNS, Comparison, Entry, Estimate
+from unlearning.reporting.comparison import COLUMNS, ComparedCandidate, Estimate, RunComparison
 from unlearning.reporting.summary import Summary
 
 Make = Callable[..., Summary]
-ENTRY = Entry(
+ENTRY = ComparedCandidate(
     paradigm="simclr", method="finetune", data="digits-simclr", condition="main", seeds=3,
     gap=Estimate(value=0.01, low=-0.02, high=0.04), auc=Estimate(value=0.52), lost=None, time=Estimate(value=0.1),
 )  # fmt: skip
 
 
-def document(*entries: Entry) -> Comparison:
-    return Comparison(title="Two <methods>", notes=("A note.",), entries=entries or (ENTRY,))
+def document(*entries: ComparedCandidate) -> RunComparison:
+    return RunComparison(title="Two <methods>", notes=("A note.",), entries=entries or (ENTRY,))
 
 
 def test_every_candidate_of_every_run_is_a_row_with_what_its_verdict_says(make_summary: Make) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from unlearning.audit.inspection_results import Evidence
+from unlearning.audit.inspection_results import InspectionResults
 from unlearning.audit.results import Outcome
 from unlearning.core.errors import UserError
 from unlearning.reporting import report
@@ -17,7 +17,7 @@ from unlearning.reporting.figures import paper
 from unlearning.reporting.summary import Summary, strongest_attack
 
 Make = Callable[..., Summary]
-MakeEvidence = Callable[..., Evidence]
+MakeEvidence = Callable[..., InspectionResults]
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 OUTCOMES = {
     "passed": "passed",

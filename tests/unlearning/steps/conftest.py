@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from unlearning.audit.policy import Policy
-from unlearning.registry.candidate import Evidence
+from unlearning.registry.candidate import CandidateEvidence
 from unlearning.registry.client import Version
 from unlearning.steps.audit import audit
 from unlearning.steps.decide import decide
@@ -122,7 +122,7 @@ def diverged(diverged_chain: Chain, evidence: dict[str, Path]) -> dict[str, Path
 
 
 @pytest.fixture
-def failed(evidence: dict[str, Path], chain: Chain) -> Evidence:
+def failed(evidence: dict[str, Path], chain: Chain) -> CandidateEvidence:
     """The same candidate, judged by margins that it cannot keep."""
     return evidence_at(**evidence | {"verdict_path": chain["failed"]})
 

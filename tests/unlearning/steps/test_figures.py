@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unlearning.audit import inspection, inspection_results
-from unlearning.audit.inspection_results import GROUPS, Evidence
+from unlearning.audit.inspection_results import GROUPS, InspectionResults
 from unlearning.compliance.retention import tombstones
 from unlearning.core.errors import UserError
 from unlearning.core.settings import from_environment
@@ -22,11 +22,11 @@ from unlearning.steps.figures import draw, gallery, measure
 from unlearning.storage.open import open_store
 
 Chain = dict[str, Path]
-Make = Callable[..., Evidence]
+Make = Callable[..., InspectionResults]
 NAMES = {"original": "model", "unlearned": "candidate", "retrained": "retrained"}
 
 
-def measured(chain: Chain, *, trace: bool, forget: str = "forget") -> Evidence:
+def measured(chain: Chain, *, trace: bool, forget: str = "forget") -> InspectionResults:
     return measure(
         model_paths={name: chain[key] for name, key in reversed(NAMES.items())},
         snapshot_path=chain["snapshot"],
@@ -38,11 +38,11 @@ def measured(chain: Chain, *, trace: bool, forget: str = "forget") -> Evidence:
 
 
 @pytest.fixture
-def traced(chain: Chain) -> Evidence:
+def traced(chain: Chain) -> InspectionResults:
     return measured(chain, trace=True)
 
 
-def test_the_models_of_the_run_are_measured_on_the_groups_of_the_run(chain: Chain, traced: Evidence) -> None:
+def test_the_models_of_the_run_are_measured_on_the_groups_of_the_run(chain: Chain, traced: InspectionResults) -> None:
     assert list(traced.models) == list(NAMES)
     assert traced.digests == {name: models.digest(chain[key]) for name, key in NAMES.items()}
     split, forget = splits.load(chain["split"]), forget_set.load(chain["forget"])
@@ -53,7 +53,7 @@ def test_the_models_of_the_run_are_measured_on_the_groups_of_the_run(chain: Chai
     assert original.losses["forget"].mean < retrained.losses["forget"].mean
 
 
-def test_the_traced_training_is_the_one_that_made_the_original(chain: Chain, traced: Evidence) -> None:
+def test_the_traced_training_is_the_one_that_made_the_original(chain: Chain, traced: InspectionResults) -> None:
     made = load_provenance(chain["model"])
     snapshot, split = load_split(chain["snapshot"], chain["split"])
     original = models.load(chain["model"])
@@ -67,7 +67,9 @@ def test_the_traced_training_is_the_one_that_made_the_original(chain: Chain, tra
     assert traced.training[0].epoch == 0
 
 
-def test_without_a_trace_nothing_is_trained(chain: Chain, traced: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_trace_nothing_is_trained(
+    chain: Chain, traced: InspectionResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inspection, "trace_training", None)
     found = measured(chain, trace=False)
     assert found.training == ()
@@ -93,7 +95,9 @@ def test_after_an_erasure_no_training_is_traced_and_the_refusal_says_what_still_
     assert not measured(chain, trace=False).training
 
 
-def test_drawing_leaves_a_page_the_figures_and_their_numbers(traced: Evidence, chain: Chain, tmp_path: Path) -> None:
+def test_drawing_leaves_a_page_the_figures_and_their_numbers(
+    traced: InspectionResults, chain: Chain, tmp_path: Path
+) -> None:
     paths = draw(traced, tmp_path / "figures")
     # The tiny recipe has no augmentation: there are no views to compare.
     assert list(paths) == ["page", "numbers", "input-gradients", "losses", "embedding", "probabilities"]

@@ -17,7 +17,7 @@ from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
 from unlearning.data import forget_set, snapshots
 from unlearning.learning import models
-from unlearning.registry.candidate import Evidence
+from unlearning.registry.candidate import CandidateEvidence
 from unlearning.registry.client import Registry, Version
 from unlearning.steps.promote import evidence_at, note_diverged, promote, reject
 
@@ -65,7 +65,9 @@ def test_promoting_twice_gives_the_same_version(parent: Version, evidence: Paths
     assert len(versions(parent.name)) == 2
 
 
-def test_a_failed_candidate_is_kept_on_record_and_the_champion_stays(parent: Version, failed: Evidence) -> None:
+def test_a_failed_candidate_is_kept_on_record_and_the_champion_stays(
+    parent: Version, failed: CandidateEvidence
+) -> None:
     kept = reject(failed, model_name=parent.name, parent="1", run_name="run")
     assert (kept.version, kept.aliases, kept.tags.status) == ("2", (), "rejected")
     assert kept.tags.verdict == failed.verdict.outcome != "passed"
@@ -73,7 +75,9 @@ def test_a_failed_candidate_is_kept_on_record_and_the_champion_stays(parent: Ver
     assert reject(failed, model_name=parent.name, parent="1", run_name="run") == kept
 
 
-def test_pages_tell_of_a_promotion_and_of_a_refusal(parent: Version, failed: Evidence, evidence: Paths) -> None:
+def test_pages_tell_of_a_promotion_and_of_a_refusal(
+    parent: Version, failed: CandidateEvidence, evidence: Paths
+) -> None:
     reject(failed, model_name=parent.name, parent="1", run_name="run")
     first, refused = (each.description for each in versions(parent.name))
     assert f"Made from it: [version 2](#/models/{parent.name}/versions/2)." in first
@@ -84,7 +88,7 @@ def test_pages_tell_of_a_promotion_and_of_a_refusal(parent: Version, failed: Evi
     assert "until [version 3]" in versions(parent.name)[0].description
 
 
-def test_a_failed_candidate_cannot_be_promoted(parent: Version, failed: Evidence) -> None:
+def test_a_failed_candidate_cannot_be_promoted(parent: Version, failed: CandidateEvidence) -> None:
     with pytest.raises(UserError, match="only a passed candidate can be promoted"):
         promote(failed, model_name=parent.name, parent="1", run_name="run")
     assert versions(parent.name) == [parent]
@@ -106,7 +110,7 @@ def test_what_diverged_is_on_record_and_nowhere_else(
     assert versions(parent.name) == [parent]
 
 
-def test_only_what_diverged_is_noted_as_such(diverged: Paths, failed: Evidence, tmp_path: Path) -> None:
+def test_only_what_diverged_is_noted_as_such(diverged: Paths, failed: CandidateEvidence, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the method made a model"):
         note_diverged(failed, action="retrain", ladder_path=tmp_path / "ladder")
     for action, problem in (("accept", "lets the candidate serve"), ("roof", "is unknown")):
@@ -128,7 +132,9 @@ def test_a_passed_candidate_cannot_be_rejected(parent: Version, evidence: Paths)
     assert versions(parent.name) == [parent]
 
 
-def test_a_verdict_given_again_is_a_version_of_its_own(parent: Version, failed: Evidence, evidence: Paths) -> None:
+def test_a_verdict_given_again_is_a_version_of_its_own(
+    parent: Version, failed: CandidateEvidence, evidence: Paths
+) -> None:
     """The version that serves must not carry the verdict it once failed with."""
     kept = reject(failed, model_name=parent.name, parent="1", run_name="run")
     made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
@@ -288,7 +294,7 @@ def test_accepting_what_was_rejected_before_is_a_version_of_its_own(parent: Vers
     assert (made.version, made.tags.status, made.tags.accepted) == ("3", "serving", "yes")
 
 
-def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Paths, failed: Evidence) -> None:
+def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Paths, failed: CandidateEvidence) -> None:
     kept = reject(failed, model_name=parent.name, parent="1", run_name="run", action="stronger")
     made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     names = ("rung", "action", "accepted", "statement")
@@ -298,7 +304,7 @@ def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Pa
 
 
 @pytest.mark.parametrize("action", ["promote", "accept", "forget it"])
-def test_a_rejected_candidate_does_not_serve_next(parent: Version, failed: Evidence, action: str) -> None:
+def test_a_rejected_candidate_does_not_serve_next(parent: Version, failed: CandidateEvidence, action: str) -> None:
     with pytest.raises(UserError, match="action"):
         reject(failed, model_name=parent.name, parent="1", run_name="run", action=action)
     assert versions(parent.name) == [parent]
@@ -312,7 +318,7 @@ def test_the_settings_of_every_rung_can_be_compared_in_mlflow(parent: Version, e
 
 
 def test_the_rungs_are_handed_on_from_one_to_the_next(
-    parent: Version, evidence: Paths, failed: Evidence, tmp_path: Path
+    parent: Version, evidence: Paths, failed: CandidateEvidence, tmp_path: Path
 ) -> None:
     below, above = tmp_path / "below", tmp_path / "above"
     where: dict[str, Any] = {"model_name": parent.name, "parent": "1", "run_name": "run"}

@@ -11,7 +11,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from unlearning.compliance.retention.policy import Item, Plan
+from unlearning.compliance.retention.policy import Item, PurgePlan
 from unlearning.compliance.retention.purge import plan, purge
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core import settings
@@ -143,7 +143,7 @@ def test_purging_again_changes_nothing(home: Path) -> None:
     again = purge(now=LATER + timedelta(days=9))
     assert (again.versions, again.objects, again.waiting) == ((), 0, ())
     assert (files_below(home), versions()) == (before, tags)
-    assert plan(now=LATER) == Plan(items=(), waiting=())
+    assert plan(now=LATER) == PurgePlan(items=(), waiting=())
 
 
 def test_cut_off_again_and_again_it_is_finished_in_the_end(leaks: Leaks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_cut_off_again_and_again_it_is_finished_in_the_end(leaks: Leaks, monkeyp
     assert leaks() == {}
     assert [each.tags.status for each in versions()] == ["purged", "purged", "serving"]
     assert [each.description.count("Its weights were deleted") for each in versions()] == [1, 1, 0]
-    assert plan(now=LATER) == Plan(items=(), waiting=())
+    assert plan(now=LATER) == PurgePlan(items=(), waiting=())
     serving_answers()
 
 

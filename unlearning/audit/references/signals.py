@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from unlearning.audit.references.training import Mask, Reference
+from unlearning.audit.references.training import Mask, ReferenceModel
 from unlearning.audit.results import REFERENCES_FILE
 from unlearning.audit.signals import ENCODER_SIGNALS, NAMES, SIGNALS, Measured, SignalConfig, Signals
 from unlearning.core.config import Config
@@ -85,7 +85,7 @@ def _all(measured: Measured) -> dict[str, Array]:
     return measured.signals | measured.encoder
 
 
-def collect(manifest: ReferencesManifest, made: Sequence[Reference], trained: Mask) -> References:
+def collect(manifest: ReferencesManifest, made: Sequence[ReferenceModel], trained: Mask) -> References:
     """The signals of trained references, side by side.
 
     Args:

@@ -59,7 +59,7 @@ def halves(records: int, count: int, seed: int) -> Mask:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceModel:
     """One trained reference and what it shows of members and holdout."""
 
     number: int
@@ -132,7 +132,7 @@ def _side_by_side(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, in
         torch.set_num_threads(threads)
 
 
-def make_references(given: ReferenceTraining, numbers: Sequence[int]) -> list[Reference]:
+def make_references(given: ReferenceTraining, numbers: Sequence[int]) -> list[ReferenceModel]:
     """Train the references `numbers` of `given.count`, and measure what they show.
 
     A reference depends on its number and the seed alone: any division of the numbers over machines
@@ -154,7 +154,7 @@ def make_references(given: ReferenceTraining, numbers: Sequence[int]) -> list[Re
                 advance(f"{seconds:.0f} s each")
         measured = _measure([model for model, _ in trained], given, pool, workers)
     return [
-        Reference(number, model, shown, seconds)
+        ReferenceModel(number, model, shown, seconds)
         for number, (model, seconds), shown in zip(numbers, trained, measured, strict=True)
     ]
 

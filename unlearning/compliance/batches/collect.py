@@ -16,7 +16,7 @@ from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import open_requests, requests
 from unlearning.compliance.requests.inventory import holdings, serving
 from unlearning.compliance.requests.requests import Request
-from unlearning.compliance.requests.resolution import Concern, Holding, Serving, concern
+from unlearning.compliance.requests.resolution import ConcernedRecords, Holding, ServingData, concern
 from unlearning.compliance.retention.erase import erase
 from unlearning.core.errors import UserError
 from unlearning.registry.client import Registry
@@ -73,7 +73,7 @@ class _Looked:
 
     state: State
     request: Request
-    concern: Concern
+    concern: ConcernedRecords
 
 
 class Collection:
@@ -84,7 +84,7 @@ class Collection:
         self.until, self.now = until, now
         self.result = CollectResult(Batch(id=batch, created=now, until=until, models=()))
         self.looked: list[_Looked] = []
-        self.serving: dict[str, Serving] = {}
+        self.serving: dict[str, ServingData] = {}
 
     @property
     def batch(self) -> str:

@@ -14,14 +14,14 @@ from unlearning.compliance.certificates import dsse, keys
 from unlearning.compliance.certificates import html as page
 from unlearning.compliance.certificates import statement as certificates
 from unlearning.compliance.certificates.predicate import (
-    Artefacts,
     Data,
-    Forgotten,
+    ForgottenRecords,
     How,
     LedgerHead,
     Making,
     ModelErasure,
     Purge,
+    PurgedArtifacts,
     Times,
     Weights,
 )
@@ -168,7 +168,7 @@ class Issue:
             after=Weights(version=version.version, weights=tags.digest),
             data_before=Data(snapshot=tags.from_snapshot, split=tags.from_split),
             data_after=Data(**data_of(version).model_dump()),
-            forgotten=Forgotten(records=int(tags.forgotten_records), forget_set=tags.forget),
+            forgotten=ForgottenRecords(records=int(tags.forgotten_records), forget_set=tags.forget),
             made=Making(
                 method=made.method,
                 settings=made.settings,
@@ -194,7 +194,7 @@ class Issue:
             after=serving,
             data_before=Data(snapshot=resolution.snapshots[0] if resolution else version.tags.snapshot),
             data_after=Data(**data_of(version).model_dump()),
-            forgotten=Forgotten(records=resolution.records if resolution else 0),
+            forgotten=ForgottenRecords(records=resolution.records if resolution else 0),
         )
 
     def _purged(self) -> Iterator[Purge]:
@@ -204,7 +204,7 @@ class Issue:
                     model=event.details.model,
                     version=event.details.version,
                     at=event.at,
-                    artefacts=(Artefacts(kind="objects", objects=event.details.objects),),
+                    artefacts=(PurgedArtifacts(kind="objects", objects=event.details.objects),),
                 )
 
     def _to_be_purged(self) -> Iterator[Purge]:
@@ -214,5 +214,5 @@ class Issue:
                     model=version.name,
                     version=version.version,
                     at=datetime.fromisoformat(version.tags.purge_after),
-                    artefacts=(Artefacts(kind="weights", objects=1),),
+                    artefacts=(PurgedArtifacts(kind="weights", objects=1),),
                 )

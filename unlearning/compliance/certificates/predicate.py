@@ -71,7 +71,7 @@ class Data(Config):
     split: Digest | None = None
 
 
-class Forgotten(Config):
+class ForgottenRecords(Config):
     """How many records, and the digest of the forget set; None where there was none, since nothing was trained."""
 
     records: Count
@@ -134,7 +134,7 @@ class ModelErasure(Config):
     after: Weights | None
     data_before: Data
     data_after: Data
-    forgotten: Forgotten
+    forgotten: ForgottenRecords
     made: Making | None = None
     audit: AuditResult | None = None
 
@@ -158,7 +158,7 @@ class ModelErasure(Config):
         return self
 
 
-class Artefacts(Config):
+class PurgedArtifacts(Config):
     """So many stored objects of one kind, such as `model`, `references`, `features`."""
 
     kind: Word
@@ -171,7 +171,7 @@ class Purge(Config):
     model: Name
     version: Version
     at: Instant
-    artefacts: tuple[Artefacts, ...] = Field(min_length=1)
+    artefacts: tuple[PurgedArtifacts, ...] = Field(min_length=1)
 
 
 class LedgerHead(Config):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unlearning.compliance.requests.resolution import Holding, Serving
+from unlearning.compliance.requests.resolution import Holding, ServingData
 from unlearning.core.errors import MissingKeyError
 from unlearning.registry.client import CHAMPION, Registry, Version
 from unlearning.registry.tags import Tags
@@ -34,7 +34,7 @@ def holdings(store: Store) -> Iterator[Holding]:
         yield Holding(digest, frozenset(manifest.record_ids), manifest.subjects)
 
 
-def serving(store: Store, registry: Registry) -> Iterator[Serving]:
+def serving(store: Store, registry: Registry) -> Iterator[ServingData]:
     """What serves of every model, with the records that it was trained on and has not forgotten.
 
     Raises:
@@ -43,4 +43,4 @@ def serving(store: Store, registry: Registry) -> Iterator[Serving]:
     for version in champions(registry):
         data = data_of(version)
         members = frozenset(load_split(store, data.split).members)
-        yield Serving(version.name, version.version, data.snapshot, members)
+        yield ServingData(version.name, version.version, data.snapshot, members)

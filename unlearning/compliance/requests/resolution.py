@@ -25,7 +25,7 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServingData:
     """What serves of a registered model."""
 
     model: str
@@ -37,7 +37,7 @@ class Serving:
 
 
 @dataclass(frozen=True)
-class Concern:
+class ConcernedRecords:
     """What a request is about, as things stand."""
 
     records: frozenset[str]
@@ -48,7 +48,7 @@ class Concern:
     """What each model was trained on, by its name; no model without any."""
 
 
-def concern(request: Request, holdings: Sequence[Holding], serving: Sequence[Serving]) -> Concern:
+def concern(request: Request, holdings: Sequence[Holding], serving: Sequence[ServingData]) -> ConcernedRecords:
     """Look a request up.
 
     Args:
@@ -58,7 +58,7 @@ def concern(request: Request, holdings: Sequence[Holding], serving: Sequence[Ser
     found = {each.digest: each.of(request) for each in holdings}
     records = frozenset[str]().union(*found.values())
     wanted = [each for each in serving if request.model in ("", each.model)]
-    return Concern(
+    return ConcernedRecords(
         records=records,
         snapshots=tuple(sorted(digest for digest, some in found.items() if some)),
         members={each.model: some for each in wanted if (some := each.members & records)},

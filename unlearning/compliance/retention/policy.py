@@ -59,7 +59,7 @@ class Waiting(Config):
     requests: tuple[str, ...]
 
 
-class Plan(Config):
+class PurgePlan(Config):
     """What a purge deletes now, and what later ones will."""
 
     items: tuple[Item, ...]

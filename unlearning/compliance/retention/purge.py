@@ -17,7 +17,7 @@ from unlearning.compliance.retention.inventory import (
 )
 from unlearning.compliance.retention.policy import (
     Item,
-    Plan,
+    PurgePlan,
     RetentionStatus,
     Waiting,
     iso,
@@ -66,7 +66,7 @@ class PurgeResult(Config):
     """Withdrawn versions that are not due."""
 
 
-def plan(*, now: datetime, model_name: str = "", at_once: bool = False, grace_days: int = GRACE_DAYS) -> Plan:
+def plan(*, now: datetime, model_name: str = "", at_once: bool = False, grace_days: int = GRACE_DAYS) -> PurgePlan:
     """What a purge would delete now, and what waits. Changes nothing.
 
     Args:
@@ -146,12 +146,12 @@ def _unmarked(found: RetentionStatus) -> list[Version]:
     return [each for each in found.condemned if each.tags.status != "purged"]
 
 
-def _plan(places: Places, found: RetentionStatus, now: datetime, at_once: bool, grace_days: int) -> Plan:
+def _plan(places: Places, found: RetentionStatus, now: datetime, at_once: bool, grace_days: int) -> PurgePlan:
     done, stale = certified(places.store), now - timedelta(days=grace_days)
     by_versions = purge_scope(found)
     known = by_versions.kept_snapshots | by_versions.snapshots
     erased = erased_snapshots(places.store, known, done, now if at_once else stale)
-    return Plan(
+    return PurgePlan(
         items=tuple(items(places, found, purge_scope(found, erased), done, now, stale)),
         waiting=tuple(waits(each) for each in found.waiting),
         versions=tuple(label(each) for each in _unmarked(found)),

@@ -34,7 +34,7 @@ _OFFSETS = [
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredValue:
     """An estimate and the half width of its interval, infinite where there is none."""
 
     value: float
@@ -48,18 +48,18 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodPoint:
     """One method's place."""
 
     name: str
-    gap: Measured
+    gap: MeasuredValue
     """AUC minus the retrained model's; 0 is ideal."""
-    lost: Measured
+    lost: MeasuredValue
     """Percentage points of accuracy below the retrained model; 0 or less is ideal."""
 
 
 def auc_against_accuracy(
-    methods: Sequence[Method], name: str, *, gap_bound: float, lost_bound: float, title: str = ""
+    methods: Sequence[MethodPoint], name: str, *, gap_bound: float, lost_bound: float, title: str = ""
 ) -> str:
     """A point with its intervals per method, the retrained model's place, and the region to be reached.
 
@@ -100,14 +100,14 @@ def _colour(name: str) -> str:
     return COLOURS["original"] if name == "original" else INK
 
 
-def _lines(method: Method) -> list[_Line]:
+def _lines(method: MethodPoint) -> list[_Line]:
     """The method's two intervals, as lines from point to point."""
     (left, right), (low, high) = method.gap.bounds, method.lost.bounds
     x, y = method.gap.value, method.lost.value
     return [((left, y), (right, y)), ((x, low), (x, high))]
 
 
-def _point(axes: Axes, method: Method) -> None:
+def _point(axes: Axes, method: MethodPoint) -> None:
     colour = _colour(method.name)
     for (left, low), (right, high) in _lines(method):
         axes.plot([left, right], [low, high], color=colour, linewidth=1.4, alpha=0.7)
@@ -115,7 +115,7 @@ def _point(axes: Axes, method: Method) -> None:
     axes.plot(method.gap.value, method.lost.value, marker=marker, markersize=6, color=colour, linestyle="none")
 
 
-def _scale(axes: Axes, methods: Sequence[Method], gap_bound: float, lost_bound: float) -> None:
+def _scale(axes: Axes, methods: Sequence[MethodPoint], gap_bound: float, lost_bound: float) -> None:
     """Limits around everything, and ticks in plain numbers."""
     gaps = [0, -1.5 * gap_bound, 1.5 * gap_bound, *(bound for method in methods for bound in method.gap.bounds)]
     lost = [0, -lost_bound, 1.5 * lost_bound, *(bound for method in methods for bound in method.lost.bounds)]

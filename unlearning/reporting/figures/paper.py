@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from unlearning.audit.inspection_results import SIDES, Epoch, Evidence, ModelEvidence, Sample
+from unlearning.audit.inspection_results import SIDES, Epoch, InspectionResults, ModelEvidence, Sample
 from unlearning.reporting.figures.audit import MODELS
 from unlearning.reporting.figures.style import COLOURS, FORGET, INK, STYLE, svg
 
@@ -53,28 +53,28 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: MODELS.index(name) if name in MODELS else len(MODELS))
 
 
-def most_records(evidence: Evidence) -> int:
+def most_records(evidence: InspectionResults) -> int:
     """Of the largest group measured."""
     return max(len(sample.values) for model in evidence.models.values() for sample in model.losses.values())
 
 
-def shows_views(evidence: Evidence) -> bool:
+def shows_views(evidence: InspectionResults) -> bool:
     """Whether the training was looked at, and its views differ: without augmentation their cosine is 1."""
     samples = [sample for epoch in evidence.training for sample in epoch.view_similarity.values()]
     return any(abs(value - 1) > 1e-3 for sample in samples for value in sample.values)
 
 
-def shows_probabilities(evidence: Evidence) -> bool:
+def shows_probabilities(evidence: InspectionResults) -> bool:
     """Whether the training was looked at, and its loss is a likelihood."""
     return bool(evidence.training and evidence.training[-1].probability)
 
 
-def all_figures(evidence: Evidence) -> dict[str, Drawn]:
+def all_figures(evidence: InspectionResults) -> dict[str, Drawn]:
     """Every figure that the evidence has something for, by file name without ending."""
     return dict(_figures(evidence))
 
 
-def _figures(evidence: Evidence) -> Iterator[tuple[str, Drawn]]:
+def _figures(evidence: InspectionResults) -> Iterator[tuple[str, Drawn]]:
     as_on = ", as on the retrained model," if "retrained" in evidence.models else ""
     yield (
         "input-gradients",
@@ -137,15 +137,15 @@ def _reading(number: str) -> str:
     return f"Our reading of {number} of Wang and Chen, arXiv 2405.07317; the paper's numbers are not reproduced."
 
 
-def _answer(evidence: Evidence) -> str:
+def _answer(evidence: InspectionResults) -> str:
     return "the true class" if evidence.paradigm == "supervised" else "a record's own other view"
 
 
-def _models(evidence: Evidence) -> dict[str, ModelEvidence]:
+def _models(evidence: InspectionResults) -> dict[str, ModelEvidence]:
     return {name: evidence.models[name] for name in in_order(evidence.models)}
 
 
-def input_gradients(evidence: Evidence) -> str:
+def input_gradients(evidence: InspectionResults) -> str:
     """Distribution of log g of forgotten, retained and never seen records, one panel a model."""
     models = _models(evidence)
     everything = [sample.values for model in models.values() for sample in model.log_gradients.values()]
@@ -164,7 +164,7 @@ def input_gradients(evidence: Evidence) -> str:
         return svg(figure, "input-gradients", f"Log norm of input gradients by model, means. {'; '.join(spoken)}.")
 
 
-def losses(evidence: Evidence) -> str:
+def losses(evidence: InspectionResults) -> str:
     """Mean loss of each group before and after, with 95 % intervals."""
     models = _models(evidence)
     with mpl.rc_context(STYLE):
@@ -189,7 +189,7 @@ def losses(evidence: Evidence) -> str:
         return svg(figure, "losses", f"Mean loss by model. {'; '.join(spoken)}.")
 
 
-def embedding(evidence: Evidence) -> str:
+def embedding(evidence: InspectionResults) -> str:
     """Features on two axes, one panel a model, forgotten records marked."""
     models = _models(evidence)
     with mpl.rc_context(STYLE):
@@ -206,7 +206,7 @@ def embedding(evidence: Evidence) -> str:
         return svg(figure, "embedding", f"Map of features, one point a record, for {', '.join(models)}.")
 
 
-def view_similarity(evidence: Evidence) -> str:
+def view_similarity(evidence: InspectionResults) -> str:
     """Cosine of a record's views over the training, members against strangers: mean and quartiles."""
     with mpl.rc_context(STYLE):
         figure = Figure((4.2, 2.8), layout="constrained")
@@ -227,7 +227,7 @@ def view_similarity(evidence: Evidence) -> str:
         return svg(figure, "view-similarity", f"{text}; after {epochs[-1]}: {last}.")
 
 
-def probabilities(evidence: Evidence) -> str:
+def probabilities(evidence: InspectionResults) -> str:
     """Probability of the right answer as the training overfits, members against strangers."""
     shown = _spread([epoch for epoch in evidence.training if epoch.epoch > 0], 4)
     largest = max(value for epoch in shown for sample in epoch.probability.values() for value in sample.values)

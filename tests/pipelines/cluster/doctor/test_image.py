@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipelines.cluster import packages
-from pipelines.cluster.doctor.image import HUB, Reference, image, images_of, parse
+from pipelines.cluster.doctor.image import HUB, ImageReference, image, images_of, parse
 from pipelines.cluster.packages import Package
 from tests.http_server import Quiet, listening
 
@@ -67,16 +67,16 @@ def package(*images: str) -> Package:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("unlearning:1", Reference(HUB, "library/unlearning", "1")),
-        ("team/unlearning", Reference(HUB, "team/unlearning", "")),
-        ("ghcr.io/team/unlearning:1-cpu", Reference("ghcr.io", "team/unlearning", "1-cpu")),
-        ("localhost:5000/a/b:c", Reference("localhost:5000", "a/b", "c")),
-        ("localhost/a", Reference("localhost", "a", "")),
-        ("r.io/a:1@sha256:00", Reference("r.io", "a", "sha256:00")),
-        ("r.io:1/a@sha256:00", Reference("r.io:1", "a", "sha256:00")),
+        ("unlearning:1", ImageReference(HUB, "library/unlearning", "1")),
+        ("team/unlearning", ImageReference(HUB, "team/unlearning", "")),
+        ("ghcr.io/team/unlearning:1-cpu", ImageReference("ghcr.io", "team/unlearning", "1-cpu")),
+        ("localhost:5000/a/b:c", ImageReference("localhost:5000", "a/b", "c")),
+        ("localhost/a", ImageReference("localhost", "a", "")),
+        ("r.io/a:1@sha256:00", ImageReference("r.io", "a", "sha256:00")),
+        ("r.io:1/a@sha256:00", ImageReference("r.io:1", "a", "sha256:00")),
     ],
 )
-def test_names_are_taken_apart_as_docker_does(name: str, expected: Reference) -> None:
+def test_names_are_taken_apart_as_docker_does(name: str, expected: ImageReference) -> None:
     assert parse(name) == expected
 
 

@@ -13,23 +13,23 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from unlearning.reporting.figures import methods
-from unlearning.reporting.figures.methods import Measured, Method, auc_against_accuracy
+from unlearning.reporting.figures.methods import MeasuredValue, MethodPoint, auc_against_accuracy
 
 NAMES = (
     "original", "gradient_penalty", "gradient_penalty_stage2", "finetune", "gradient_ascent", "random_label",
     "saliency", "alignment_calibration", "loss_matching",
 )  # fmt: skip
 Axes = Any
-DrawnFigure = Callable[[Sequence[Method]], Figure]
+DrawnFigure = Callable[[Sequence[MethodPoint]], Figure]
 
 
-def scattered(seed: int, scale: float = 1.0) -> list[Method]:
+def scattered(seed: int, scale: float = 1.0) -> list[MethodPoint]:
     draw = np.random.default_rng(seed)
     return [
-        Method(
+        MethodPoint(
             name,
-            Measured(scale * draw.normal(0.05, 0.1), scale * abs(draw.normal(0, 0.02))),
-            Measured(scale * draw.normal(1, 4), scale * abs(draw.normal(0, 1))),
+            MeasuredValue(scale * draw.normal(0.05, 0.1), scale * abs(draw.normal(0, 0.02))),
+            MeasuredValue(scale * draw.normal(1, 4), scale * abs(draw.normal(0, 1))),
         )
         for name in NAMES
     ]
@@ -37,7 +37,7 @@ def scattered(seed: int, scale: float = 1.0) -> list[Method]:
 
 @pytest.fixture
 def figure_of(monkeypatch: pytest.MonkeyPatch) -> DrawnFigure:
-    def call(found: Sequence[Method]) -> Figure:
+    def call(found: Sequence[MethodPoint]) -> Figure:
         kept: list[Figure] = []
 
         def keep(figure: Figure, name: str, label: str) -> str:
@@ -101,7 +101,7 @@ def drawn_lines(axes: Axes) -> list[tuple[tuple[float, ...], tuple[float, ...]]]
 
 
 def test_a_point_and_its_intervals_are_where_they_were_measured(figure_of: DrawnFigure) -> None:
-    (axes,) = figure_of([Method("finetune", Measured(0.1, 0.03), Measured(2.0, 0.5))]).axes
+    (axes,) = figure_of([MethodPoint("finetune", MeasuredValue(0.1, 0.03), MeasuredValue(2.0, 0.5))]).axes
     lines = drawn_lines(axes)
     assert ((0.1,), (2.0,)) in lines
     assert ((0.0,), (0.0,)) in lines, "the ideal"
@@ -110,7 +110,7 @@ def test_a_point_and_its_intervals_are_where_they_were_measured(figure_of: Drawn
 
 
 def test_a_single_seed_has_no_interval(figure_of: DrawnFigure) -> None:
-    (axes,) = figure_of([Method("finetune", Measured(0.1), Measured(2.0, math.inf))]).axes
+    (axes,) = figure_of([MethodPoint("finetune", MeasuredValue(0.1), MeasuredValue(2.0, math.inf))]).axes
     spans = [(max(x) - min(x), max(y) - min(y)) for x, y in drawn_lines(axes) if 0.1 in x]
     assert spans
     assert set(spans) == {(0.0, 0.0)}
@@ -125,7 +125,10 @@ def test_the_region_to_be_reached_is_marked(figure_of: DrawnFigure) -> None:
 
 
 def test_axes_speak_plain_numbers_and_the_label_the_values() -> None:
-    found = [Method("finetune", Measured(0.123), Measured(-2.5)), Method("<b>&$x", Measured(-0.05), Measured(40))]
+    found = [
+        MethodPoint("finetune", MeasuredValue(0.123), MeasuredValue(-2.5)),
+        MethodPoint("<b>&$x", MeasuredValue(-0.05), MeasuredValue(40)),
+    ]
     text = auc_against_accuracy(found, "methods-some", gap_bound=0.02, lost_bound=1, title="<some> & $y")
     root = ElementTree.fromstring(text)  # noqa: S314 - our own output
     assert "finetune +0.123 and -2.5; <b>&$x -0.050 and +40.0" in str(root.get("aria-label"))

@@ -16,13 +16,13 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from unlearning.audit import inspection_results
-from unlearning.audit.inspection_results import Evidence, Sample
+from unlearning.audit.inspection_results import InspectionResults, Sample
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
 from unlearning.reporting.figures import paper
 
-Make = Callable[..., Evidence]
-DRAWN: dict[str, Callable[[Evidence], str]] = {
+Make = Callable[..., InspectionResults]
+DRAWN: dict[str, Callable[[InspectionResults], str]] = {
     "input-gradients": paper.input_gradients,
     "losses": paper.losses,
     "embedding": paper.embedding,
@@ -32,10 +32,12 @@ DRAWN: dict[str, Callable[[Evidence], str]] = {
 
 
 @pytest.fixture
-def figure_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Evidence], str], Evidence], Figure]:
+def figure_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Callable[[InspectionResults], str], InspectionResults], Figure]:
     """The figure itself, before it becomes text."""
 
-    def call(draw: Callable[[Evidence], str], evidence: Evidence) -> Figure:
+    def call(draw: Callable[[InspectionResults], str], evidence: InspectionResults) -> Figure:
         kept: list[Figure] = []
 
         def keep(figure: Figure, name: str, label: str) -> str:
@@ -50,13 +52,13 @@ def figure_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Evidence],
     return call
 
 
-def changed(evidence: Evidence, value: Any, *path: str | int) -> Evidence:
+def changed(evidence: InspectionResults, value: Any, *path: str | int) -> InspectionResults:
     document = evidence.model_dump(mode="json")
     place: Any = document
     for part in path[:-1]:
         place = place[part]
     place[path[-1]] = value
-    return Evidence.model_validate(document)
+    return InspectionResults.model_validate(document)
 
 
 @pytest.mark.parametrize("name", DRAWN)
