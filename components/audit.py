@@ -46,7 +46,7 @@ def audit(
         forget_path=Path(forget.path),
         seed=seed,
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         audit_path=Path(audit.path),
     )
     for model, audited in result.models.items():

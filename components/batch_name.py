@@ -5,7 +5,7 @@ from components.base import component
 
 @component
 def batch_name(batch: str, kfp_run: str, policy: dict[str, str], requests: dict[str, str]) -> str:
-    """Refuse parameters that have no meaning; returns the batch's id, by default the run's name."""
+    """Refuse parameters that have no meaning; returns the batch's id, by default the run's."""
     from unlearning.audit.policy import Policy
     from unlearning.compliance.batches.parameters import BatchParameters
     from unlearning.compliance.batches.store import check_id

@@ -34,7 +34,7 @@ def evaluate(
         split_path=Path(split.path),
         forget_path=Path(forget.path) if forget is not None else None,
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         evaluation_path=Path(evaluation.path),
     )
     for model in report.models:

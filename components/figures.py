@@ -33,7 +33,7 @@ def figures(
         split_path=Path(split.path),
         forget_path=Path(forget.path),
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         evidence_path=Path(evidence.path),
         page_path=Path(page.path),
     )

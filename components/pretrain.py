@@ -31,7 +31,7 @@ def pretrain(
         recipe_path=Path(resolved_recipe.path),
         seed=seed,
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         model_path=Path(model.path),
     )
     model.metadata.update({"digest": result.digest, "device": result.device})

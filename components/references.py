@@ -30,6 +30,6 @@ def references(
         count=count,
         numbers=[int(number) for number in numbers.split()],
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         references_path=Path(part.path),
     )

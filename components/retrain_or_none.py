@@ -37,7 +37,7 @@ def retrain_or_none(
         forget_path=Path(forget.path),
         seed=seed + seed_offset,
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         retrained_path=Path(retrained.path),
     )
     if result is None:

@@ -42,7 +42,7 @@ def select(
         model_path=Path(model.path),
         include_near_duplicates=chosen.include_near_duplicates,
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         forget_path=Path(forget.path),
         near_duplicates_path=Path(near_duplicates.path),
     )

@@ -43,7 +43,7 @@ def unlearn(
         rung=rung,
         seed=seed + seed_offset,
         device=found.device,
-        gpus=found.gpus,
+        gpus=found.gpu_count,
         keep_diverged=True,
         candidate_path=Path(candidate.path),
     )

@@ -38,7 +38,7 @@ def honour(work: Channels, method: Channels, policy: Channels, hardware: Channel
 )
 def compliance(named: Channels, requests: Channels, method: Channels, policy: Channels, hardware: Channels) -> None:
     """Honour what was asked."""
-    run, batch, grace_days = dsl.PIPELINE_JOB_NAME_PLACEHOLDER, named["batch"], requests["grace_days"]
+    run, batch, grace_days = dsl.PIPELINE_JOB_ID_PLACEHOLDER, named["batch"], requests["grace_days"]
     releasing = effectful(release(batch=batch, kfp_run=run, grace_days=grace_days), "Release what is left")
     with dsl.ExitHandler(releasing, name="batch"):
         checked = effectful(batch_name(batch=batch, kfp_run=run, policy=policy, requests=requests), "Check and name")

@@ -65,7 +65,7 @@ class Registered(Config):
     model_name: str = ""
     """Registered model in MLflow. Empty: the recipe's name."""
     run_name: str = ""
-    """Name of this run in MLflow. Empty: the KFP run's own name."""
+    """Name of this run in MLflow. Empty: the KFP run's id."""
 
 
 class RegisteredModel(Config):
@@ -93,7 +93,7 @@ class Named(Config):
     """What the run is called."""
 
     run_name: str = ""
-    """Name of this run in MLflow. Empty: the KFP run's own name."""
+    """Name of this run in MLflow. Empty: the KFP run's id."""
     batch: str = ""
     """Compliance batch that asks for it, for forget_kind batch. Empty for none."""
 
@@ -102,7 +102,7 @@ class BatchName(Config):
     """What the batch is called."""
 
     batch: str = ""
-    """Name of this batch. Empty: the KFP run's own name."""
+    """Name of this batch. Empty: the KFP run's id."""
 
 
 class CompliancePolicy(Policy):

@@ -55,7 +55,7 @@ def pretraining(training: Channels, references: Channels, registered: Channels, 
             split=data["split"],
             references=gathered.outputs["references"],
             evaluation=evaluated.outputs["evaluation"],
-            registered=registered | {"kfp_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER},
+            registered=registered | {"kfp_run": dsl.PIPELINE_JOB_ID_PLACEHOLDER},
         ),
         "Register as champion",
     )

@@ -204,7 +204,7 @@ def unlearning(
         method=method,
         hardware=hardware,
         policy=policy,
-        registered=registered | {"kfp_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER},
+        registered=registered | {"kfp_run": dsl.PIPELINE_JOB_ID_PLACEHOLDER},
         batch=named["batch"],
         parent=resolved.outputs["Output"],
     )

@@ -111,8 +111,10 @@ def checked(package: Package, texts: Mapping[str, str], values: Mapping[str, Any
         raise UserError(f"pipeline {package.name} has no parameter {name!r}: it has {', '.join(sorted(declared))}")
     given = dict(values)
     given |= {name: _from_text(name, text, declared[name]["parameterType"]) for name, text in texts.items()}
-    for name, value in given.items():
+    for name, value in list(given.items()):
         kind = declared[name]["parameterType"]
+        if kind == "STRING" and isinstance(value, int) and not isinstance(value, bool):
+            given[name] = value = str(value)  # a file's YAML says 1 where the text 1 is meant
         fits = isinstance(value, TYPES.get(kind, (object,)))
         if not fits or (isinstance(value, bool) and kind.startswith("NUMBER")):
             raise UserError(f"parameter {name} must be a {kind}, not {value!r}")

@@ -170,6 +170,34 @@ def test_the_number_of_gpus_reaches_every_task_that_asks_for_it(document: Docume
         assert handed["gpus"] == "{{$.inputs.parameters['" + GPUS + "']}}", "what the limit refers to"
 
 
+def accelerators_of(count: object) -> dict[str, str]:
+    """What KFP's driver makes of a resolved limit (2.17): it reads text, and takes any other type for none."""
+    return {"nvidia.com/gpu": count} if isinstance(count, str) and count not in ("", "0") else {}
+
+
+@pytest.mark.parametrize(("asked", "got"), [("0", {}), ("1", {"nvidia.com/gpu": "1"}), ("8", {"nvidia.com/gpu": "8"})])
+def test_as_the_driver_reads_it_the_limit_is_what_was_asked_for(
+    document: Document, asked: str, got: dict[str, str]
+) -> None:
+    """The form, and every DAG on the way down to the task, hand the number on as text."""
+    definition = document["root"]["inputDefinitions"]["parameters"]["gpus"]
+    assert definition["parameterType"] == "STRING"
+    assert accelerators_of(definition["defaultValue"]) == {}
+    for _, dag in dags(document):
+        for name, each in dag.get("inputDefinitions", {}).get("parameters", {}).items():
+            if name in ("gpus", GPUS):
+                assert each["parameterType"] == "STRING", name
+    assert accelerators_of(asked) == got
+    assert accelerators_of(1) == {}, "why it is text"
+
+
+def test_nothing_that_must_be_there_follows_from_the_runs_display_name(document: Document) -> None:
+    """It is empty in recurring runs, and nobody holds it unique."""
+    text = str(document)
+    assert "pipeline_job_name" not in text
+    assert "{{$.pipeline_job_uuid}}" in text
+
+
 def test_every_nested_dag_hands_the_number_of_gpus_on(document: Document) -> None:
     for _, dag in dags(document):
         for name, task in dag["dag"]["tasks"].items():

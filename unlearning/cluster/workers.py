@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from unlearning.core.config import Config, checked
 from unlearning.core.errors import UserError
@@ -35,6 +35,15 @@ def _named_device(name: str) -> str:
     return name
 
 
+def _counted(count: str) -> str:
+    if not re.fullmatch(r"\d{1,4}", count):
+        raise UserError(f"gpus {count!r} is not possible: give a whole number, 0 for the CPU")
+    return count
+
+
+GpuCount = Annotated[str, BeforeValidator(str), AfterValidator(_counted)]
+"""Text everywhere: KFP's driver reads the limit of an accelerator as text, and takes a number for none."""
+
 DeviceName = Annotated[str, AfterValidator(_named_device)]
 
 
@@ -43,8 +52,13 @@ class Device(Config):
 
     device: DeviceName = "auto"
     """auto, cpu or cuda."""
-    gpus: int = Field(0, ge=0)
+    gpus: GpuCount = "0"
     """GPUs that each task which computes asks the cluster for; 0 runs on the CPU."""
+
+    @property
+    def gpu_count(self) -> int:
+        """The same as a number."""
+        return int(self.gpus)
 
 
 class Hardware(Workers, Device):

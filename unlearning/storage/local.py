@@ -19,6 +19,7 @@ from unlearning.storage.store import (
     _new_folder_for,
     _put_folder,
     check_key,
+    is_litter,
 )
 
 
@@ -157,6 +158,7 @@ def files_below(folder: Path, key: str) -> Iterator[str]:
         return
     for name, is_link in found:
         if not name.endswith("/"):
-            yield key + name
+            if not is_litter(name):
+                yield key + name
         elif not is_link and key + name != f"{STAGING}/":
             yield from files_below(folder / name, key + name)

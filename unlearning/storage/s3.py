@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from unlearning.core.errors import MissingKeyError, UserError
 from unlearning.storage import s3_transfer, s3_versions
-from unlearning.storage.store import Amount, Keys, _check_file, _new_folder_for, _put_folder, check_key
+from unlearning.storage.store import Amount, Keys, _check_file, _new_folder_for, _put_folder, check_key, is_litter
 
 CONFLICT_ATTEMPTS = 5
 
@@ -94,7 +94,7 @@ class S3Store:
                 for entry in page.get("Contents", ()):
                     key: str = entry["Key"][len(self.prefix) :]
                     # Consoles make empty objects ending in "/" to show folders.
-                    if key and not key.endswith("/"):
+                    if key and not key.endswith("/") and not is_litter(key):
                         yield key
 
     def measure(self, prefix: str) -> Amount:

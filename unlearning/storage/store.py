@@ -95,6 +95,15 @@ class Store(Protocol):
         """
 
 
+LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+
+def is_litter(key: str) -> bool:
+    """Whether it is what a file manager leaves in every folder that somebody opens: nobody's object, never listed."""
+    name = key.rpartition("/")[2]
+    return name in LITTER or name.startswith("._")
+
+
 def check_key(key: str) -> str:
     """The key itself, when it is the same safe path in every kind of store.
 

@@ -35,7 +35,7 @@ def test_an_unknown_pipeline_is_refused() -> None:
         ("on_failure", "pray", "on_failure 'pray' is unknown: choose retrain or stop"),
         ("method", "amnesia", "method 'amnesia' is unknown: choose one of gradient_penalty, "),
         ("forget_fraction", "1.5", "forget_fraction 1.5 is not possible"),
-        ("gpus", "-1", "gpus -1 is not possible"),
+        ("gpus", "-1", "gpus '-1' is not possible: give a whole number"),
     ],
 )
 def test_a_value_without_a_meaning_is_refused_before_anything_is_sent(name: str, value: str, problem: str) -> None:

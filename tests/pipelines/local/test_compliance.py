@@ -171,8 +171,8 @@ def layer(folder: Path) -> bytes:
     return max(tensors, key=lambda tensor: tensor.numel()).numpy().tobytes()
 
 
-def live(story: Story) -> None:
-    """Train; ask, honour and purge at once; ask and honour again."""
+def prepare(story: Story) -> None:
+    """Train a model in the story's home."""
     with pytest.MonkeyPatch.context() as patch:
         # Tests before this one may have handed settings down to tasks of their own.
         set_home(patch, story.home)
@@ -181,6 +181,11 @@ def live(story: Story) -> None:
         for name, value in story.settings.items():
             patch.setenv(name, value)
         train(story)
+
+
+def live(story: Story) -> None:
+    """Train; ask, honour and purge at once; ask and honour again."""
+    prepare(story)
     story.ask((FIRST, story.ids[FIRST]), (STRANGER, ("0" * 64,)))
     story.before = story.found()
     story.batch("batch-1", "--grace-days", 0)
@@ -188,6 +193,25 @@ def live(story: Story) -> None:
     story.secrets["weights of version 2"] = layer(made.parent)
     story.ask((SECOND, story.ids[SECOND]))
     story.batch("batch-2")
+
+
+def test_one_batch_honours_one_request_and_certifies_it(
+    tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path
+) -> None:
+    """What the longer story below looks into, once, with every change."""
+    folder = tmp_path_factory.mktemp("one-batch")
+    with forked.commands() as fork:
+        story = Story(folder, {}, fork)
+        story.recipe.write_text(tiny_recipe.read_text())
+        prepare(story)
+        story.ask((FIRST, story.ids[FIRST]))
+        story.batch("batch-1")
+        (told,) = story.batches["batch-1"].json["requests"]
+        assert (told["request"]["status"], told["request"]["certified"]) == ("fulfilled", True)
+        certificate = story.home / "store" / told["certificate"]
+        keyring = story.home / "keys" / "keyring.json"
+        assert story.run("verify", certificate, "--keyring", keyring, alone=True).code == 0
+        assert story.run("ledger", "verify").code == 0
 
 
 TOLD_ALREADY = pytest.mark.skipif(
@@ -198,7 +222,7 @@ TOLD_ALREADY = pytest.mark.skipif(
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("embedded", marks=[pytest.mark.slow, TOLD_ALREADY]),
+        pytest.param("embedded", marks=[pytest.mark.nightly, TOLD_ALREADY]),
         pytest.param("services", marks=pytest.mark.slow),
     ],
 )

@@ -487,3 +487,17 @@ def test_local_use_does_not_import_boto3(tmp_path: Path) -> None:
         f"open_store({str(tmp_path)!r}).create('a', b''); sys.exit('boto3' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._a"])
+def test_what_a_file_manager_leaves_is_no_object(tmp_path: Path, name: str) -> None:
+    store = LocalStore(tmp_path / "store")
+    store.create("a/b/1", b"one")
+    for folder in ("", "a", "a/b"):
+        (tmp_path / "store" / folder / name).write_bytes(b"litter")
+    assert store.list("") == store.list("a") == ["a/b/1"]
+    assert list(store.iterate("a/b")) == ["a/b/1"]
+    store.get_folder("a", tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()] == ["1"]
+    store.purge("a")
+    assert not (tmp_path / "store" / "a").exists(), "it keeps no folder of what was purged"

@@ -231,7 +231,8 @@ def build(
             not_claimed=_not_claimed(models, to_be_purged),
         )
         statement = Statement(subject=_subjects(models), predicate=erasure)
-    found = privacy_check.disclosed(statement.model_dump(), forbidden)
+    names = {each.name for each in models} | {each.model for each in (*purged, *to_be_purged)}
+    found = privacy_check.disclosed(statement.model_dump(), forbidden, {request, legal_basis, *names})
     if found:
         raise UserError(f"certificate: {found[0]} holds a record id or the subject's id: take it out, then issue it")
     return statement

@@ -146,3 +146,32 @@ def test_a_long_text_is_found_wherever_it_stands(forbidden: str, before: str, af
 def test_an_empty_text_cannot_be_forbidden() -> None:
     with pytest.raises(AssertionError):
         privacy_check.disclosed({"a": "b"}, [" "])
+
+
+OWN = {
+    "request": "CASE-2", "basis": "GDPR Art. 17", "name": "encoder-audit", "reason": "the audit of 2 records passed",
+    "made": {"settings": {"audit": "2"}},
+}  # fmt: skip
+GIVEN = ("CASE-2", "GDPR Art. 17", "encoder-audit")
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "places"),
+    [
+        ("2", []),
+        ("17", []),
+        ("audit", ["name", "made.settings.audit"]),
+        ("records", []),
+        ("passed", []),
+        ("the", []),
+        ("case", ["request"]),
+        ("audit of 2", ["reason"]),
+    ],
+)
+def test_a_common_word_gives_nobody_away_where_it_is_our_own(forbidden: str, places: list[str]) -> None:
+    assert privacy_check.disclosed(OWN, [forbidden], GIVEN) == places
+
+
+@pytest.mark.parametrize("forbidden", ["jane.doe@example.org", "patient-4711", RECORD, "Jane Doe"])
+def test_what_is_no_word_of_ours_is_found_in_our_words_too(forbidden: str) -> None:
+    assert privacy_check.disclosed({"reason": f"for {forbidden} alone"}, [forbidden], GIVEN) == ["reason"]
