@@ -40,7 +40,7 @@ def test_a_lost_answer_comes_after_the_effect_and_other_errors_before() -> None:
     assert 0 < len(done) < 50
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_batches_that_are_killed_are_survived(tmp_path: Path) -> None:
     """In a process of its own: the bench forks, which one that has run threads must not."""
     output = tmp_path / "faults.json"

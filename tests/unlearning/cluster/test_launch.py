@@ -95,7 +95,7 @@ def test_alone_it_is_the_step_itself(chain: Chain, tmp_path: Path) -> None:
     assert found.digest == models.digest(chain["model"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_train_what_one_trains(chain: Chain, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = {"recipe_path": plain(chain, tmp_path / "recipe.json")}
     found = pretrain(wanted=Workers(processes=2), **training(chain, tmp_path / "two") | given)
@@ -109,7 +109,7 @@ def test_two_processes_train_what_one_trains(chain: Chain, tmp_path: Path, capfd
     assert alike(tmp_path / "two", tmp_path / "one")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_forget_what_one_forgets(chain: Chain, tmp_path: Path) -> None:
     penalty = {"method": "gradient_penalty", "overrides": SGD}
     found = unlearn(wanted=Workers(processes=2), **forgetting(chain, tmp_path / "two", **penalty))
@@ -122,7 +122,7 @@ def test_two_processes_forget_what_one_forgets(chain: Chain, tmp_path: Path) -> 
     assert made["one"].model_copy(update=same) == made["two"].model_copy(update=same)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_method_that_diverges_on_two_processes_is_kept_as_it_was(chain: Chain, tmp_path: Path) -> None:
     given = forgetting(chain, tmp_path / "out", overrides="{learning_rate: 1.0e30}", keep_diverged=True)
     found = unlearn(wanted=Workers(processes=2), **given)
@@ -130,7 +130,7 @@ def test_a_method_that_diverges_on_two_processes_is_kept_as_it_was(chain: Chain,
     assert found.digest == models.digest(chain["model"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_process_that_fails_is_an_error_and_leaves_nothing(
     chain: Chain, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_process_that_fails_is_an_error_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_nodes_come_to_what_two_processes_come_to(trainer: Trainer, chain: Chain, tmp_path: Path) -> None:
     found = pretrain(wanted=Workers(nodes=2), **training(chain, tmp_path / "nodes"))
     here = pretrain(wanted=Workers(processes=2), **training(chain, tmp_path / "processes"))

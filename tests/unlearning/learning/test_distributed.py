@@ -176,7 +176,7 @@ def step(name: str, *arguments: object) -> list[str]:
     return [str(Path(sys.executable).with_name("unlearn")), "step", name, *map(str, arguments), "--json"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_interrupted_training_goes_on_with_all_processes(chain: dict[str, Path], tmp_path: Path) -> None:
     recipe = json.loads(chain["resolved"].read_text())
     recipe["training"]["epochs"], recipe["checkpoint_every"] = 40, 1
