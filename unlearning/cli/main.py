@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 from unlearning import __version__
 from unlearning.core.errors import EXIT_FAILED, EXIT_OK
 
-TRY, ERASE, LINEAGE, CLUSTER, MORE = (
+TRY, ERASE, CLUSTER, LINEAGE, MORE = (
     "Try and look",
     "Honour erasure requests",
-    "What came from what",
     "On a cluster",
+    "What came from what",
     "By hand",
 )
 
@@ -69,13 +70,20 @@ COMMANDS = (
     Command("purge", "purge", "purge", ERASE),
     Command("ledger", "ledger", "app", ERASE),
     Command("keys", "keys", "app", ERASE),
-    Command("lineage", "lineage", "app", LINEAGE),
     Command("doctor", "doctor", "doctor", CLUSTER),
     Command("submit", "cluster", "submit", CLUSTER),
     Command("schedule", "cluster", "schedule", CLUSTER),
     Command("status", "cluster", "status", CLUSTER),
+    Command("lineage", "lineage", "app", LINEAGE),
     Command("step", "steps", "app", MORE),
 )
+
+
+class InOrder(TyperGroup):
+    """Lists commands in the order of `COMMANDS`; Typer lists groups after single commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [each.name for each in COMMANDS]
 
 
 def _version(wanted: bool) -> None:
@@ -104,6 +112,7 @@ def application(called: str | None = None) -> typer.Typer:
         called: the one command that is imported; the others can only be listed. None imports all.
     """
     app = typer.Typer(
+        cls=InOrder,
         help="Make trained encoders forget, audit that they did, and keep the lineage.\n\n"
         "Start with `unlearn run`, then open the report it names.\n\n"
         "Exit codes: 0 done, 1 programming error, 2 bad input or missing service, "
@@ -130,7 +139,7 @@ def _unreached() -> None:
 
 def _called(arguments: Sequence[str]) -> str | None:
     """The command that is called, the empty string for none; None where any may be, as the shell asks."""
-    if any(name.endswith("_COMPLETE") for name in os.environ):
+    if "_UNLEARN_COMPLETE" in os.environ:
         return None
     return next((each for each in arguments if not each.startswith("-")), "")
 

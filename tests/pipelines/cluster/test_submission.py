@@ -197,7 +197,7 @@ def test_an_unknown_run_is_a_user_error(server: Pipelines) -> None:
         ({"seed": "one"}, {}, "is not a NUMBER_INTEGER"),
         ({"seed": "1.5"}, {}, "must be a NUMBER_INTEGER"),
         ({"seed": "true"}, {}, "must be a NUMBER_INTEGER"),
-        ({}, {"recipe": 3}, "must be a STRING"),
+        ({}, {"recipe": [3]}, "must be a STRING"),
     ],
 )
 def test_a_wrong_parameter_is_found_before_anything_is_sent(
@@ -205,6 +205,10 @@ def test_a_wrong_parameter_is_found_before_anything_is_sent(
 ) -> None:
     with pytest.raises(UserError, match=wrong):
         checked(compiled("pretraining"), texts, values)
+
+
+def test_a_number_in_a_file_where_text_is_meant_is_that_text() -> None:
+    assert checked(compiled("pretraining"), {}, {"gpus": 2}) == {"gpus": "2"}
 
 
 def test_a_missing_parameter_is_named() -> None:

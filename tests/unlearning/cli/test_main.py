@@ -17,7 +17,7 @@ from pipelines.parameters import LocalRun
 from unlearning import __version__, recipes
 from unlearning.audit import inspection_results
 from unlearning.audit.inspection_results import InspectionResults
-from unlearning.cli.main import application
+from unlearning.cli.main import COMMANDS, application
 from unlearning.core.errors import EXIT_NOT_PROMOTED, EXIT_OK
 from unlearning.data import splits
 from unlearning.learning import models
@@ -337,12 +337,12 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], An
     return found
 
 
-COMMANDS = commands(typer.main.get_command(application()))
+NAMED = commands(typer.main.get_command(application()))
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("path", NAMED, ids=" ".join)
 def test_every_command_prints_json_when_asked_and_says_what_it_does(path: tuple[str, ...]) -> None:
-    command = COMMANDS[path]
+    command = NAMED[path]
     assert command.help
     options = {option for parameter in command.params for option in parameter.opts}
     assert "--json" in options
@@ -354,6 +354,14 @@ def test_help_groups_the_commands_by_what_they_are_for(cli: Cli) -> None:
     titles = ["Try and look", "Honour erasure requests", "On a cluster", "What came from what", "By hand"]
     places = [shown.index(title) for title in titles]
     assert places == sorted(places)
+
+
+def test_commands_stand_in_one_order_whichever_of_them_are_imported() -> None:
+    orders = []
+    for called in (None, "", "lineage"):
+        group = typer.main.get_group(application(called))
+        orders.append(group.list_commands(typer.Context(group)))
+    assert orders == [[each.name for each in COMMANDS]] * 3
 
 
 def test_runs_are_compared_on_one_page(cli: Cli, finished: Summary, home: Path, tmp_path: Path) -> None:
