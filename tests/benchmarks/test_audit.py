@@ -100,6 +100,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
         yield made
 
 
+@pytest.mark.slow
 def test_an_original_and_its_references_are_made_once(original: Original, monkeypatch: pytest.MonkeyPatch) -> None:
     def again(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("trained again")
@@ -111,6 +112,7 @@ def test_an_original_and_its_references_are_made_once(original: Original, monkey
         make_references(Original(paradigm="simclr", seed=1))
 
 
+@pytest.mark.slow
 def test_another_recipe_has_another_original(original: Original, monkeypatch: pytest.MonkeyPatch) -> None:
     before = original.folder()
     longer = recipes.load("digits-simclr", SHORT.replace("epochs: 2", "epochs: 3"))
@@ -118,6 +120,7 @@ def test_another_recipe_has_another_original(original: Original, monkeypatch: py
     assert original.folder() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_judged_as_often_as_was_asked(original: Original, kind: str) -> None:
     found = validate(AuditJob(original=original, kind=kind, simulated=2, repeats=1))
@@ -127,6 +130,7 @@ def test_every_kind_is_judged_as_often_as_was_asked(original: Original, kind: st
     assert all(set(each.gaps) >= {"lira_online", "combined_forget"} for each in found)
 
 
+@pytest.mark.slow
 def test_a_model_is_judged_the_same_twice(original: Original) -> None:
     job = AuditJob(original=original, kind="over_forgotten", simulated=0, repeats=1)
     assert validate(job) == validate(job)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -29,6 +30,7 @@ def test_what_is_filled_in_is_a_ledger(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_many_processes_make_the_same_and_delete_it(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     fill_in_parts(folder, range(2), closed=True, now=NOW, jobs=2)
@@ -37,6 +39,7 @@ def test_many_processes_make_the_same_and_delete_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_quick_sizes_are_measured_and_nothing_is_left(home: Path, tmp_path: Path) -> None:
     output, folder = tmp_path / "results" / "ledger.json", tmp_path / "files"
     folder.mkdir()

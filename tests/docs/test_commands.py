@@ -256,7 +256,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(folder, finished, runner, kubeflow, results)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @TEN
 def test_the_tutorial_does_what_it_says(place: Place) -> None:
     said = {each.text: result for each, result in zip(to_run(TUTORIAL), place.tutorial, strict=True)}
@@ -270,7 +270,7 @@ def test_the_tutorial_does_what_it_says(place: Place) -> None:
     assert list((place.finished / "runs/store/certificates/CASE-1").glob("*.html"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @TEN
 @pytest.mark.parametrize("page", [page for page in WITH_COMMANDS if page != TUTORIAL])
 def test_the_commands_of_the_page_run(page: str, place: Place) -> None:

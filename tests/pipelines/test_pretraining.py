@@ -48,7 +48,7 @@ def from_cache(capfd: pytest.CaptureFixture[str]) -> list[str]:
     return [task for task in TASKS if f"· {task}: done before, taken from the cache" in shown]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_cache_brings_back_nothing_that_was_erased_since(
     go: Go, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

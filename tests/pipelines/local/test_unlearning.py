@@ -269,6 +269,7 @@ def test_a_run_that_is_not_there_or_not_finished_has_no_artifacts(tmp_path: Path
         artifacts_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failed_run_that_stops_says_so_with_its_exit_code(stopped: Finished) -> None:
     assert stopped.code == EXIT_NOT_PROMOTED, stopped.err
     assert "promoted: nothing" in stopped.out
@@ -281,6 +282,7 @@ def test_a_failed_run_that_stops_says_so_with_its_exit_code(stopped: Finished) -
     assert (stopped.folder / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_candidate_is_on_record_and_the_original_still_serves(stopped: Finished) -> None:
     original, unlearned = stopped.versions
     assert (original.aliases, original.tags.status) == (("champion",), "serving")
@@ -290,6 +292,7 @@ def test_a_failed_candidate_is_on_record_and_the_original_still_serves(stopped: 
     assert stopped.summary.registry.champion == original.version == "1"
 
 
+@pytest.mark.slow
 def test_what_could_not_be_judged_serves_where_that_is_accepted_and_says_so(accepted: Finished) -> None:
     assert accepted.code == EXIT_OK, accepted.err
     assert "promoted: unlearned, accepted although the audit could not tell" in accepted.out
@@ -305,7 +308,7 @@ def test_what_could_not_be_judged_serves_where_that_is_accepted_and_says_so(acce
     assert serving.description.startswith(found.accepted)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: Finished) -> None:
     assert escalated.code == EXIT_OK, escalated.err
     found = escalated.summary
@@ -325,7 +328,7 @@ def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: F
     assert found.registry.versions == {"original": "1", "unlearned": "3", "retrained": "4"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_rung_is_in_mlflow_with_an_audit_of_its_own(escalated: Finished) -> None:
     for rung, version in zip(escalated.summary.rungs, escalated.versions[1:], strict=True):
         (artifacts,) = (escalated.home / "mlartifacts").glob(f"**/{version.tags.run}/artifacts")
@@ -333,7 +336,7 @@ def test_every_rung_is_in_mlflow_with_an_audit_of_its_own(escalated: Finished) -
         assert audited["models"]["candidate"]["model"] == version.tags.digest == rung.digest
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_artifacts_of_a_climb_are_those_of_its_summary(escalated: Finished) -> None:
     found, told = artifacts_of(escalated.folder), escalated.summary
     assert {name: models.digest(path) for name, path in found.models.items()} == {
@@ -342,7 +345,7 @@ def test_the_artifacts_of_a_climb_are_those_of_its_summary(escalated: Finished) 
     assert models.digest(found.models["unlearned"]) == told.rungs[1].digest
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_retrained_model_that_is_promoted_is_not_its_own_reference(escalated: Finished) -> None:
     assert escalated.versions[-1].tags.digest != escalated.summary.models["retrained"].digest
 
@@ -354,7 +357,7 @@ def weights_of(folder: Path) -> set[str]:
     return {part[-3] for part in inside if "references" not in part}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_that_compares_with_references_retrains_nothing(by_references: Finished) -> None:
     assert by_references.code == EXIT_OK, by_references.err
     assert weights_of(by_references.folder) == {"resolve", "unlearn"}
@@ -366,7 +369,7 @@ def test_a_run_that_compares_with_references_retrains_nothing(by_references: Fin
     assert "lira_online" in {each.attack for each in found.verdict.comparisons}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_its_report_shows_no_retrained_model(by_references: Finished) -> None:
     page = (by_references.folder / "report.html").read_text()
     assert "models that never saw the records" in page
@@ -380,13 +383,13 @@ def test_its_report_shows_no_retrained_model(by_references: Finished) -> None:
     assert {provenance.load(path).processes for path in found.models.values()} == {2}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_its_versions_say_what_they_were_compared_with(by_references: Finished) -> None:
     assert [version.tags.compared_with for version in by_references.versions] == ["none", "references"]
     assert "every accuracy is within 0.9 of the original's" in by_references.versions[1].description
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_exact_retraining_as_the_last_rung_is_compared_with_references_too(climbed_by_references: Finished) -> None:
     found = climbed_by_references.summary
     assert found.rungs[-1].rung == "retrained", climbed_by_references.err
@@ -398,7 +401,7 @@ def test_exact_retraining_as_the_last_rung_is_compared_with_references_too(climb
     assert '<th scope="col">retrained</th>' not in page
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_method_that_diverges_is_a_failed_rung_and_the_ladder_goes_on(diverged: Finished) -> None:
     assert diverged.code == EXIT_OK, diverged.err
     assert "verdict: diverged; promoted: retrained" in diverged.out
@@ -415,7 +418,7 @@ def test_a_method_that_diverges_is_a_failed_rung_and_the_ladder_goes_on(diverged
     assert "The unlearned model diverged" in page
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_diverged_is_no_version_and_nobodys_reference(diverged: Finished) -> None:
     original, retrained = diverged.versions
     assert (original.tags.status, retrained.tags.status) == ("superseded", "serving")

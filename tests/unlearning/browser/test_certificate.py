@@ -10,6 +10,8 @@ from unlearning.compliance.certificates import dsse, keys, statement
 from unlearning.compliance.certificates import html as page
 from unlearning.compliance.certificates.statement import Statement
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])

@@ -11,6 +11,8 @@ from tests.unlearning.browser.conftest import DESK, PHONE, Open, problems, too_w
 from unlearning.reporting import comparison
 from unlearning.reporting.comparison import RunComparison
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Path(benchmarked.__file__).parent / "results" / "unlearning.json"
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.docs import pages
 from tests.unlearning.browser.conftest import Open, violations
 
+pytestmark = pytest.mark.slow
+
 LIGHT = ("index", "certificates", "lineage", "cli", "reference/audit")
 DARK = ("index", "extending", "lineage", "cli", "reference/compliance")
 """Every kind of text that the pages have is on one of these: commands, their output, code of every colour, tables,

@@ -17,6 +17,8 @@ from tests.unlearning.histories import MODEL, History
 from unlearning.registry import descriptions
 from unlearning.reporting.summary import Summary
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PATIENCE = 30_000
 """Milliseconds that a page may take to show something."""

@@ -10,6 +10,8 @@ from tests.unlearning.browser.conftest import DESK, PHONE, Open, problems, too_w
 from unlearning.audit.inspection_results import InspectionResults
 from unlearning.reporting import report
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., Path]
 RUNS = {
     "passed": ("passed", "unlearned"),
