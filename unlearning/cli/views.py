@@ -80,7 +80,8 @@ def figures(
     """
     from pipelines.local.unlearning import artifacts_of
     from unlearning.core import settings
-    from unlearning.steps.figures import draw, measure
+    from unlearning.reporting import report as page
+    from unlearning.steps.figures import measure
 
     folder = run or settings.from_environment().home / "latest"
     found = artifacts_of(folder)
@@ -92,7 +93,7 @@ def figures(
         trace=trace,
         device=device,
     )
-    paths = draw(measured, output or folder / "figures")
+    paths = page.write_figures(measured, output or folder / "figures")
     show({name: path_text(path) for name, path in paths.items()}, json)
 
 

@@ -10,7 +10,7 @@ from unlearning.core.errors import TrainingDivergedError
 from unlearning.core.seeding import initialisation
 from unlearning.data.loading import part
 from unlearning.data.records import Records
-from unlearning.data.snapshots import Snapshot
+from unlearning.data.snapshots import Manifest, Snapshot
 from unlearning.data.splits import Split
 from unlearning.learning import models
 from unlearning.learning.checkpoint import checkpoint_of
@@ -22,6 +22,13 @@ from unlearning.learning.training import TrainResult, train
 from unlearning.recipes import provenance
 from unlearning.recipes.provenance import Provenance
 from unlearning.recipes.recipe import Recipe
+
+
+def untrained(recipe: Recipe, manifest: Manifest) -> Model:
+    """The recipe's model for the images of a snapshot, with weights from torch's global generator."""
+    side = recipe.data.image_side
+    shape = (manifest.image_shape[0], side, side)
+    return make_paradigm(recipe.paradigm).build(recipe.encoder, shape, manifest.class_names)
 
 
 def store_gradient_target(
@@ -54,9 +61,8 @@ def pretrain(
     paradigm = make_paradigm(recipe.paradigm)
     side = recipe.data.image_side
     members = part(snapshot, split.members, side, chosen)
-    channels = snapshot.manifest.image_shape[0]
     with initialisation(seed, "pretrain"):
-        model = paradigm.build(recipe.encoder, (channels, side, side), snapshot.manifest.class_names)
+        model = untrained(recipe, snapshot.manifest)
     fingerprint = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "split": split.digest}
     checkpoint = checkpoint_of("pretrain", fingerprint, split, recipe.checkpoint_every)
     begun = time.perf_counter()

@@ -17,8 +17,9 @@ from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
+from unlearning.audit import inspection_results
 from unlearning.audit.escalation import RETRAINED, Rung, RungSummary, described, last_unlearned
-from unlearning.audit.inspection_results import InspectionResults
+from unlearning.audit.inspection_results import EVIDENCE_FILE, InspectionResults
 from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_text
@@ -28,6 +29,8 @@ from unlearning.reporting.figures.gallery import GalleryRow
 from unlearning.reporting.html import Cell, cell, environment, percent
 from unlearning.reporting.phrases import ACTIONS, OUTCOMES, WORDS, Ideals, why
 from unlearning.reporting.summary import ModelSummary, Summary, retraining_seconds, strongest_attack
+
+FIGURES_FILE = "figures.html"
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,27 @@ def render_figures(evidence: InspectionResults) -> str:
     return template.render(
         evidence=evidence,
         paper=paper.all_figures(evidence),
-        digests={name: evidence.digests[name] for name in paper.in_order(evidence.digests)},
+        digests=paper.in_order(evidence.digests),
         shown=paper.most_records(evidence),
         missing=list(_missing(evidence)),
     )
+
+
+def write_figures(evidence: InspectionResults, folder: Path) -> dict[str, Path]:
+    """Write the page with all figures, one SVG file for each, and the numbers behind them; paths by name.
+
+    A figure that an earlier evidence had and this one has not is removed.
+    """
+    drawn = paper.all_figures(evidence)
+    paths = {"page": folder / FIGURES_FILE, "numbers": folder / EVIDENCE_FILE}
+    paths |= {name: folder / f"{name}.svg" for name in drawn}
+    inspection_results.save(evidence, paths["numbers"])
+    for name, figure in drawn.items():
+        write_text(paths[name], figure.svg)
+    for name in set(paper.NAMES) - set(drawn):
+        (folder / f"{name}.svg").unlink(missing_ok=True)
+    write_text(paths["page"], render_figures(evidence))
+    return paths
 
 
 def _missing(evidence: InspectionResults) -> Iterator[str]:

@@ -475,6 +475,23 @@ def test_the_figures_page_says_what_is_not_there_and_why(
     assert [reason for reason in reasons if reason in text] == ([said] if said else [])
 
 
+def test_drawing_anew_removes_what_is_not_there_any_more(make_evidence: MakeEvidence, tmp_path: Path) -> None:
+    (tmp_path / "mine.svg").write_text("kept")
+    assert len(report.write_figures(make_evidence(), tmp_path)) == 7
+    paths = report.write_figures(make_evidence(training=False), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in paths.values()} | {"mine.svg"}
+    page = paths["page"].read_text()
+    assert "The training was not done again" in page
+    assert re.findall(r"<svg", page) == ["<svg"] * 3
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(make_evidence: MakeEvidence, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write") as caught:
+        report.write_figures(make_evidence(), tmp_path / "file" / "figures")
+    assert "\n" not in str(caught.value)
+
+
 def test_the_models_history_is_drawn_where_the_summary_has_it(make_summary: Make, edited: Make) -> None:
     summary = make_summary()
     assert summary.registry.history == ()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,11 +16,11 @@ from unlearning.learning.paradigms import make_paradigm
 from unlearning.recipes.provenance import load as load_provenance
 from unlearning.reporting.figures import paper
 from unlearning.reporting.figures.gallery import GalleryRow, picture
-from unlearning.steps.figures import draw, gallery, measure
+from unlearning.reporting.report import write_figures
+from unlearning.steps.figures import gallery, measure
 from unlearning.storage.open import open_store
 
 Chain = dict[str, Path]
-Make = Callable[..., InspectionResults]
 NAMES = {"original": "model", "unlearned": "candidate", "retrained": "retrained"}
 
 
@@ -98,7 +96,7 @@ def test_after_an_erasure_no_training_is_traced_and_the_refusal_says_what_still_
 def test_drawing_leaves_a_page_the_figures_and_their_numbers(
     traced: InspectionResults, chain: Chain, tmp_path: Path
 ) -> None:
-    paths = draw(traced, tmp_path / "figures")
+    paths = write_figures(traced, tmp_path / "figures")
     # The tiny recipe has no augmentation: there are no views to compare.
     assert list(paths) == ["page", "numbers", "input-gradients", "losses", "embedding", "probabilities"]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(p.name for p in paths.values())
@@ -110,23 +108,6 @@ def test_drawing_leaves_a_page_the_figures_and_their_numbers(
     assert "trained without augmentation" in page
     written = "".join(path.read_text() for path in paths.values())
     assert not [record for record in splits.load(chain["split"]).members if record in written]
-
-
-def test_drawing_anew_removes_what_is_not_there_any_more(make_evidence: Make, tmp_path: Path) -> None:
-    (tmp_path / "mine.svg").write_text("kept")
-    assert len(draw(make_evidence(), tmp_path)) == 7
-    paths = draw(make_evidence(training=False), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in paths.values()} | {"mine.svg"}
-    page = paths["page"].read_text()
-    assert "The training was not done again" in page
-    assert re.findall(r"<svg", page) == ["<svg"] * 3
-
-
-def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(make_evidence: Make, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write") as caught:
-        draw(make_evidence(), tmp_path / "file" / "figures")
-    assert "\n" not in str(caught.value)
 
 
 def gallery_of(chain: Chain, count: int) -> list[GalleryRow]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from PIL import Image
 
 if TYPE_CHECKING:  # a page without images needs no torch
     from torch import Tensor
+
+    from unlearning.data.snapshots import Snapshot
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,35 @@ def picture(image: Tensor, said: str, cosine: float | None = None) -> Picture:
     buffer = io.BytesIO()
     drawn.save(buffer, format="PNG", optimize=True)
     return Picture(f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", said, cosine)
+
+
+def gallery_rows(
+    snapshot: Snapshot, forgotten: tuple[str, ...], neighbours: Mapping[str, Sequence[Sequence[tuple[str, float]]]]
+) -> list[GalleryRow]:
+    """The images of forgotten records and of their neighbours.
+
+    Args:
+        snapshot: that holds all of them.
+        forgotten: N record ids.
+        neighbours: by model, N times the ids of the neighbours, the nearest first, and their cosines.
+    """
+    records = snapshot.rows(forgotten)
+    return [
+        GalleryRow(
+            forgotten=picture(records.images[row], _said(snapshot, "forgotten image", int(records.labels[row]))),
+            neighbours={name: _neighbours(snapshot, found[row]) for name, found in neighbours.items()},
+        )
+        for row in range(len(forgotten))
+    ]
+
+
+def _neighbours(snapshot: Snapshot, found: Sequence[tuple[str, float]]) -> tuple[Picture, ...]:
+    near = snapshot.rows(tuple(identity for identity, _ in found))
+    return tuple(
+        picture(near.images[place], _said(snapshot, f"neighbour {place + 1}", int(near.labels[place])), cosine)
+        for place, (_, cosine) in enumerate(found)
+    )
+
+
+def _said(snapshot: Snapshot, what: str, label: int) -> str:
+    return f"{what}, class {snapshot.manifest.class_names[label]}"

@@ -7,9 +7,9 @@ losses before and after (5). The map of features is an addition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +23,8 @@ from matplotlib.patches import Patch
 from unlearning.audit.inspection_results import SIDES, Epoch, InspectionResults, ModelEvidence, Sample
 from unlearning.reporting.figures.audit import MODELS
 from unlearning.reporting.figures.style import COLOURS, FORGET, INK, STYLE, svg
+
+Value = TypeVar("Value")
 
 NAMES = ("input-gradients", "losses", "embedding", "view-similarity", "probabilities")
 """Of all figures there can be."""
@@ -48,9 +50,10 @@ class Drawn:
     """Whether it needs the whole width of a page."""
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Models in reading order, original first; JSON keeps no order."""
-    return sorted(names, key=lambda name: MODELS.index(name) if name in MODELS else len(MODELS))
+def in_order(models: Mapping[str, Value]) -> dict[str, Value]:
+    """What is told of models by name, in reading order, original first; JSON keeps no order."""
+    names = sorted(models, key=lambda name: MODELS.index(name) if name in MODELS else len(MODELS))
+    return {name: models[name] for name in names}
 
 
 def most_records(evidence: InspectionResults) -> int:
@@ -142,7 +145,7 @@ def _answer(evidence: InspectionResults) -> str:
 
 
 def _models(evidence: InspectionResults) -> dict[str, ModelEvidence]:
-    return {name: evidence.models[name] for name in in_order(evidence.models)}
+    return in_order(evidence.models)
 
 
 def input_gradients(evidence: InspectionResults) -> str:

@@ -110,7 +110,10 @@ def test_models_come_in_reading_order_though_json_has_none(make_evidence: Make, 
     read = inspection_results.load(tmp_path / "evidence.json")
     assert list(read.models) == ["original", "retrained", "unlearned"]
     assert paper.all_figures(read) == paper.all_figures(evidence)
-    assert paper.in_order({"z", "retrained", "original", "unlearned"}) == ["original", "unlearned", "retrained", "z"]
+    named = {name: name.upper() for name in ("z", "retrained", "original", "unlearned")}
+    ordered = paper.in_order(named)
+    assert list(ordered) == ["original", "unlearned", "retrained", "z"]
+    assert ordered == named
 
 
 def panels(figure: Figure) -> list[Axes]:
