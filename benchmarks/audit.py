@@ -62,7 +62,7 @@ from unlearning.learning.training import train as fit_members
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import other_labels
 from unlearning.recipes.recipe import Recipe
-from unlearning.steps.references import train, training_of
+from unlearning.recipes.references import train, training_of
 
 COUNT = 16
 METHOD = "gradient_penalty"

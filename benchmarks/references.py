@@ -21,7 +21,7 @@ from unlearning.data.sources import open_source
 from unlearning.data.splits import make_split
 from unlearning.learning.paradigms import PARADIGMS
 from unlearning.learning.training import train
-from unlearning.steps.references import training_of
+from unlearning.recipes.references import training_of
 
 COUNT = 16
 

@@ -142,13 +142,6 @@ def test_a_count_that_no_audit_can_use_is_refused(chain: Chain, tmp_path: Path, 
         make_into(chain, tmp_path / "part", count=count)
 
 
-def test_an_original_without_references_has_an_empty_set(chain: Chain) -> None:
-    split, signals = splits.load(chain["split"]), references.load(chain["references"]).manifest.signals
-    found = references.no_references("0" * 64, split, signals)
-    assert (found.manifest.count, found.manifest.split) == (0, split.digest)
-    assert found.trained.shape == (0, 300)
-
-
 def test_none_asked_for_is_an_empty_set_that_is_not_stored(chain: Chain, tmp_path: Path) -> None:
     make_into(chain, tmp_path / "part", count=0, numbers=[])
     merged = gather(parts=[tmp_path / "part"], references_path=tmp_path / "whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from unlearning.audit.results import REFERENCES_FILE
 from unlearning.audit.signals import ENCODER_SIGNALS, NAMES, SIGNALS, Measured, SignalConfig, Signals
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.files import new_folder, read_json, write_json
 from unlearning.data.splits import Split
 
 SIGNALS_FILE = "signals.safetensors"
@@ -176,6 +177,21 @@ def load(path: Path) -> References:
         )
     except (ValidationError, SafetensorError, KeyError, OSError) as error:
         raise UserError(f"references {path} are damaged or none: {str(error).splitlines()[0]}") from None
+
+
+def gather(parts: Sequence[Path], path: Path) -> References:
+    """Write one set out of the folders of its parts, with the weights that lie in them.
+
+    Raises:
+        UserError: the parts are not all parts of one set.
+    """
+    merged = merge([load(part) for part in parts])
+    with new_folder(path) as folder:
+        save(merged, folder)
+        for part in parts:
+            if (part / MODELS_FOLDER).is_dir():
+                shutil.copytree(part / MODELS_FOLDER, folder / MODELS_FOLDER, dirs_exist_ok=True)
+    return merged
 
 
 def load_for(path: Path, original: str, split: str) -> References:

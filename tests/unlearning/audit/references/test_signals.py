@@ -12,6 +12,7 @@ from unlearning.audit.references import signals
 from unlearning.audit.references.signals import References, merge
 from unlearning.audit.results import REFERENCES_FILE
 from unlearning.core.errors import UserError
+from unlearning.data.splits import Split
 
 
 @pytest.fixture
@@ -71,3 +72,32 @@ def test_a_damaged_set_is_refused_in_one_line(whole: References, tmp_path: Path,
     with pytest.raises(UserError) as caught:
         signals.load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_parts_are_gathered_into_one_folder_with_their_weights(whole: References, tmp_path: Path) -> None:
+    parts = {"first": [0, 2, 4, 6], "second": [1, 3, 5, 7]}
+    for name, numbers in parts.items():
+        signals.save(part(whole, numbers), tmp_path / name)
+        for number in numbers:
+            folder = tmp_path / name / signals.model_folder(number)
+            folder.mkdir(parents=True)
+            (folder / "weights").write_text(str(number))
+    merged = signals.gather([tmp_path / name for name in parts], tmp_path / "whole")
+    assert_same(merged, whole)
+    assert_same(signals.load(tmp_path / "whole"), whole)
+    for number in range(8):
+        assert (tmp_path / "whole" / signals.model_folder(number) / "weights").read_text() == str(number)
+
+
+def test_parts_of_no_set_leave_nothing(whole: References, tmp_path: Path) -> None:
+    signals.save(part(whole, [0, 1]), tmp_path / "part")
+    with pytest.raises(UserError, match="give every part once"):
+        signals.gather([tmp_path / "part"], tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
+
+
+def test_an_original_without_references_has_an_empty_set(whole: References) -> None:
+    split = Split(snapshot="0" * 64, seed=0, members=("a", "b", "c"), holdout=("d",), calibration=("e",), test=("f",))
+    found = signals.no_references("1" * 64, split, whole.manifest.signals)
+    assert (found.manifest.count, found.manifest.original, found.manifest.split) == (0, "1" * 64, split.digest)
+    assert found.trained.shape == (0, 3)
