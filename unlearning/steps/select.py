@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning.compliance.batches.wanted import wanted_now
+from unlearning.compliance.batches.wanted import members_wanted
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set
 from unlearning.data.forget_selection import NearDuplicateCounts
-from unlearning.data.forget_set import ForgetSet, parse_ids
+from unlearning.data.forget_set import parse_ids
 from unlearning.data.loading import load_split
-from unlearning.data.snapshots import Snapshot
-from unlearning.data.splits import Split
-from unlearning.learning import models, near_duplicates
-from unlearning.learning.devices import choose_device, deterministic
-from unlearning.learning.near_duplicates import NearDuplicates, with_near_duplicates
-from unlearning.recipes import provenance
-from unlearning.recipes.provenance import check_split
+from unlearning.learning import near_duplicates
+from unlearning.learning.near_duplicates import with_near_duplicates
+from unlearning.recipes.near_duplicates import find
 
 BATCH = "batch"
 """Kind of a forget set that compliance requests ask for."""
@@ -68,41 +64,17 @@ def select(
     if model_path is None and (include_near_duplicates or near_duplicates_path is not None):
         raise UserError("near-duplicates are looked for with the model that is to forget: give the model")
     snapshot, split = load_split(snapshot_path, split_path)
-    chosen = parse_ids(ids)
-    repeated = frozenset[str]()
+    chosen, repeated = parse_ids(ids), frozenset[str]()
     if kind == BATCH:
-        wanted = wanted_now(batch, model_name)
-        repeated = frozenset(each for request in wanted.look_alikes for each in wanted.records[request])
-        ids_wanted = frozenset(wanted.ids)
-        kind, chosen = "records", tuple(each for each in split.members if each in ids_wanted)
-        if not chosen:
-            raise UserError(f"batch {batch!r} has nothing left to do for model {model_name!r}: collect again")
+        kind, (chosen, repeated) = "records", members_wanted(batch, model_name, split)
     forget = forget_set.select(
         split, snapshot, kind=kind, fraction=fraction, class_name=class_name, ids=chosen, seed=seed
     )
     if model_path is not None:
-        found = _repetitions(snapshot, split, forget, model_path, device, gpus)
+        found = find(model_path, snapshot, split, forget, device=device, gpus=gpus)
         of = frozenset(forget.ids) if include_near_duplicates else repeated
         forget = with_near_duplicates(forget, found, split, of)
         if near_duplicates_path is not None:
             near_duplicates.save(found, near_duplicates_path)
     forget_set.save(forget, forget_path)
     return SelectResult(forget.digest, len(forget.ids), forget.near_duplicates)
-
-
-def _repetitions(
-    snapshot: Snapshot, split: Split, forget: ForgetSet, model_path: Path, device: str, gpus: int
-) -> NearDuplicates:
-    made = provenance.load(model_path)
-    check_split(made, split)
-    chosen, recipe = choose_device(device, gpus), made.recipe
-    deterministic()
-    return near_duplicates.find(
-        snapshot,
-        split,
-        forget,
-        models.load(model_path, chosen),
-        side=recipe.data.image_side,
-        config=recipe.near_duplicates,
-        device=chosen,
-    )

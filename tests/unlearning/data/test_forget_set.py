@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set, snapshots
 from unlearning.data.forget_selection import KINDS
-from unlearning.data.forget_set import ForgetSet, select
+from unlearning.data.forget_set import ForgetSet, parse_ids, select
 from unlearning.data.records import Records
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split, SplitConfig, make_split
@@ -201,3 +201,9 @@ def test_what_is_not_a_forget_set_is_refused(tmp_path: Path, content: str, messa
 def test_a_missing_forget_set_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"forget set: .*nowhere does not exist"):
         forget_set.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("text", "problem"), [("[1, 2]", "must be strings"), ("['a']", "not valid JSON")])
+def test_ids_that_are_no_list_of_strings_are_refused(text: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        parse_ids(text)

@@ -10,7 +10,6 @@ import pytest
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set, splits
 from unlearning.data.forget_selection import NearDuplicateCounts
-from unlearning.data.forget_set import parse_ids
 from unlearning.learning import near_duplicates
 from unlearning.learning.near_duplicates import NearDuplicates
 from unlearning.recipes import provenance
@@ -131,9 +130,3 @@ def test_a_model_of_another_split_is_refused(chain: Chain, tmp_path: Path) -> No
             forget_path=tmp_path / "forget",
         )
     assert not (tmp_path / "forget").exists()
-
-
-@pytest.mark.parametrize(("text", "problem"), [("[1, 2]", "must be strings"), ("['a']", "not valid JSON")])
-def test_ids_that_are_no_list_of_strings_are_refused(text: str, problem: str) -> None:
-    with pytest.raises(UserError, match=problem):
-        parse_ids(text)
