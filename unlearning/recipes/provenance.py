@@ -105,6 +105,29 @@ def check_belongs(made: Provenance, split: Split, forget: ForgetSet) -> None:
         )
 
 
+def check_made_from(original: Path, forget: ForgetSet, *, candidate: Path, retrained: Path | None) -> None:
+    """Candidate and retrained model were made from this original and this forget set.
+
+    A candidate compared with anything but an exactly retrained model of its own could pass unforgotten.
+
+    Raises:
+        UserError: one of them was not, the retrained model was made by another method, or is the candidate.
+    """
+    parent = models.digest(original)
+    for name, path in (("candidate", candidate), ("retrained", retrained)):
+        if path is None:
+            continue
+        made = load(path)
+        if made.parent != parent or made.forget != forget.digest:
+            raise UserError(f"{name} {path} was not made from this original and this forget set: give the one that was")
+    if retrained is None:
+        return
+    if load(retrained).method != "retrain":
+        raise UserError(f"{retrained} is not a retrained model: make the reference with the method retrain")
+    if models.digest(candidate) == models.digest(retrained):
+        raise UserError("the candidate is its own reference: retrain the reference from another seed")
+
+
 def result_at(model_path: Path) -> UnlearnResult:
     """What the training or unlearning came to that wrote this folder.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from unlearning.audit.results import (
     ModelAudit,
     Roc,
     Verdict,
+    load_audit,
     roc_points,
     strongest_attack,
 )
+from unlearning.core.errors import UserError
 
 SURE = Interval(estimate=0.5, low=0.4, high=0.6)
 
@@ -95,3 +98,11 @@ def test_only_the_six_outcomes_exist() -> None:
 def test_results_cannot_be_changed_afterwards(audit: Audit) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         audit.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "", '{"seed": "x"}'])
+def test_a_damaged_audit_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "audit").write_text(content)
+    with pytest.raises(UserError, match="audit") as caught:
+        load_audit(tmp_path / "audit")
+    assert "\n" not in str(caught.value)
