@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning.audit.references.signals import load_for, no_references
-from unlearning.audit.references.signals import save as save_references
+from unlearning.audit.references.plan import refuse_without_references
+from unlearning.audit.references.signals import load_for, save_none
 from unlearning.audit.results import Reference
 from unlearning.core import settings
 from unlearning.core.errors import UserError
@@ -68,7 +68,7 @@ def resolve(
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         made, data, store = provenance.load(folder), data_of(found), open_store(where.store)
         if compare_with == "references" and not kept(store, digest, data.split):
-            raise UserError(_no_references(f"model {model_name} version {found.version}", made))
+            refuse_without_references(f"model {model_name} version {found.version}", unlearned=bool(made.parent))
         snapshot, split = fetch_data(store, data, Path(scratch))
         count = _references(store, digest, splits.load(split), made, references_path)
         with new_folder(model_path) as staging:
@@ -88,16 +88,5 @@ def _references(store: Store, original: str, split: Split, made: Provenance, tar
     if kept(store, original, split.digest):
         fetch(store, original, target)
         return load_for(target, original, split.digest).manifest.count
-    with new_folder(target) as folder:
-        save_references(no_references(original, split, made.recipe.signals), folder)
+    save_none(original, split, made.recipe.signals, target)
     return 0
-
-
-def _no_references(which: str, made: Provenance) -> str:
-    """What to do where there is nothing to compare with."""
-    if made.parent:
-        return f"{which} has forgotten before, so it has no references to compare with: give compare_with retrained"
-    return (
-        f"{which} has no references to compare with: pretrain with reference_models, "
-        "make them with unlearn step references, or give compare_with retrained"
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from unlearning.core.errors import UserError
 
 GROUPS = ("class", "cluster")
@@ -46,3 +48,23 @@ def check_comparable(kind: str) -> None:
             f"forget kind {kind} cannot be compared with references, each of which has seen others of the {kind}: "
             "give compare_with retrained"
         )
+
+
+def refuse_without_references(model: str, *, unlearned: bool) -> NoReturn:
+    """Say what to do where a model has no references to compare candidates with.
+
+    Args:
+        model: its name and version.
+        unlearned: whether it has forgotten before, so that none can be made for it.
+
+    Raises:
+        UserError: always.
+    """
+    if unlearned:
+        raise UserError(
+            f"{model} has forgotten before, so it has no references to compare with: give compare_with retrained"
+        )
+    raise UserError(
+        f"{model} has no references to compare with: pretrain with reference_models, "
+        "make them with unlearn step references, or give compare_with retrained"
+    )

@@ -220,3 +220,9 @@ def no_references(original: str, split: Split, signals: SignalConfig) -> Referen
         original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
     )
     return collect(none, [], np.zeros((0, len(split.members)), dtype=bool))
+
+
+def save_none(original: str, split: Split, signals: SignalConfig, path: Path) -> None:
+    """Write the empty set of an original as a new folder."""
+    with new_folder(path) as folder:
+        save(no_references(original, split, signals), folder)

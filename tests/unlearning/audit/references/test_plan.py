@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from unlearning.audit.references.plan import MOST, check_count, shards
+from unlearning.audit.references.plan import MOST, check_count, refuse_without_references, shards
 from unlearning.core.errors import UserError
 
 
@@ -27,3 +27,10 @@ def test_shards_cover_every_reference_once(count: int, parts: int, sizes: list[i
     assert sorted(number for part in found for number in part) == list(range(count))
     with pytest.raises(UserError, match="reference_tasks 0"):
         shards(count, 0)
+
+
+def test_what_to_do_without_references_depends_on_whether_any_can_be_made() -> None:
+    with pytest.raises(UserError, match=r"^model m version 1 has no references .* make them with"):
+        refuse_without_references("model m version 1", unlearned=False)
+    with pytest.raises(UserError, match=r"^model m version 2 has forgotten before, .* give compare_with retrained$"):
+        refuse_without_references("model m version 2", unlearned=True)
