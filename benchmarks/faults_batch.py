@@ -25,7 +25,8 @@ from unlearning.steps.collect import collect
 from unlearning.steps.decide import decide
 from unlearning.steps.evaluate import evaluate
 from unlearning.steps.fulfil import fulfil, release
-from unlearning.steps.promote import evidence_at, promote, reject
+from unlearning.steps.promote import evidence_at, promote
+from unlearning.steps.reject import reject
 from unlearning.steps.resolve import resolve
 from unlearning.steps.select import select
 from unlearning.steps.unlearn import unlearn

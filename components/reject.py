@@ -23,8 +23,9 @@ def reject(
     that diverged and so made no model."""
     from pathlib import Path
 
-    from unlearning.steps.promote import evidence_at, note_diverged
-    from unlearning.steps.promote import reject as step
+    from unlearning.steps.promote import evidence_at
+    from unlearning.steps.reject import note_diverged
+    from unlearning.steps.reject import reject as step
 
     evidence = evidence_at(
         candidate_path=Path(candidate.path),

@@ -102,6 +102,34 @@ def may_serve(
     return None
 
 
+def serving_action(
+    outcome: Outcome, on_inconclusive: OnInconclusive, *, retrained: bool, complete: bool
+) -> Literal["promote", "accept"]:
+    """On what ground a candidate may serve; as `may_serve`.
+
+    Raises:
+        UserError: it may not.
+    """
+    action = may_serve(outcome, on_inconclusive, retrained=retrained, complete=complete)
+    if action is None:
+        asked = outcome == "inconclusive" and on_inconclusive.startswith("accept")
+        unless = ", and of the others one that was audited in full" if asked else ""
+        raise UserError(f"verdict {outcome}: only a passed candidate can be promoted{unless}")
+    return action
+
+
+def rejecting_action(text: str) -> Action:
+    """What follows the rejection of a candidate, by its name.
+
+    Raises:
+        UserError: there is none of that name, or it lets the candidate serve.
+    """
+    action = action_named(text)
+    if action in SERVING:
+        raise UserError(f"action {text} lets the candidate serve: promote it instead of rejecting it")
+    return action
+
+
 def next_rung(outcome: Outcome, rung: Rung, policy: Policy, *, complete: bool = True) -> Action:
     """What follows a verdict, by the table above.
 

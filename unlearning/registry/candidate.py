@@ -61,6 +61,62 @@ class CandidateEvidence:
         )
 
 
+def check(evidence: CandidateEvidence) -> None:
+    """Audit, forget set and candidate are about each other.
+
+    Raises:
+        UserError: they are not.
+    """
+    audited = evidence.audit.models.get("candidate")
+    if audited is None or audited.model != evidence.digest:
+        raise UserError("the audit is not of this candidate: audit it before it is promoted or rejected")
+    if evidence.made.forget != evidence.forget.digest or evidence.audit.forget != evidence.forget.digest:
+        raise UserError("candidate, audit and forget set do not belong together: run the audit on this forget set")
+    if evidence.made.diverged != evidence.audit.diverged:
+        raise UserError("candidate and audit disagree on whether the method diverged: audit the candidate again")
+
+
+def check_judged(evidence: CandidateEvidence, judged: Verdict) -> None:
+    """The verdict is what its evidence says.
+
+    Args:
+        evidence: with the verdict.
+        judged: made from the evidence again.
+
+    Raises:
+        UserError: it is another.
+    """
+    if judged != evidence.verdict:
+        raise UserError(
+            f"the verdict says {evidence.verdict.outcome} but its evidence says {judged.outcome}: decide again"
+        )
+
+
+def rejecting_action(evidence: CandidateEvidence, action: str) -> Action:
+    """What follows the rejection of a candidate.
+
+    Raises:
+        UserError: the candidate passed, so there is nothing to reject, its method made no model, or the action
+            is none that follows.
+    """
+    if evidence.verdict.outcome == "passed":
+        raise UserError("verdict passed: promote the candidate instead of rejecting it")
+    if evidence.verdict.outcome == "diverged":
+        raise UserError(f"{evidence.made.diverged}: there is nothing to register")
+    return escalation.rejecting_action(action)
+
+
+def diverged_action(evidence: CandidateEvidence, action: str) -> Action:
+    """What follows where a method made no model.
+
+    Raises:
+        UserError: the method made a model, or the action is none that follows.
+    """
+    if evidence.verdict.outcome != "diverged":
+        raise UserError(f"verdict {evidence.verdict.outcome}: the method made a model, reject or promote it")
+    return escalation.rejecting_action(action)
+
+
 def _texts(evidence: CandidateEvidence, parent: str, action: Action) -> tuple[str, str]:
     """The statement of an accepted candidate, `none` for any other, and what its page says."""
     made, reasons = evidence.made, evidence.verdict.reasons
@@ -98,9 +154,11 @@ def parent_of(registry: Registry, evidence: CandidateEvidence, model_name: str, 
     return version
 
 
-def is_of(version: Version, evidence: CandidateEvidence, parent: Version) -> bool:
-    """Whether the version is this candidate, made from this parent."""
-    return (version.tags.digest, version.tags.parent) == (evidence.digest, parent.version)
+def registered_before(registry: Registry, evidence: CandidateEvidence, parent: Version) -> Version | None:
+    """The first version that is this candidate, made from this parent; None where there is none."""
+    wanted = (evidence.digest, parent.version)
+    versions = registry.versions(parent.name)
+    return next((each for each in versions if (each.tags.digest, each.tags.parent) == wanted), None)
 
 
 def _links(evidence: CandidateEvidence, parent: Version, *, serves: bool, batch: str) -> Tags:

@@ -10,6 +10,7 @@ from unlearning.audit.escalation import (
     ACTIONS,
     RETRAINED,
     RUNGS,
+    SERVING,
     Action,
     Rung,
     accepted_statement,
@@ -17,7 +18,9 @@ from unlearning.audit.escalation import (
     described,
     may_serve,
     next_rung,
+    rejecting_action,
     rung_named,
+    serving_action,
     strength,
 )
 from unlearning.audit.policy import MAX_STRONGER, OnFailure, OnInconclusive, Policy
@@ -125,6 +128,22 @@ def test_what_lacks_an_attack_is_left_to_a_person_where_the_rest_would_be_accept
     assert may_serve("inconclusive", "accept_retrained", retrained=True, complete=False) is None
     assert may_serve("inconclusive", "accept_retrained", retrained=False, complete=True) is None
     assert may_serve("passed", "stop", retrained=False, complete=True) == "promote"
+
+
+def test_only_what_may_serve_has_a_ground_to() -> None:
+    assert serving_action("passed", "stop", retrained=False, complete=True) == "promote"
+    assert serving_action("inconclusive", "accept", retrained=False, complete=True) == "accept"
+    with pytest.raises(UserError, match=r"^verdict leaks: only a passed candidate can be promoted$"):
+        serving_action("leaks", "accept", retrained=False, complete=True)
+    with pytest.raises(UserError, match=r"and of the others one that was audited in full$"):
+        serving_action("inconclusive", "accept", retrained=False, complete=False)
+
+
+def test_what_follows_a_rejection_lets_nothing_serve() -> None:
+    assert [rejecting_action(name) for name in ("stronger", "retrain", "person")] == ["stronger", "retrain", "person"]
+    for name in SERVING:
+        with pytest.raises(UserError, match=f"action {name} lets the candidate serve: promote it"):
+            rejecting_action(name)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,9 @@ from tests.unlearning.histories import (
 )
 from unlearning.cli.lineage_text import label
 from unlearning.registry.client import Version
-from unlearning.steps.promote import evidence_at, promote, reject
+from unlearning.steps.promote import evidence_at, promote
 from unlearning.steps.register import register
+from unlearning.steps.reject import reject
 
 Chain = dict[str, Path]
 Cli = Callable[..., Any]

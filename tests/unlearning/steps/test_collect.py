@@ -34,8 +34,9 @@ from unlearning.steps.certify import certify
 from unlearning.steps.collect import collect
 from unlearning.steps.decide import decide
 from unlearning.steps.fulfil import fulfil, release
-from unlearning.steps.promote import evidence_at, promote, reject
+from unlearning.steps.promote import evidence_at, promote
 from unlearning.steps.register import register
+from unlearning.steps.reject import reject
 from unlearning.steps.select import select
 from unlearning.storage.datasets import load_split
 from unlearning.storage.keys import batch_key, certificate_key, promotion_lock

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.unlearning.steps.registered import versions
 from unlearning.audit import escalation
 from unlearning.audit.escalation import accepted_statement
 from unlearning.audit.policy import Policy
@@ -19,18 +20,11 @@ from unlearning.data import forget_set, snapshots
 from unlearning.learning import models
 from unlearning.registry.candidate import CandidateEvidence
 from unlearning.registry.client import Registry, Version
-from unlearning.steps.promote import evidence_at, note_diverged, promote, reject
+from unlearning.steps.promote import evidence_at, promote
+from unlearning.steps.reject import reject
 
 Chain = dict[str, Path]
 Paths = dict[str, Path]
-
-
-def versions(name: str) -> list[Version]:
-    return Registry(settings.from_environment().tracking_uri).versions(name)
-
-
-def champion(name: str) -> str:
-    return Registry(settings.from_environment().tracking_uri).resolve(name).version
 
 
 def test_a_passed_candidate_replaces_its_parent(chain: Chain, parent: Version, evidence: Paths) -> None:
@@ -65,16 +59,6 @@ def test_promoting_twice_gives_the_same_version(parent: Version, evidence: Paths
     assert len(versions(parent.name)) == 2
 
 
-def test_a_failed_candidate_is_kept_on_record_and_the_champion_stays(
-    parent: Version, failed: CandidateEvidence
-) -> None:
-    kept = reject(failed, model_name=parent.name, parent="1", run_name="run")
-    assert (kept.version, kept.aliases, kept.tags.status) == ("2", (), "rejected")
-    assert kept.tags.verdict == failed.verdict.outcome != "passed"
-    assert champion(parent.name) == "1"
-    assert reject(failed, model_name=parent.name, parent="1", run_name="run") == kept
-
-
 def test_pages_tell_of_a_promotion_and_of_a_refusal(
     parent: Version, failed: CandidateEvidence, evidence: Paths
 ) -> None:
@@ -94,42 +78,11 @@ def test_a_failed_candidate_cannot_be_promoted(parent: Version, failed: Candidat
     assert versions(parent.name) == [parent]
 
 
-def test_what_diverged_is_on_record_and_nowhere_else(
-    parent: Version, diverged: Paths, chain: Chain, tmp_path: Path
-) -> None:
-    given = evidence_at(**diverged)
-    note_diverged(given, action="retrain", ladder_path=tmp_path / "ladder")
-    (rung,) = escalation.load_rungs(tmp_path / "ladder")
-    assert (rung.rung, rung.verdict.outcome, rung.action, rung.version) == ("first", "diverged", "retrain", "none")
-    assert rung.verdict.reasons == (given.made.diverged,)
-    assert rung.digest == models.digest(chain["model"])
-    with pytest.raises(UserError, match="verdict diverged: only a passed candidate can be promoted"):
-        promote(given, model_name=parent.name, parent="1", run_name="run", policy=Policy(on_inconclusive="accept"))
-    with pytest.raises(UserError, match="there is nothing to register"):
-        reject(given, model_name=parent.name, parent="1", run_name="run")
-    assert versions(parent.name) == [parent]
-
-
-def test_only_what_diverged_is_noted_as_such(diverged: Paths, failed: CandidateEvidence, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the method made a model"):
-        note_diverged(failed, action="retrain", ladder_path=tmp_path / "ladder")
-    for action, problem in (("accept", "lets the candidate serve"), ("roof", "is unknown")):
-        with pytest.raises(UserError, match=problem):
-            note_diverged(evidence_at(**diverged), action=action, ladder_path=tmp_path / "ladder")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_audit_that_hides_that_the_method_diverged_is_refused(diverged: Paths, chain: Chain, tmp_path: Path) -> None:
     write_json(tmp_path / "audit", read_json(diverged["audit_path"], "audit") | {"diverged": ""})
     write_json(tmp_path / "verdict", read_json(chain["passed"], "verdict"))
     with pytest.raises(UserError, match="disagree on whether the method diverged"):
         evidence_at(**diverged | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
-
-
-def test_a_passed_candidate_cannot_be_rejected(parent: Version, evidence: Paths) -> None:
-    with pytest.raises(UserError, match="promote the candidate instead"):
-        reject(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
-    assert versions(parent.name) == [parent]
 
 
 def test_a_verdict_given_again_is_a_version_of_its_own(
@@ -301,13 +254,6 @@ def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Pa
     assert [parent.tags.written()[name] for name in names] == ["none", "none", "no", "none"]
     assert [kept.tags.written()[name] for name in names] == ["first", "stronger", "no", "none"]
     assert [made.tags.written()[name] for name in names] == ["first", "promote", "no", "none"]
-
-
-@pytest.mark.parametrize("action", ["promote", "accept", "forget it"])
-def test_a_rejected_candidate_does_not_serve_next(parent: Version, failed: CandidateEvidence, action: str) -> None:
-    with pytest.raises(UserError, match="action"):
-        reject(failed, model_name=parent.name, parent="1", run_name="run", action=action)
-    assert versions(parent.name) == [parent]
 
 
 def test_the_settings_of_every_rung_can_be_compared_in_mlflow(parent: Version, evidence: Paths) -> None:
