@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from unlearning.audit.results import Reference
 from unlearning.cluster import launch
@@ -45,7 +46,7 @@ def retrain_or_none(
         with new_folder(retrained_path) as folder:
             write_json(folder / NONE_FILE, NoModel(compare_with="references").model_dump())
         return None
-    given = {
+    given: dict[str, Any] = {
         "model_path": model_path,
         "snapshot_path": snapshot_path,
         "split_path": split_path,
@@ -58,15 +59,4 @@ def retrain_or_none(
     }
     if launch.by_workers(launch.UNLEARN, wanted, given, gpus, check=partial(choose_device, device, gpus)):
         return provenance.result_at(retrained_path)
-    return unlearning.unlearn(
-        model_path=model_path,
-        snapshot_path=snapshot_path,
-        split_path=split_path,
-        forget_path=forget_path,
-        method="retrain",
-        overrides="",
-        seed=seed,
-        device=device,
-        gpus=gpus,
-        candidate_path=retrained_path,
-    )
+    return unlearning.unlearn(**given, gpus=gpus)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from unlearning.cluster import launch
 from unlearning.cluster.workers import Workers
@@ -37,7 +38,7 @@ def unlearn(
         UserError: the inputs do not belong together, a setting has no meaning, or a worker failed.
         TrainingDivergedError: the method diverged and that is not to be kept, or it was exact retraining.
     """
-    given = {
+    given: dict[str, Any] = {
         "model_path": model_path,
         "snapshot_path": snapshot_path,
         "split_path": split_path,
@@ -52,17 +53,4 @@ def unlearn(
     }
     if launch.by_workers(launch.UNLEARN, wanted, given, gpus, check=partial(choose_device, device, gpus)):
         return provenance.result_at(candidate_path)
-    return unlearning.unlearn(
-        model_path=model_path,
-        snapshot_path=snapshot_path,
-        split_path=split_path,
-        forget_path=forget_path,
-        method=method,
-        overrides=overrides,
-        rung=rung,
-        seed=seed,
-        device=device,
-        gpus=gpus,
-        keep_diverged=keep_diverged,
-        candidate_path=candidate_path,
-    )
+    return unlearning.unlearn(**given, gpus=gpus)
