@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from unlearning.core.config import Config
-from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.config import Config, read_config
+from unlearning.core.files import write_json
 
 EVIDENCE_FILE = "evidence.json"
 
@@ -88,9 +87,4 @@ def load(path: Path) -> InspectionResults:
     Raises:
         UserError: missing, or not evidence.
     """
-    try:
-        return InspectionResults.model_validate(read_json(path, "evidence"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise UserError(f"evidence {path}: {where}: {first['msg']}: measure it again with unlearn figures") from None
+    return read_config(InspectionResults, path, "evidence", "measure it again with unlearn figures")

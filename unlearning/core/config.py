@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unlearning.core.errors import UserError
+from unlearning.core.files import read_json
 
 
 class Config(BaseModel):
@@ -39,6 +41,29 @@ def checked(kind: type[Checked], values: Mapping[str, Any]) -> Checked:
             known = str(first["ctx"]["expected"]).replace("'", "")
             raise UserError(f"{name} {value!r} is unknown: choose {known}") from None
         raise UserError(f"{name} {value} is not possible: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+def read_config(kind: type[Checked], path: Path, what: str, advice: str = "") -> Checked:
+    """A document that is written as JSON.
+
+    Args:
+        what: names it for people.
+        advice: what to do where it is not valid.
+
+    Raises:
+        UserError: missing, or not valid; names the first wrong key.
+    """
+    try:
+        return kind.model_validate(read_json(path, what))
+    except ValidationError as error:
+        more = f": {advice}" if advice else ""
+        raise UserError(f"{what} {path}: {first_problem(error)}{more}") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first wrong key of a document and what is wrong with it, as "key: problem"."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'top level'}: {first['msg']}"
 
 
 def _parsed(kind: type[Config], name: str, value: Any) -> Any:

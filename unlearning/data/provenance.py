@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from unlearning.core.config import Config
+from unlearning.core.config import Checked, Config, first_problem
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, sha256_json
 
@@ -52,13 +52,20 @@ def load_record(model_path: Path) -> ProvenanceRecord:
     Raises:
         UserError: missing or damaged.
     """
+    return load_as(ProvenanceRecord, model_path)
+
+
+def load_as(kind: type[Checked], model_path: Path) -> Checked:
+    """Read it from the model's folder, with as much as is known of its fields.
+
+    Raises:
+        UserError: missing or damaged.
+    """
     path = model_path / PROVENANCE_FILE
     try:
-        return ProvenanceRecord.model_validate(read_json(path, "provenance of the model"))
+        return kind.model_validate(read_json(path, "provenance of the model"))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise UserError(f"provenance {path}: {key}: {first['msg']}") from None
+        raise UserError(f"provenance {path}: {first_problem(error)}") from None
 
 
 class DataDigests(Config):

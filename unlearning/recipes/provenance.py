@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from unlearning.audit.escalation import Rung
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.files import write_json
 from unlearning.data.forget_set import ForgetSet
-from unlearning.data.provenance import PROVENANCE_FILE, ProvenanceRecord
+from unlearning.data.provenance import PROVENANCE_FILE, ProvenanceRecord, load_as
 from unlearning.data.splits import Split
 from unlearning.learning import models
 from unlearning.learning.training import TrainResult
@@ -71,13 +71,7 @@ def load(model_path: Path) -> Provenance:
     Raises:
         UserError: missing or damaged.
     """
-    path = model_path / PROVENANCE_FILE
-    try:
-        return Provenance.model_validate(read_json(path, "provenance of the model"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise UserError(f"provenance {path}: {key}: {first['msg']}") from None
+    return load_as(Provenance, model_path)
 
 
 def check_split(made: Provenance, split: Split) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from unlearning.audit.accuracy import EvaluationConfig
 from unlearning.audit.signals import SignalConfig
-from unlearning.core.config import Config
+from unlearning.core.config import Config, first_problem
 from unlearning.core.errors import UserError
 from unlearning.core.files import sha256_json
 from unlearning.data.splits import SplitConfig
@@ -97,10 +97,8 @@ def validate_recipe(content: Any, where: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top level"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"recipe {where}: {key}: {first['msg']}{more}") from None
+        raise UserError(f"recipe {where}: {first_problem(error)}{more}") from None
 
 
 def merge(base: Any, overrides: Any) -> Any:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from unlearning.audit.escalation import RungSummary, described
 from unlearning.audit.results import Interval, Outcome
-from unlearning.core.config import Config
+from unlearning.core.config import Config, read_config
 from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json, write_text
+from unlearning.core.files import write_json, write_text
 from unlearning.reporting.html import environment
 from unlearning.reporting.phrases import OUTCOMES
 from unlearning.reporting.summary import Summary, retraining_seconds, strongest_attack
@@ -144,12 +144,7 @@ def load(path: Path) -> RunComparison:
     Raises:
         UserError: missing, or not a comparison.
     """
-    try:
-        return RunComparison.model_validate(read_json(path, "comparison"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise UserError(f"comparison {path}: {where}: {first['msg']}: write it again with unlearn compare") from None
+    return read_config(RunComparison, path, "comparison", "write it again with unlearn compare")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from unlearning.audit import results
 from unlearning.audit.escalation import RETRAINED, RungSummary
 from unlearning.audit.results import Accuracies, ModelAudit, Verdict
-from unlearning.core.config import Config
+from unlearning.core.config import Config, read_config
 from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.files import write_json
 from unlearning.data.forget_selection import NearDuplicateCounts
 from unlearning.registry.overview import VersionSummary
 
@@ -112,12 +112,7 @@ def load(path: Path) -> Summary:
     Raises:
         UserError: missing, or not a summary of this schema version.
     """
-    try:
-        return Summary.model_validate(read_json(path, "summary"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"summary {path}: {where}: {first['msg']}") from None
+    return read_config(Summary, path, "summary")
 
 
 def retraining_seconds(summary: Summary) -> float | None:

@@ -12,14 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from unlearning.compliance.certificates.keys import RAW_BYTES, keyid
 from unlearning.compliance.certificates.predicate import Instant
 from unlearning.compliance.fields import Digest
-from unlearning.core.config import Config
+from unlearning.core.config import Config, read_config
 from unlearning.core.errors import UserError
-from unlearning.core.files import read_json, write_json
+from unlearning.core.files import write_json
 
 Status = Literal["active", "retired", "revoked"]
 
@@ -118,12 +118,7 @@ def load(path: Path) -> Keyring:
     Raises:
         UserError: missing or damaged.
     """
-    try:
-        return Keyring.model_validate(read_json(path, "keyring"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise UserError(f"keyring {path}: {where}: {first['msg']}") from None
+    return read_config(Keyring, path, "keyring")
 
 
 def save(keyring: Keyring, path: Path) -> None:
