@@ -41,11 +41,6 @@ def detectable_auc(members: int, strangers: int, *, power: float = 0.8, alpha: f
     return float(brentq(lacking, 0.5, highest)) if lacking(highest) > 0 else 1.0
 
 
-def detectable_gap(standard_error: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The same for a difference of AUCs with a known standard error."""
-    return float((norm.ppf(1 - alpha) + norm.ppf(power)) * standard_error)
-
-
 def equivalence_power(standard_error: float, margin: float, *, gap: float = 0.0, alpha: float = 0.05) -> float:
     """Chance that two one-sided tests find a difference inside ± `margin` when it truly is `gap`."""
     if standard_error == 0:

@@ -51,10 +51,6 @@ class Manifest(Config):
             raise ValueError("a record's list of subjects is empty")
         return self
 
-    def records_of(self, subject: str) -> tuple[str, ...]:
-        """Ids of all records of one person, in the snapshot's order; none for a stranger."""
-        return tuple(identity for identity in self.record_ids if subject in self.subjects.get(identity, ()))
-
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -209,14 +209,6 @@ def test_subjects_change_the_digest_and_their_order_does_not(noise: MakeRecords)
     snapshots.verify(first)
 
 
-def test_records_are_found_by_their_subject(noise: MakeRecords) -> None:
-    manifest = with_subjects(noise(4), {3: ("ann",), 0: ("ann", "bob"), 1: ("bob",)}).manifest
-    ids = manifest.record_ids
-    assert manifest.records_of("ann") == (ids[0], ids[3])
-    assert manifest.records_of("bob") == (ids[0], ids[1])
-    assert manifest.records_of("an") == manifest.records_of("") == ()
-
-
 def test_subjects_of_records_that_are_not_there_are_left_out(noise: MakeRecords) -> None:
     sampled = noise(4)[torch.tensor([0, 2])]
     ids = [record_id(image.numpy()) for image in noise(4).images]
