@@ -3,6 +3,9 @@
 An object's metadata says the SHA-256 of its content (`sha256`); S3's own checksum of what came in parts is one over
 the parts' checksums, which whoever reads the file cannot compare. Every part is sent with its SHA-256 too, so that S3
 refuses what was damaged on its way.
+
+boto3's `upload_file` cannot stand in for this: it aborts an upload that fails, so that none goes on where it was cut
+off, and it sends what is there already again. Nor has S3 a SHA-256 over the whole of what came in parts, only of parts.
 """
 
 from __future__ import annotations
