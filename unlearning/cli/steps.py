@@ -1,4 +1,4 @@
-"""`unlearn step …`: the nodes of the DAG from ingest to promote by hand, on paths."""
+"""`unlearn step …`: the nodes of the DAG from ingest to promote and reject by hand, on paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unlearning.cli.output import Json, show
 from unlearning.core.config import checked
 
 app = typer.Typer(
-    help="The steps from ingest to promote by hand: each reads and writes the paths it is given.",
+    help="The steps from ingest to promote and reject by hand: each reads and writes the paths it is given.",
     no_args_is_help=True,
 )
 
@@ -426,7 +426,7 @@ def reject(
 ) -> None:
     """Failed candidate to the record; champion stays."""
     from unlearning.steps.promote import evidence_at
-    from unlearning.steps.promote import reject as step
+    from unlearning.steps.reject import reject as step
 
     evidence = evidence_at(
         candidate_path=candidate,
