@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from unlearning.core.config import Config
+from unlearning.core.config import Checked, Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json
 
@@ -217,16 +217,20 @@ def confusion(audit: Audit, model: str) -> tuple[list[str], list[list[int]]] | N
     return ["member", "stranger"], [[caught, forgotten - caught], [mistaken, strangers - mistaken]]
 
 
+def _read(kind: type[Checked], path: Path, what: str) -> Checked:
+    try:
+        return kind.model_validate(read_json(path, what))
+    except ValidationError as error:
+        raise UserError(f"{what} {path} is not valid: {error.errors()[0]['msg']}") from None
+
+
 def load_audit(path: Path) -> Audit:
     """Read an audit.
 
     Raises:
         UserError: missing or damaged.
     """
-    try:
-        return Audit.model_validate(read_json(path, "audit"))
-    except ValidationError as error:
-        raise UserError(f"audit {path} is not valid: {error.errors()[0]['msg']}") from None
+    return _read(Audit, path, "audit")
 
 
 class EvaluationReport(Config):
@@ -246,10 +250,7 @@ def load_evaluation(path: Path) -> EvaluationReport:
     Raises:
         UserError: missing or damaged.
     """
-    try:
-        return EvaluationReport.model_validate(read_json(path, "evaluation"))
-    except ValidationError as error:
-        raise UserError(f"evaluation {path} is not valid: {error.errors()[0]['msg']}") from None
+    return _read(EvaluationReport, path, "evaluation")
 
 
 class Accuracies(Config):
@@ -272,7 +273,4 @@ def load_verdict(path: Path) -> Verdict:
     Raises:
         UserError: missing or damaged.
     """
-    try:
-        return Verdict.model_validate(read_json(path, "verdict"))
-    except ValidationError as error:
-        raise UserError(f"verdict {path} is not valid: {error.errors()[0]['msg']}") from None
+    return _read(Verdict, path, "verdict")

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.core.config import Config
+from unlearning.data.records import as_pixels
 
 
 class AugmentationConfig(Config):
@@ -53,6 +54,22 @@ def _jitter(pixels: Tensor, config: AugmentationConfig, generator: torch.Generat
 def _to_grey(pixels: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
     chosen = _uniform((len(pixels), 1, 1, 1), 0, 1, pixels, generator) < config.grayscale
     return torch.where(chosen, pixels.mean(dim=1, keepdim=True).expand_as(pixels), pixels)
+
+
+def independent_views(images: Tensor, count: int, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
+    """Random views of each image, one after another from the same generator.
+
+    Args:
+        images: (B, C, H, W) uint8.
+        count: V, how many.
+        config: which changes, how strong.
+        generator: on the device of `images`.
+
+    Returns:
+        (V, B, C, H, W) float in [0, 1].
+    """
+    pixels = as_pixels(images)
+    return torch.stack([augment(pixels, config, generator) for _ in range(count)])
 
 
 def augment(pixels: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:

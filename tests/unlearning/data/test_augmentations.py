@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unlearning.data.augmentations import AugmentationConfig, augment
+from unlearning.data.augmentations import AugmentationConfig, augment, independent_views
+from unlearning.data.records import as_pixels
 
 STRENGTH = st.floats(0, 0.95)
 
@@ -158,3 +159,13 @@ def test_images_turn_grey_whole_and_with_their_probability() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AugmentationConfig(**wrong)
+
+
+def test_independent_views_are_drawn_one_after_another() -> None:
+    images = (noise(4) * 255).to(torch.uint8)
+    config = AugmentationConfig()
+    found = independent_views(images, 3, config, torch.Generator().manual_seed(1))
+    draw = torch.Generator().manual_seed(1)
+    expected = [augment(as_pixels(images), config, draw) for _ in range(3)]
+    assert torch.equal(found, torch.stack(expected))
+    assert not torch.equal(found[0], found[1])

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.core.config import Config
-from unlearning.data.augmentations import AugmentationConfig, augment
-from unlearning.data.records import Records, as_pixels
+from unlearning.data.augmentations import AugmentationConfig, independent_views
+from unlearning.data.records import Records
 from unlearning.learning.encoders import EncoderConfig
 from unlearning.learning.models import HeadConfig, Model, ModelSpec
 from unlearning.learning.paradigms.momentum import catch_up, follow
@@ -64,8 +64,7 @@ class BYOL:
 
     def views(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Two independent random views: (2, B, C, H, W)."""
-        pixels = as_pixels(images)
-        return torch.stack([augment(pixels, self.config.augmentation, generator) for _ in range(2)])
+        return independent_views(images, 2, self.config.augmentation, generator)
 
     def per_sample_loss(
         self,

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.core.config import Config
-from unlearning.data.augmentations import AugmentationConfig, augment
-from unlearning.data.records import Records, as_pixels
+from unlearning.data.augmentations import AugmentationConfig, independent_views
+from unlearning.data.records import Records
 from unlearning.learning.encoders import EncoderConfig
 from unlearning.learning.models import HeadConfig, Model, ModelSpec
 
@@ -38,7 +38,7 @@ class Supervised:
 
     def views(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """One random view: (1, B, C, H, W)."""
-        return augment(as_pixels(images), self.config.augmentation, generator)[None]
+        return independent_views(images, 1, self.config.augmentation, generator)
 
     def per_sample_loss(
         self,
