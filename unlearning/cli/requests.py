@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from unlearning.compliance.requests import requests as requested
 from unlearning.compliance.requests.deadlines import NextBatch, clock
 from unlearning.compliance.requests.open_requests import Unusable, standing
 from unlearning.compliance.requests.overview import Overview, overview
+from unlearning.compliance.requests.requests import Request
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.storage.open import open_store
@@ -40,6 +42,10 @@ def _store() -> Store:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _add(asked: Sequence[Request], by: str, now: datetime) -> tuple[intake.Added, ...]:
+    return intake.add(_store(), asked, by=by, now=now, zone=settings.from_environment().time_zone)
 
 
 def _show_added(added: tuple[intake.Added, ...], as_json: bool) -> None:
@@ -78,7 +84,7 @@ def add(
         "include_near_duplicates": include_near_duplicates,
     }
     request = requested.make(document, where="request", now=now)
-    _show_added(intake.add(_store(), [request], by=by, now=now), json)
+    _show_added(_add([request], by, now), json)
 
 
 @app.command("import")
@@ -94,7 +100,7 @@ def import_file(
     except OSError as error:
         raise UserError(f"request file {file} cannot be read ({error.strerror}): check the path") from None
     asked = requested.parse(data, where=f"request file {file}", now=now)
-    _show_added(intake.add(_store(), asked, by=by, now=now), json)
+    _show_added(_add(asked, by, now), json)
 
 
 def _batch(begins: str, hours: float) -> NextBatch | None:

@@ -9,6 +9,7 @@
 | `MLFLOW_TRACKING_URI` | MLflow server or database | SQLite in `<home>` |
 | `UNLEARNING_MLFLOW_ARTIFACTS` | where an MLflow server keeps artifacts, `s3://bucket/prefix`, to purge them | none |
 | `UNLEARNING_PIPELINE_ROOT` | what pipelines' tasks leave behind: a folder or `s3://bucket/prefix` | `<home>` |
+| `UNLEARNING_TIME_ZONE` | in whose days deadlines are counted: the office's zone, an IANA name | `UTC` |
 | `UNLEARNING_COMMIT` | commit the library was built from | asked of git |
 """
 
@@ -32,6 +33,8 @@ class Settings(Config):
     mlflow_artifacts: str
     """Empty where the server is asked to delete: it leaves old versions of objects in its bucket."""
     pipeline_root: str
+    time_zone: str
+    """Of the office, an IANA name."""
     commit: str
 
 
@@ -67,5 +70,6 @@ def from_environment() -> Settings:
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         mlflow_artifacts=os.environ.get("UNLEARNING_MLFLOW_ARTIFACTS") or "",
         pipeline_root=os.environ.get("UNLEARNING_PIPELINE_ROOT") or str(home),
+        time_zone=os.environ.get("UNLEARNING_TIME_ZONE") or "UTC",
         commit=os.environ.get("UNLEARNING_COMMIT") or _commit(),
     )

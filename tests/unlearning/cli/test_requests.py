@@ -48,9 +48,9 @@ def ids(answer: Any) -> list[str]:
 def test_adding_one_and_adding_it_again(cli: Cli, home: Path) -> None:
     arguments = ("requests", "add", "--id", "C-1", "--subject", "s", "--received", "2024-05-31T09:30:00+02:00")
     answer = cli(*arguments)
-    assert (answer.code, answer.out, answer.err) == (0, "C-1: added, due 2024-06-30 07:30 UTC\n", "")
+    assert (answer.code, answer.out, answer.err) == (0, "C-1: added, due 2024-06-30 23:59 UTC\n", "")
     before = files_in(home)
-    assert cli(*arguments).out == "C-1: there already, due 2024-06-30 07:30 UTC\n"
+    assert cli(*arguments).out == "C-1: there already, due 2024-06-30 23:59 UTC\n"
     assert files_in(home) == before
     other = cli("requests", "add", "--id", "C-2", "--subject", "s", "--received", ago(1), "--json")
     assert json.loads(other.out)[0] == {

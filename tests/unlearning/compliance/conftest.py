@@ -89,7 +89,11 @@ def told(store: LocalStore) -> Callable[..., State]:
         ledger = Ledger(store)
         state = ledger.state(request)
         for word in words:
-            state = ledger.append(state, _details(word), by="test", now=NOW)
+            details = _details(word)
+            if details.kind == "extended":
+                day = deadlines.office_day(state.received, "UTC", details.months)
+                details = details.model_copy(update={"day": day, "due": deadlines.due(state.received, 1, day)})
+            state = ledger.append(state, details, by="test", now=NOW)
         return state
 
     return tell

@@ -13,6 +13,7 @@ from unlearning.core.settings import from_environment
 VARIABLES = (
     "UNLEARNING_HOME", "UNLEARNING_STORE", "UNLEARNING_DATA", "UNLEARNING_CHECKPOINTS", "MLFLOW_TRACKING_URI",
     "UNLEARNING_COMMIT", "UNLEARNING_PIPELINE_ROOT", "UNLEARNING_MLFLOW_ARTIFACTS",
+    "UNLEARNING_TIME_ZONE",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def test_everything_is_below_the_current_folder_by_default(tmp_path: Path) -> No
     assert found.tracking_uri == f"sqlite:///{tmp_path}/runs/mlflow.db"
     assert found.pipeline_root == str(tmp_path / "runs")
     assert found.mlflow_artifacts == ""
+    assert found.time_zone == "UTC"
 
 
 def test_what_is_not_set_follows_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -53,6 +55,7 @@ def test_what_is_not_set_follows_the_home(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("UNLEARNING_PIPELINE_ROOT", "pipeline_root", "s3://bucket/pipelines"),
         ("UNLEARNING_MLFLOW_ARTIFACTS", "mlflow_artifacts", "s3://bucket/mlflow"),
         ("MLFLOW_TRACKING_URI", "tracking_uri", "http://mlflow:5000"),
+        ("UNLEARNING_TIME_ZONE", "time_zone", "Europe/Berlin"),
         ("UNLEARNING_COMMIT", "commit", "0123abc"),
     ],
 )

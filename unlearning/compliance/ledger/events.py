@@ -13,11 +13,17 @@ from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from unlearning.audit.escalation import Action
 from unlearning.compliance.fields import Digest, Moment, Name, OptionalName, Reason, RequestId
+from unlearning.compliance.requests.deadlines import OfficeDay
 from unlearning.core.config import Config
 from unlearning.core.files import canonical_json
 
 NOTHING_BEFORE = "0" * 64
 """What stands for the digest of the event before the first."""
+
+
+def _is_none(value: object) -> bool:
+    """What events that were written before a field was there do not have is not spelled."""
+    return value is None
 
 
 class Received(Config):
@@ -28,6 +34,8 @@ class Received(Config):
     """Of the request object, `requests/<id>.json`."""
     received: Moment
     due: Moment
+    day: OfficeDay | None = Field(default=None, exclude_if=_is_none)
+    """Whose days the period is counted in; None before there was a zone, when it ended at the same time of day."""
 
 
 class Extended(Config):
@@ -37,6 +45,8 @@ class Extended(Config):
     months: Literal[1, 2]
     reason: Reason
     due: Moment
+    day: OfficeDay | None = Field(default=None, exclude_if=_is_none)
+    """As that of the receipt, with the offset at the new end."""
 
 
 class Withdrawn(Config):
@@ -172,6 +182,9 @@ class Event(Config):
     request: RequestId
     sequence: int = Field(ge=1, lt=10**8)
     at: Moment
+    """When it happened: the writer's clock, or the time of the event before it where that is later."""
+    clock: Moment | None = Field(default=None, exclude_if=_is_none)
+    """What the writer's clock said, where it was further back than two clocks may differ."""
     by: Name
     """Who or what acted: a role or a program. Kept for ever."""
     previous: Digest
@@ -179,6 +192,12 @@ class Event(Config):
     token: str = Field(pattern=r"^[0-9a-f]{16}$")
     """Random, so that no two writers ever write the same bytes."""
     details: Annotated[Details, Field(discriminator="kind")]
+
+    @model_validator(mode="after")
+    def _clock_is_behind(self) -> Self:
+        if self.clock is not None and self.clock >= self.at:
+            raise ValueError("a clock is told only where it was behind")
+        return self
 
     def bytes(self) -> bytes:
         """Its one spelling."""

@@ -11,18 +11,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from unlearning.compliance.fields import CLOCK_DIFFERENCE
 from unlearning.compliance.ledger.events import NOTHING_BEFORE, Event, digest_of, read_event
 from unlearning.compliance.ledger.state import State, after
+from unlearning.compliance.requests.deadlines import clock as moment_text
 from unlearning.core.config import Config
 from unlearning.core.errors import TransitionError
 
 ProblemKind = Literal[
     "changed", "unreadable", "missing", "misplaced", "broken_chain", "impossible", "missing_seal", "bad_seal",
     "unknown_object", "request_changed", "request_missing", "unfinished", "not_open", "unsealed", "still_open",
+    "clock_set_back", "lost", "replaced", "rolled_back", "bad_checkpoint", "restored",
 ]  # fmt: skip
 
 PASSING: tuple[ProblemKind, ...] = ("unsealed", "still_open")
 """What a crash at the wrong moment leaves behind; the next batch puts it right."""
+
+NOTES: tuple[ProblemKind, ...] = ("clock_set_back", "restored")
+"""What is told and calls for nothing to be put right."""
+
+CLOCKS = "a clock was set back, or a long step wrote late"
+"""What a time before that of the event before it can mean."""
 
 _SEAL = re.compile(r"([0-9]{8})\.([a-z_]+)\.([0-9a-f]{64})")
 
@@ -32,6 +41,7 @@ class Problem(Config):
 
     kind: ProblemKind
     request: str
+    """Its id; empty where it is about the whole store."""
     sequence: int | None
     """Of the event; None where it is not about one."""
     text: str
@@ -39,7 +49,12 @@ class Problem(Config):
     @property
     def damage(self) -> bool:
         """Whether it cannot be explained by a crash at the wrong moment."""
-        return self.kind not in PASSING
+        return self.kind not in (*PASSING, *NOTES)
+
+    @property
+    def note(self) -> bool:
+        """Whether it is told and nothing is to be put right."""
+        return self.kind in NOTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,7 @@ def examine(request: str, objects: Mapping[int, bytes], seal_names: Iterable[str
         previous = digest_of(data) if data is not None else seal.digest if seal is not None else ""
         if event is None or any(problem.damage and problem.kind != "missing_seal" for problem in problems):
             continue
+        problems += _clock(request, event, state)
         try:
             state = after(state, event, previous)
         except TransitionError as error:
@@ -137,6 +153,15 @@ def _examine_one(
     elif seal.kind != event.details.kind:
         found.append(problem("bad_seal", f"the seal says {seal.kind}, the event {event.details.kind}"))
     return event, found
+
+
+def _clock(request: str, event: Event, before: State | None) -> list[Problem]:
+    """That an event was written by a clock that was behind the event before it."""
+    clock = event.clock or event.at
+    if before is None or clock >= before.at - CLOCK_DIFFERENCE:
+        return []
+    text = f"written at {moment_text(clock)}, after an event of {moment_text(before.at)}"
+    return [_problem("clock_set_back", request, event.sequence, f"{text}: {CLOCKS}")]
 
 
 def _problem(kind: ProblemKind, request: str, sequence: int | None, text: str) -> Problem:

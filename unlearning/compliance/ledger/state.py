@@ -58,8 +58,14 @@ class State:
     """Of the request object."""
     received: datetime
     due: datetime
+    at: datetime
+    """The latest time of its events: it never runs backwards."""
+    day: deadlines.OfficeDay | None = None
+    """Whose days its first period is counted in; None before there was a zone."""
     extension: int = 0
     """Months."""
+    fulfilled: datetime | None = None
+    """When a model was last fulfilled, by the ledger's time."""
     resolution: events.Resolved | None = None
     models: Mapping[str, ModelState] = field(default_factory=dict)
     """Of the latest resolution, and what was fulfilled before it; by name."""
@@ -94,28 +100,39 @@ def after(state: State | None, event: events.Event, digest: str) -> State:
         TransitionError: this cannot happen now.
     """
     head = Head(event.sequence, event.details.kind, digest)
+    at = event.at if state is None else max(state.at, event.at)
     try:
-        moved = _first(event, head) if state is None else _moved(state, event.details, event.at)
+        moved = _first(event, head) if state is None else _moved(state, event, at)
     except RefusedError as refused:
         now = "unknown" if state is None else state.status
         raise TransitionError(
             f"request {event.request!r} is {now} and cannot be {event.details.kind}: {refused}"
         ) from None
-    return replace(moved, head=head)
+    done = at if isinstance(event.details, events.Fulfilled) else moved.fulfilled
+    return replace(moved, head=head, at=at, fulfilled=done)
 
 
 def _first(event: events.Event, head: Head) -> State:
     details = event.details
     if not isinstance(details, events.Received):
         raise RefusedError("it must be received first")
-    if details.due != (due := deadlines.due(details.received)):
+    if details.due != (due := _due(details.received, 0, details.day)):
         raise RefusedError(f"it must be due {deadlines.clock(due)}")
     if details.received > event.at + CLOCK_DIFFERENCE:
         raise RefusedError("it was received in the future: check the clock")
-    return State(event.request, head, details.digest, details.received, details.due)
+    return State(event.request, head, details.digest, details.received, details.due, event.at, details.day)
 
 
-def _moved(state: State, details: events.Details, at: datetime) -> State:
+def _due(received: datetime, extension: int, day: deadlines.OfficeDay | None) -> datetime:
+    try:
+        return deadlines.due(received, extension, day)
+    except (ValueError, OverflowError):
+        raise RefusedError("its period leaves the calendar") from None
+
+
+def _moved(state: State, event: events.Event, at: datetime) -> State:
+    """The state after an event that happened `at`; claims are held by the clocks of those who work."""
+    details, clock = event.details, event.clock or event.at
     match details:
         case events.Certified() | events.Purged():
             return _followed_up(state, details)
@@ -126,17 +143,18 @@ def _moved(state: State, details: events.Details, at: datetime) -> State:
         case events.Extended():
             return _extended(state, details, at)
         case events.Withdrawn() | events.Rejected():
-            _refuse_while_claimed(state, state.models, at)
+            _refuse_while_claimed(state, state.models, clock)
             return replace(state, ended=details.kind)
         case events.Resolved():
-            return _resolved(state, details, at)
+            return _resolved(state, details, clock)
         case events.NothingFound():
             if state.resolution is None or state.resolution.records:
                 raise RefusedError("the latest resolution must say so")
             return replace(state, ended="nothing_found")
     if details.model not in state.models:
         raise RefusedError(f"model {details.model!r} is not part of its latest resolution")
-    return replace(state, models={**state.models, details.model: model_after(state.models[details.model], details, at)})
+    model = model_after(state.models[details.model], details, clock)
+    return replace(state, models={**state.models, details.model: model})
 
 
 def _followed_up(state: State, details: events.Certified | events.Purged) -> State:
@@ -153,11 +171,17 @@ def _extended(state: State, details: events.Extended, at: datetime) -> State:
     months = state.extension + details.months
     if months > deadlines.MOST_EXTENSION:
         raise RefusedError(f"{deadlines.MOST_EXTENSION} months are the most in all")
-    if at > (end := deadlines.due(state.received)):
+    if at > (end := _due(state.received, 0, state.day)):
         raise RefusedError(f"the person had to be told by {deadlines.clock(end)}")
-    if details.due != (due := deadlines.due(state.received, months)):
+    if _counted_in(details.day) != _counted_in(state.day):
+        raise RefusedError("its period is counted in the days of another zone")
+    if details.due != (due := _due(state.received, months, details.day)):
         raise RefusedError(f"it must then be due {deadlines.clock(due)}")
     return replace(state, extension=months, due=details.due)
+
+
+def _counted_in(day: deadlines.OfficeDay | None) -> tuple[str, int] | None:
+    return None if day is None else (day.zone, day.at_receipt)
 
 
 def _resolved(state: State, details: events.Resolved, at: datetime) -> State:

@@ -8,6 +8,7 @@ whoever appends next, or collects, seals it first.
 from __future__ import annotations
 
 import secrets
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -15,10 +16,11 @@ from itertools import count
 
 from pydantic import ValidationError
 
-from unlearning.compliance.fields import described, is_request_id
+from unlearning.compliance.fields import CLOCK_DIFFERENCE, described, is_request_id
 from unlearning.compliance.ledger.events import NOTHING_BEFORE, Details, Event, Received, digest_of
-from unlearning.compliance.ledger.hash_chain import History, Seal, examine, read_seal
+from unlearning.compliance.ledger.hash_chain import CLOCKS, History, Seal, examine, read_seal
 from unlearning.compliance.ledger.state import State, after
+from unlearning.compliance.requests import deadlines
 from unlearning.core.errors import DamagedLedgerError, LostRaceError, MissingKeyError, UnknownRequestError, UserError
 from unlearning.storage import store
 from unlearning.storage.keys import OPEN, event_key, names_in, open_key, seal_folder
@@ -97,7 +99,8 @@ class Ledger:
 
         Args:
             by: a role or a program, kept for ever: no name of a person who asked.
-            now: the writer's clock.
+            now: the writer's clock. The event's time is not before that of the event before it; where the
+                clock is behind by more than two may differ, the event says so and a line is printed.
 
         Raises:
             LostRaceError: somebody else appended since `state` was read.
@@ -131,6 +134,9 @@ class Ledger:
                 f"request {request!r} got another event {event.sequence} before {details.kind}: "
                 "look at it again and repeat what is still to be done"
             )
+        if event.clock is not None:
+            behind = f"{deadlines.clock(event.clock)}, before {deadlines.clock(event.at)} of the event before it"
+            print(f"warning: request {request!r}: {details.kind} was written at {behind}: {CLOCKS}", file=sys.stderr)
         # The event counts from here on, so a store that is lost now must not look as if it did not; without its
         # seal it is sealed by whoever comes next.
         with suppress(UserError):
@@ -144,11 +150,13 @@ class Ledger:
 
 
 def _event(request: str, state: State | None, details: Details, by: str, now: datetime) -> Event:
+    before = now if state is None else state.at
     try:
         return Event(
             request=request,
             sequence=1 if state is None else state.head.sequence + 1,
-            at=now,
+            at=max(now, before),
+            clock=now if now < before - CLOCK_DIFFERENCE else None,
             by=by,
             previous=NOTHING_BEFORE if state is None else state.head.digest,
             token=secrets.token_hex(8),

@@ -32,18 +32,27 @@ class Added(Config):
     """Other requests for the same subject or exactly the same records, whose content is still kept."""
 
 
-def add(store: Store, asked: Sequence[Request], *, by: str, now: datetime) -> tuple[Added, ...]:
+def add(
+    store: Store, asked: Sequence[Request], *, by: str, now: datetime, zone: str = deadlines.ZONELESS
+) -> tuple[Added, ...]:
     """Keep requests and write their first events; what was added before changes nothing.
 
     Everything is checked before anything is written. When the store is lost on the way, add the same again:
     it goes on where it stopped.
 
+    Args:
+        by: a role, kept for ever.
+        now: this machine's clock.
+        zone: IANA name of the office's time zone, in whose days the deadline is counted.
+
     Raises:
-        UserError: an id is taken by another request, the ledger of one is damaged, or the store cannot be used.
+        UserError: an id is taken by another request, the zone is unknown, the ledger of one is damaged, or the store
+            cannot be used.
     """
     fields.name(by, "by")
     known = [_known(store, request) for request in asked]
-    return tuple(_add(store, request, state, by, now) for request, state in zip(asked, known, strict=True))
+    days = [deadlines.office_day(request.received, zone) for request in asked]
+    return tuple(_add(store, *each, by, now) for each in zip(asked, known, days, strict=True))
 
 
 def _known(store: Store, request: Request) -> State | None:
@@ -61,12 +70,14 @@ def _known(store: Store, request: Request) -> State | None:
     return history.state
 
 
-def _add(store: Store, request: Request, state: State | None, by: str, now: datetime) -> Added:
+def _add(
+    store: Store, request: Request, state: State | None, day: deadlines.OfficeDay, by: str, now: datetime
+) -> Added:
     ledger, created = Ledger(store), False
     if state is None:
         kept = requests.keep(store, request)
-        due = deadlines.due(request.received)
-        details = events.Received(digest=kept.digest, received=request.received, due=due)
+        due = deadlines.due(request.received, day=day)
+        details = events.Received(digest=kept.digest, received=request.received, due=due, day=day)
         try:
             state, created = ledger.begin(request.id, details, by=by, now=now), True
         except LostRaceError:
@@ -105,8 +116,13 @@ def extend(store: Store, request: str, *, months: int, reason: str, by: str, now
     if months not in (1, 2):
         raise UserError(f"request {request!r} cannot be extended by {months} months: take 1 or 2")
     state = Ledger(store).state(request)
-    due = deadlines.due(state.received, state.extension + months)
-    return _decide(store, state, events.Extended, {"months": months, "reason": reason, "due": due}, by, now)
+    in_all = state.extension + months
+    day = deadlines.office_day(state.received, state.day.zone, in_all) if state.day else None
+    if day is not None and state.day is not None:
+        # What its zone was when it arrived is known; tables of zones are corrected later.
+        day = day.model_copy(update={"at_receipt": state.day.at_receipt})
+    due = deadlines.due(state.received, in_all, day)
+    return _decide(store, state, events.Extended, {"months": months, "reason": reason, "due": due, "day": day}, by, now)
 
 
 def release(store: Store, request: str, *, model: str, reason: str, by: str, now: datetime) -> State:

@@ -30,7 +30,12 @@ class Overview(Config):
 
 
 def overview(state: State, now: datetime, batch: NextBatch | None = None) -> Overview:
-    """What is to be known at a glance; warns of a deadline that the next batch cannot meet."""
+    """What is to be known at a glance; warns of a deadline that the next batch cannot meet.
+
+    Args:
+        now: this machine's clock; where the ledger is ahead of it, the ledger counts.
+    """
+    now = max(now, state.at)
     waiting = state.status not in END
     return Overview(
         id=state.request,

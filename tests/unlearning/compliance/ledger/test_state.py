@@ -268,3 +268,41 @@ def test_what_serves_is_what_was_audited(apply: Apply, follow: Apply) -> None:
     with pytest.raises(TransitionError, match="not the candidate of 'm' that was audited"):
         apply(state, other)
     assert apply(state, "unlearned").models["m"].status == "unlearned"
+
+
+def test_an_office_in_another_zone_has_until_the_end_of_its_own_day(apply: Apply, now: datetime) -> None:
+    def received(**changes: Any) -> events.Received:
+        day = deadlines.office_day(now, "Europe/Berlin")
+        values = {"digest": "0" * 64, "received": now, "due": deadlines.due(now, day=day), "day": day} | changes
+        return events.Received(**values)
+
+    def extended(zone: str, months: int) -> events.Extended:
+        day = deadlines.office_day(now, zone, months)
+        return events.Extended(months=1, reason="many records", due=deadlines.due(now, months, day), day=day)
+
+    state = apply(None, received())
+    assert state.due.isoformat() == "2024-07-10T21:59:59+00:00"
+    with pytest.raises(TransitionError, match="must be due 2024-07-10 21:59 UTC"):
+        apply(None, received(due=deadlines.due(now)))
+    with pytest.raises(TransitionError, match="must be due 2024-07-10 12:00 UTC"):
+        apply(None, received(day=None))
+    longer = apply(state, extended("Europe/Berlin", 1), at=state.due)
+    assert longer.due.isoformat() == "2024-08-10T21:59:59+00:00"
+    assert apply(longer, extended("Europe/Berlin", 2)).due.isoformat() == "2024-09-10T21:59:59+00:00"
+    with pytest.raises(TransitionError, match="in the days of another zone"):
+        apply(state, extended("America/New_York", 1))
+    with pytest.raises(TransitionError, match="in the days of another zone"):
+        apply(state, "extended")
+    with pytest.raises(TransitionError, match="had to be told by 2024-07-10 21:59 UTC"):
+        apply(state, extended("Europe/Berlin", 1), at=state.due + timedelta(seconds=1))
+
+
+def test_a_chain_is_never_earlier_than_its_latest_event(apply: Apply, follow: Apply, now: datetime) -> None:
+    """A clock that was set back after the deadline: what comes then is as late as what came before."""
+    late = now + timedelta(days=60)
+    state = apply(follow("received", "resolved"), "claimed", at=late, until=late + timedelta(hours=1))
+    with pytest.raises(TransitionError, match="the person had to be told by"):
+        apply(state, "extended")
+    for word in ("unlearned", "audited", "fulfilled"):
+        state = apply(state, word, at=now)
+    assert (state.at, state.fulfilled) == (late, late)

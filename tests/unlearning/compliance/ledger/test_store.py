@@ -349,3 +349,49 @@ def test_any_story_is_read_as_it_was_told(
     assert history.state == state
     assert [event.details.kind for event in history.events] == written
     assert ledger.open_requests() == (() if state.closed else ("C-1",))
+
+
+def test_time_never_runs_backwards_and_a_jump_is_told(
+    store: LocalStore, told: Told, details: Details, now: datetime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger, state = Ledger(store), told("C-1", "resolved")
+    state = ledger.append(state, details("claimed"), by="t", now=now - timedelta(minutes=5))
+    assert capsys.readouterr().err == ""
+    state = ledger.append(state, details("unlearned"), by="t", now=now - timedelta(days=40))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: request 'C-1': unlearned was written at 2024-05-01 12:00 UTC, before 2024-06-10")
+    history = ledger.history("C-1")
+    assert history is not None
+    assert [event.at for event in history.events] == [now] * 4
+    assert [event.clock for event in history.events] == [None, None, None, now - timedelta(days=40)]
+    (problem,) = verify(store)
+    assert (problem.kind, problem.sequence, problem.damage, problem.note) == ("clock_set_back", 4, False, True)
+
+
+def test_a_clock_that_ran_ahead_stops_no_batch(store: LocalStore, told: Told, details: Details, now: datetime) -> None:
+    """An event of next year: what follows is as late as that, and claims go by the clocks of those who work."""
+    ledger, ahead = Ledger(store), now + timedelta(days=365)
+    state = ledger.append(told("C-1"), details("resolved"), by="t", now=ahead)
+    state = ledger.append(state, details("claimed"), by="b", now=now)
+    with pytest.raises(TransitionError, match="batch 'b' works on model 'm'"):
+        ledger.append(state, details("claimed", batch="c", until=now + timedelta(hours=2)), by="c", now=now)
+    for word in FULL[2:]:
+        state = ledger.append(state, details(word), by="b", now=now)
+    assert (state.status, state.fulfilled) == ("fulfilled", ahead)
+
+
+@given(minutes=st.lists(st.integers(-60 * 24 * 40, 60 * 24 * 40), max_size=8))
+def test_however_clocks_jump_times_of_a_chain_only_grow(
+    minutes: list[int], details: Details, now: datetime, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = LocalStore(tmp_path_factory.mktemp("store"))
+    ledger, received = Ledger(store), now - timedelta(days=1)
+    first = events.Received(digest="0" * 64, received=received, due=deadlines.due(received))
+    state = ledger.begin("C-1", first, by="t", now=now)
+    for each in minutes:
+        state = ledger.append(state, details("resolved"), by="t", now=now + timedelta(minutes=each))
+    history = ledger.history("C-1")
+    assert history is not None
+    times = [event.at for event in history.events]
+    assert times == sorted(times)
+    assert not any(problem.damage for problem in history.problems)

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from unlearning.compliance.ledger.events import NOTHING_BEFORE
 from unlearning.compliance.ledger.state import State
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.ledger.verification import verify
 from unlearning.compliance.requests import deadlines, intake, requests
 from unlearning.compliance.requests.requests import Request
 from unlearning.core.errors import UserError
+from unlearning.storage.keys import event_key, open_key
 from unlearning.storage.local import LocalStore
 
 Asked = Callable[..., Request]
@@ -24,7 +26,7 @@ def everything(store: LocalStore) -> dict[str, bytes]:
 def test_adding_again_changes_nothing(store: LocalStore, asked: Asked, now: datetime) -> None:
     first = intake.add(store, [asked("C-1"), asked("C-2")], by="test", now=now)
     assert [(added.request, added.created) for added in first] == [("C-1", True), ("C-2", True)]
-    assert first[0].due == deadlines.due(asked().received)
+    assert first[0].due == datetime(2024, 6, 30, 23, 59, 59, tzinfo=UTC)
     before = everything(store)
     again = intake.add(store, [asked("C-2"), asked("C-1"), asked("C-3")], by="other", now=now + timedelta(days=1))
     assert [(added.request, added.created) for added in again] == [("C-2", False), ("C-1", False), ("C-3", True)]
@@ -107,7 +109,8 @@ def test_extensions_add_up(store: LocalStore, asked: Asked, now: datetime) -> No
     intake.add(store, [asked()], by="test", now=now)
     for months in (1, 2):
         state = intake.extend(store, "C-1", months=1, reason="many", by="test", now=now)
-        assert (state.extension, state.due) == (months, deadlines.due(asked().received, months))
+        day = deadlines.office_day(asked().received, "UTC", months)
+        assert (state.extension, state.due) == (months, deadlines.due(asked().received, months, day))
     for months in (0, 3, -1):
         with pytest.raises(UserError, match=f"cannot be extended by {months} months: take 1 or 2"):
             intake.extend(store, "C-1", months=months, reason="many", by="test", now=now)
@@ -149,3 +152,32 @@ def test_what_was_left_to_a_person_is_released_by_one(
     assert (state.status, state.models["m"].status) == ("resolved", "pending")
     with pytest.raises(UserError, match="model 'm' was not left to a person"):
         intake.release(store, "C-1", model="m", reason="again", by="officer", now=now)
+
+
+def test_a_deadline_is_counted_in_the_days_of_the_office(store: LocalStore, asked: Asked, now: datetime) -> None:
+    (added,) = intake.add(store, [asked()], by="test", now=now, zone="Pacific/Auckland")
+    assert added.due == datetime(2024, 7, 1, 11, 59, 59, tzinfo=UTC)  # it arrived on 1 June there, so until 1 July
+    state = intake.extend(store, "C-1", months=2, reason="many", by="test", now=now)
+    assert state.due == datetime(2024, 9, 1, 11, 59, 59, tzinfo=UTC)
+    assert list(verify(store)) == []
+    with pytest.raises(UserError, match="time zone 'Nowhere' is unknown"):
+        intake.add(store, [asked("C-2")], by="test", now=now, zone="Nowhere")
+    assert store.list("requests") == ["requests/C-1.json"]
+
+
+def test_what_was_added_before_there_was_a_zone_keeps_its_deadline(
+    store: LocalStore, asked: Asked, now: datetime
+) -> None:
+    """Byte for byte as it was written then, and extended now."""
+    kept = requests.keep(store, asked())
+    details = '{"digest":"' + kept.digest + '","due":"2024-06-30T12:00:00Z","kind":"received",'
+    details += '"received":"2024-05-31T12:00:00Z"}'
+    old = '{"at":"2024-06-01T08:00:00Z","by":"desk","details":' + details + ',"previous":"' + NOTHING_BEFORE
+    old += '","request":"C-1","sequence":1,"token":"0123456789abcdef"}'
+    store.create(event_key("C-1", 1), old.encode())
+    store.create(open_key("C-1"), b"")
+    (again,) = intake.add(store, [asked()], by="test", now=now, zone="Europe/Berlin")
+    assert (again.created, again.due) == (False, datetime(2024, 6, 30, 12, tzinfo=UTC))
+    state = intake.extend(store, "C-1", months=1, reason="many", by="test", now=now)
+    assert state.due == datetime(2024, 7, 31, 12, tzinfo=UTC)
+    assert list(verify(store)) == []
