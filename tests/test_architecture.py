@@ -168,8 +168,8 @@ def complaints_about_use(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 FOLDERS = (
-    "batches", "certificates", "ledger", "locks", "open", "references", "requests", "same", "seals", "snapshots",
-    "splits", "tombstones",
+    "batches", "certificates", "ledger", "ledger-checkpoints", "locks", "open", "references", "requests", "same",
+    "seals", "snapshots", "splits", "tombstones",
 )  # fmt: skip
 """The folders of the store."""
 

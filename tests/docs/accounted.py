@@ -70,6 +70,11 @@ STANDS_FOR: dict[str, dict[str, str]] = {
         "certificate.json --keyring keyring.json": "{certificate} --keyring runs/keys/keyring.json",
         "KEYID": "$(grep -o '[0-9a-f]\\{{64\\}}' keyring.json | head -1)",
     },
+    "docs/restoring.md": {
+        "unlearn ledger checkpoint": "env UNLEARNING_SIGNING_KEY_FILE=runs/keys/signing-key.pem "
+        "unlearn ledger checkpoint",
+        "keyring.json": "runs/keys/keyring.json",
+    },
     "docs/compliance.md": {
         "--record …": "--record {record}",
         "certificates/C-2024-17": "certificates/CASE-1",

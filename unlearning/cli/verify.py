@@ -25,7 +25,7 @@ def verify(
 
     Exit codes: 0 verified, 3 not verified, 2 the file or the keys cannot be read.
     """
-    trusted = _trusted(key or [], keyring)
+    trusted = trusted_keys(key or [], keyring)
     try:
         with file.open("rb") as handle:
             data = handle.read(dsse.LARGEST + 1)
@@ -39,7 +39,12 @@ def verify(
         raise typer.Exit(EXIT_PROBLEMS)
 
 
-def _trusted(key_files: list[Path], keyring: Path | None) -> Keyring:
+def trusted_keys(key_files: list[Path], keyring: Path | None) -> Keyring:
+    """The keys that somebody said to trust.
+
+    Raises:
+        UserError: both ways were used, or none; or the keys cannot be read.
+    """
     if bool(key_files) == (keyring is not None):
         raise UserError("say whom to trust: give --key PUBLIC.pem or --keyring keyring.json, one of them")
     if keyring is not None:

@@ -7,6 +7,7 @@
 | `ledger/<id>/<sequence>.json` | one event | no |
 | `seals/<id>/<sequence>.<kind>.<digest>` | empty; says that the event was there | no |
 | `open/<id>` | empty; the request is not closed | no |
+| `ledger-checkpoints/<number>.txt` | signed digests of what may never change | no |
 """
 
 from __future__ import annotations

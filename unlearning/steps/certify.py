@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 
 from unlearning.compliance.batches.parameters import GRACE_DAYS
 from unlearning.compliance.certificates import keys
 from unlearning.compliance.certificates.issue import Issue, NotCertified, purged_since
+from unlearning.compliance.checkpoints import making
 from unlearning.compliance.requests import open_requests
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.registry.client import Registry
 from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,16 @@ class CertifyResult:
     certificates: dict[str, str]
     """Key in the store by request."""
     skipped: tuple[NotCertified, ...]
+    checkpoint: str = ""
+    """Key in the store of the newest checkpoint; empty where none could be made."""
 
 
 def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: int = GRACE_DAYS) -> CertifyResult:
     """Certify every request that was fulfilled, or of which something was purged, since its last certificate.
 
     What a batch that died in between has left in use is withdrawn first: nobody looks at a closed request again.
-    Repeating it changes nothing. One request that cannot be certified does not keep the others waiting.
+    Repeating it changes nothing. One request that cannot be certified does not keep the others waiting. At the end a
+    checkpoint of the whole store is signed.
 
     Args:
         now: with a time zone; written into the certificates.
@@ -51,4 +57,16 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: in
             done[state.request] = Issue(store, registry, state, now).issue(signer, grace_days)
         except UserError as error:
             skipped.append(NotCertified(state.request, str(error)))
-    return CertifyResult(done, tuple(skipped))
+    return CertifyResult(done, tuple(skipped), _checkpoint(store, signer, now))
+
+
+def _checkpoint(store: Store, signer: keys.PrivateKey, now: datetime) -> str:
+    """Sign what the store holds now. What is wrong with that is told, and undoes no certificate."""
+    try:
+        made = making.make(store, signer, now=now)
+    except UserError as error:
+        print(f"warning: no checkpoint was made: {error}", file=sys.stderr)
+        return ""
+    for warning in making.warnings(made):
+        print(f"warning: {warning}", file=sys.stderr)
+    return made.key

@@ -12,6 +12,9 @@ REQUESTS, SAME, LEDGER, SEALS, OPEN = "requests", "same", "ledger", "seals", "op
 
 SNAPSHOTS, SPLITS = "snapshots", "splits"
 
+LEDGER_CHECKPOINTS = "ledger-checkpoints"
+"""Of the whole store; those of trainings lie elsewhere."""
+
 CERTIFICATES = "certificates"
 TOMBSTONES = "tombstones"
 
@@ -59,6 +62,11 @@ def seal_folder(request: str) -> str:
 def open_key(request: str) -> str:
     """The entry of a request that is not closed."""
     return f"{OPEN}/{request}"
+
+
+def checkpoint_key(number: int) -> str:
+    """A signed checkpoint of the whole store."""
+    return f"{LEDGER_CHECKPOINTS}/{number:08}.txt"
 
 
 def names_in(store: Store, folder: str) -> Iterator[str]:

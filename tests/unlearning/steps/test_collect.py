@@ -15,6 +15,8 @@ from unlearning.audit.policy import Policy
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.certificates import keyring, keys, verification
 from unlearning.compliance.certificates.keyring import Keyring
+from unlearning.compliance.checkpoints import verification as checkpoints
+from unlearning.compliance.checkpoints.verification import Trust
 from unlearning.compliance.ledger.events import Audited, Fulfilled, Unlearned
 from unlearning.compliance.ledger.state import State
 from unlearning.compliance.ledger.store import Ledger
@@ -39,7 +41,7 @@ from unlearning.steps.register import register
 from unlearning.steps.reject import reject
 from unlearning.steps.select import select
 from unlearning.storage.datasets import load_split
-from unlearning.storage.keys import batch_key, certificate_key, promotion_lock
+from unlearning.storage.keys import batch_key, certificate_key, checkpoint_key, promotion_lock
 from unlearning.storage.lease import lock
 from unlearning.storage.open import open_store
 from unlearning.storage.store import Store
@@ -193,10 +195,13 @@ def test_a_fulfilled_batch_is_tombstoned_withdrawn_and_certified(
     key = keys.new()
     result = certify(now=NOW + timedelta(hours=1), key=key)
     assert result.certificates == {"R1": certificate_key("R1", 1), "R2": certificate_key("R2", 1)}
-    assert certify(now=NOW + timedelta(hours=2), key=key).certificates == {}
+    again = certify(now=NOW + timedelta(hours=2), key=key)
+    assert (again.certificates, again.checkpoint, result.checkpoint) == ({}, checkpoint_key(1), checkpoint_key(1))
     content = store.read(certificate_key("R1", 1))
     known = Keyring(keys=(keyring.trusted(keys.raw_public(key)),))
     assert verification.verify(content, known).verified
+    looked = checkpoints.verify(store, Trust(known, only=True))
+    assert (looked.problems, looked.newest and looked.newest.size) == ((), 4 + len(store.list("tombstones")))
     assert not any(identity.encode() in content for identity in members)
     assert registry.resolve(MODEL).tags.certificates["R1"] == certificate_key("R1", 1)
     assert state(store, "R1").closed

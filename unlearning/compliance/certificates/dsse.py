@@ -47,17 +47,22 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def sign(payload: bytes, keys: Sequence[Ed25519PrivateKey]) -> bytes:
+def sign(payload: bytes, keys: Sequence[Ed25519PrivateKey], payload_type: str = PAYLOAD_TYPE) -> bytes:
     """The content of an envelope's file, signed with every key.
+
+    Args:
+        payload: what is signed.
+        keys: that sign.
+        payload_type: what the payload is, which is signed with it.
 
     Raises:
         UserError: no key, or one twice.
     """
-    signed = {keyid(raw_public(key)): key.sign(pae(PAYLOAD_TYPE, payload)) for key in keys}
+    signed = {keyid(raw_public(key)): key.sign(pae(payload_type, payload)) for key in keys}
     if not 1 <= len(signed) <= MOST_SIGNATURES or len(signed) != len(keys):
         raise UserError(f"cannot sign with {len(keys)} keys: give 1 to {MOST_SIGNATURES} different ones")
     signatures = tuple(Signature(keyid=name, sig=_encoded(signed[name])) for name in sorted(signed))
-    return spelled(Envelope(payload=_encoded(payload), payloadType=PAYLOAD_TYPE, signatures=signatures))
+    return spelled(Envelope(payload=_encoded(payload), payloadType=payload_type, signatures=signatures))
 
 
 def spelled(envelope: Envelope) -> bytes:

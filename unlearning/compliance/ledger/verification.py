@@ -2,8 +2,8 @@
 
 What is compared: every event with its seal, with the event before it and with what may happen to a request; the
 request object with the digest in its first event; the open index with where the requests stand. Somebody who can
-write everywhere and makes all of it anew, seals too, is not found out by looking here: compare the digests with
-what was kept elsewhere, such as in certificates.
+write everywhere and makes all of it anew, seals too, is not found out by looking here: signed checkpoints
+are for that, see `compliance.checkpoints`.
 """
 
 from __future__ import annotations
