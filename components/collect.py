@@ -26,9 +26,11 @@ def collect(
         now=datetime.now(UTC),
         **checked(BatchParameters, requests).model_dump(),
     )
-    write_json(Path(work.path), result.told())
+    write_json(Path(work.path), result.batch.model_dump(mode="json"))
     for name, count in result.counts().items():
         metrics.log_metric(name, count)
     for skipped in result.skipped:
         print(f"request {skipped.request}: {skipped.why}")
+    for undone in result.undone:
+        print(undone)
     return result.left

@@ -41,7 +41,9 @@ def compliance(named: Channels, requests: Channels, method: Channels, policy: Ch
     run, batch, grace_days = dsl.PIPELINE_JOB_ID_PLACEHOLDER, named["batch"], requests["grace_days"]
     releasing = effectful(release(batch=batch, kfp_run=run, grace_days=grace_days), "Release what is left")
     with dsl.ExitHandler(releasing, name="batch"):
-        checked = effectful(batch_name(batch=batch, kfp_run=run, policy=policy, requests=requests), "Check and name")
+        checked = signing(
+            effectful(batch_name(batch=batch, kfp_run=run, policy=policy, requests=requests), "Check and name")
+        )
         collected = effectful(collect(batch=checked.output, requests=requests), "Collect requests")
         honoured = honour(
             models=collected.outputs["Output"],
@@ -51,8 +53,10 @@ def compliance(named: Channels, requests: Channels, method: Channels, policy: Ch
             **policy,
             **hardware,
         ).set_display_name("Honour requests")
-        certified = signing(effectful(certify(grace_days=grace_days).after(honoured), "Certify"))
+        first = certify(grace_days=grace_days, must_be_complete=False).after(honoured)
+        certified = signing(effectful(first, "Certify"))
         purged = effectful(
             purge(model_name="", grace_days=grace_days, run_name=batch, kfp_run=run).after(certified), "Purge"
         )
-        signing(effectful(certify(grace_days=grace_days).after(purged), "Certify what was purged"))
+        last = certify(grace_days=grace_days, must_be_complete=True).after(purged)
+        signing(effectful(last, "Certify what was purged"))

@@ -62,7 +62,7 @@ def training(task: Any, hardware: Channels) -> Any:
 
 
 def signing(task: Any) -> Any:
-    """A task that signs certificates: it alone gets to see the key."""
+    """A task that signs certificates, or looks before a batch whether they can be: no other gets to see the key."""
     variable = "UNLEARNING_SIGNING_KEY_FILE"
     kubernetes.use_secret_as_volume(task, names.SIGNING_KEY, names.SIGNING_PATH)
     kubernetes.use_config_map_as_env(task, names.SETTINGS, {variable: variable})

@@ -1,6 +1,7 @@
 """The compliance pipeline on one machine, through kfp.local, with embedded defaults."""
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from unlearning.compliance.batches.report import BatchReport, batch_report
 from unlearning.compliance.certificates import keyring, keys
 from unlearning.compliance.certificates.keyring import Keyring
 from unlearning.core import settings
+from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
 from unlearning.learning.devices import choose_device
 from unlearning.registry.client import Registry
@@ -19,7 +21,7 @@ from unlearning.steps.check import check
 
 BATCH_FILE = "batch.json"
 RUN_FILE = "run.json"
-KEY_FILE, KEYRING_FILE = "signing-key.pem", "keyring.json"
+KEY_FILE = "signing-key.pem"
 
 
 def run_batch(batch: LocalBatch, *, run_id: str = "", quiet: bool = False) -> tuple[Path, BatchReport]:
@@ -38,14 +40,26 @@ def run_batch(batch: LocalBatch, *, run_id: str = "", quiet: bool = False) -> tu
     folder = folder_of(where.home, run_id)
     batch = _started(folder) or batch
     _check(batch, where)
+    _own_key(where.home)
+    keyring.signer(datetime.now(UTC))
     write_json(folder / RUN_FILE, batch.model_dump(mode="json"))
     hand_down(where)
-    _own_key(where.home)
-    with running(folder, quiet):
-        compliance(batch=run_id, **batch.model_dump(mode="json"))
-    report = batch_report(run_id, now=datetime.now(UTC))
+    try:
+        with running(folder, quiet):
+            compliance(batch=run_id, **batch.model_dump(mode="json"))
+    except UserError:
+        with suppress(UserError):
+            report = _written(folder, run_id)
+            if report.uncertified:
+                return folder, report  # which says why, and is not done
+        raise
+    return folder, _written(folder, run_id)
+
+
+def _written(folder: Path, batch: str) -> BatchReport:
+    report = batch_report(batch, now=datetime.now(UTC))
     write_json(folder / BATCH_FILE, report.model_dump(mode="json"))
-    return folder, report
+    return report
 
 
 def _started(folder: Path) -> LocalBatch | None:
@@ -70,5 +84,5 @@ def _own_key(home: Path) -> None:
         key = keys.new()
         keys.write_private(key, path)
         entry = keyring.trusted(keys.raw_public(key), datetime.now(UTC).replace(microsecond=0))
-        keyring.save(Keyring(keys=(entry,)), path.parent / KEYRING_FILE)
+        keyring.save(Keyring(keys=(entry,)), path.parent / keys.KEYRING_FILE)
     os.environ[keys.KEY_FILE] = str(path)

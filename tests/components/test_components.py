@@ -18,6 +18,7 @@ from unlearning.compliance.certificates import keys
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.core.settings import from_environment
+from unlearning.data import forget_set
 from unlearning.learning import models, near_duplicates
 from unlearning.registry.client import Registry
 from unlearning.registry.tags import Tags
@@ -373,7 +374,9 @@ def test_what_was_forgotten_is_withdrawn_and_purged(
     )
     registry = Registry(from_environment().tracking_uri)
     registry.set_tags(registry.resolve("retired", version), Tags.model_validate({"request.R1": "fulfilled"}))
-    withdrawn = withdraw(model_name="retired", version=version, requests=["R1"], now=datetime.now(UTC), grace_days=0)
+    withdrawn = withdraw(
+        model_name="retired", records={"R1": forget_set.load(chain["forget"]).ids}, now=datetime.now(UTC), grace_days=0
+    )
     assert withdrawn.versions == ("1",)
     out = outputs_in(tmp_path, metrics=dsl.Metrics)
     references = LocalStore(tmp_path / "home/store").measure("references").objects
@@ -404,10 +407,13 @@ def test_a_batch_with_nothing_to_do_goes_through_its_components(
         name(batch="", kfp_run="run-7", policy=policy | {"on_failure": "pray"}, requests=requests)
     out = outputs_in(tmp_path, work=dsl.Artifact, metrics=dsl.Metrics)
     assert load("collect").python_func(batch="run-7", requests=requests, **out) == []
-    assert json.loads((tmp_path / "work").read_text())["batch"]["models"] == []
-    assert out["metrics"].metadata == {"claimed": 0, "nothing_found": 0, "settled": 0, "skipped": 0}
+    assert json.loads((tmp_path / "work").read_text())["models"] == []
+    assert out["metrics"].metadata == {"claimed": 0, "nothing_found": 0, "settled": 0, "skipped": 0, "undone": 0}
     out = outputs_in(tmp_path, metrics=dsl.Metrics)
     with pytest.raises(UserError, match="nothing to do for model 'm'"):
         load("fulfil").python_func(batch="run-7", model_name="m", grace_days=3, **out)
-    assert load("certify").python_func(grace_days=3, **outputs_in(tmp_path, metrics=dsl.Metrics)) == 0
+    assert (
+        load("certify").python_func(grace_days=3, must_be_complete=True, **outputs_in(tmp_path, metrics=dsl.Metrics))
+        == 0
+    )
     load("release").python_func(batch="", kfp_run="run-7", grace_days=3)

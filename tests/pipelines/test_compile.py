@@ -364,17 +364,19 @@ def test_every_task_gets_the_settings_and_the_object_store(document: Document) -
         assert [mount["mountPath"] for mount in settings["pvcMount"]] == [cluster_names.CACHE_PATH]
 
 
-def test_only_the_tasks_that_certify_see_the_key(documents: dict[str, Document]) -> None:
+def test_only_the_tasks_that_certify_or_look_whether_they_can_see_the_key(documents: dict[str, Document]) -> None:
     seeing = []
     for document in documents.values():
         for function, settings in kubernetes_settings(document):
             volumes = {volume["secretName"]: volume["mountPath"] for volume in settings.get("secretAsVolume", [])}
             told = SIGNING_VARIABLE in str(settings)
             assert (
-                (function == "certify") == told == (volumes == {cluster_names.SIGNING_KEY: cluster_names.SIGNING_PATH})
+                (function in ("certify", "batch_name"))
+                == told
+                == (volumes == {cluster_names.SIGNING_KEY: cluster_names.SIGNING_PATH})
             )
             seeing += [function] if volumes else []
-    assert {*seeing} == {"certify"}
+    assert {*seeing} == {"certify", "batch_name"}
 
 
 def test_no_task_runs_as_root(document: Document) -> None:

@@ -137,7 +137,7 @@ class Maker:
         return tags | {
             "snapshot": self.after.manifest.digest, "from_snapshot": self.before.manifest.digest,
             "split": self.reduced.digest, "from_split": self.split.digest,
-            "parent": "1", "parent_digest": self.digests["1"],
+            "parent": "1", "parent_digest": self.digests["1"], "verdict": "leaks" if name == "2" else "passed",
         }  # fmt: skip
 
     def new(self, name: str, parent: Any = None) -> Any:
@@ -193,7 +193,7 @@ class Maker:
         for name, (digest, age) in ages.items():
             path = self.where.checkpoints / name / "state.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"model": torch.zeros(2)}, str(path), {"snapshot": digest, "split": "x"})
+            save_file({"model": torch.zeros(2)}, str(path), {"snapshot": digest, "split": "x", "fingerprint": "f"})
             os.utime(path, (NOW.timestamp() - 86_400 * age,) * 2)
         tasks = f"run-{self.model_name}/tasks"
         self.root.put_folder(tasks, self.tasks)
@@ -237,3 +237,17 @@ def found_in(contents: Mapping[str, bytes], secrets: Mapping[str, bytes]) -> dic
         for name, secret in secrets.items()
         if (places := [path for path, content in contents.items() if secret in content])
     }
+
+
+def erased_ids(model_name: str = "tiny") -> frozenset[str]:
+    """What version 3 of the history has forgotten and the others were trained on."""
+    from unlearning.core import settings
+    from unlearning.registry.client import Registry
+    from unlearning.registry.versions import data_of
+    from unlearning.storage.datasets import load_split
+    from unlearning.storage.open import open_store
+
+    where = settings.from_environment()
+    store, versions = open_store(where.store), Registry(where.tracking_uri).versions(model_name)
+    before, after = (load_split(store, data_of(versions[place]).split).members for place in (0, 2))
+    return frozenset(before) - frozenset(after)

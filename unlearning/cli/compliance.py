@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from pipelines.parameters import LocalBatch
 from unlearning.cli import completion
 from unlearning.cli.options import options
 from unlearning.cli.output import Json, path_text, show
+from unlearning.compliance.batches.report import BatchReport
+from unlearning.compliance.certificates.keys import KEYRING_FILE
 from unlearning.compliance.requests.deadlines import clock
 from unlearning.core.config import checked
 from unlearning.core.errors import EXIT_NOT_PROMOTED
@@ -39,26 +42,36 @@ def run(
     from pipelines.local import fork_server_launch
 
     context.with_resource(fork_server_launch.tasks())
-    from pipelines.local.compliance import KEYRING_FILE, run_batch
+    from pipelines.local.compliance import run_batch
 
     folder, report = run_batch(wanted, run_id=run_id, quiet=quiet)
     if json:
         show(report, True)
     else:
-        table = Table("request", "status", "due", "models", "certificate in the store")
-        for each in report.requests:
-            told = each.request
-            names = ", ".join(f"{name}: {status}" for name, status in told.models.items())
-            table.add_row(told.id, told.status, clock(told.due), names, each.certificate or "none")
-        if report.requests:
-            Console().print(table)
-        print(f"batch {report.batch.id}: {len(report.requests)} requests, {len(report.waiting)} others still open")
-        for overview in report.waiting:
-            print(f"waiting: {overview.id}, {overview.status}, due {clock(overview.due)} {overview.warning}".rstrip())
-        for why in report.unusable:
-            print(f"look at: {why}")
-        print(f"numbers: {path_text(folder / 'batch.json')}")
-        if any(each.certificate for each in report.requests):
-            print(f"check:   unlearn verify FILE --keyring {path_text(folder.parent / 'keys' / KEYRING_FILE)}")
+        _show(report, folder)
     if not report.done:
         raise typer.Exit(EXIT_NOT_PROMOTED)
+
+
+def _show(report: BatchReport, folder: Path) -> None:
+    table = Table("request", "status", "due", "models", "certificate in the store")
+    for each in report.requests:
+        told = each.request
+        names = ", ".join(f"{name}: {status}" for name, status in told.models.items())
+        table.add_row(told.id, told.status, clock(told.due), names, each.certificate or "none")
+    if report.requests:
+        Console().print(table)
+    print(f"batch {report.batch.id}: {len(report.requests)} requests, {len(report.waiting)} others still open")
+    for overview in report.waiting:
+        print(f"waiting: {overview.id}, {overview.status}, due {clock(overview.due)} {overview.warning}".rstrip())
+    for request in report.batch.nothing_found:
+        print(f"nothing found: {request}; correct it, or close it with unlearn requests reject")
+    for skipped in report.batch.skipped:
+        print(f"left alone: {skipped.request}: {skipped.why}")
+    for why in report.uncertified:
+        print(f"not certified: {why}")
+    for why in (*report.batch.undone, *report.unusable):
+        print(f"look at: {why}")
+    print(f"numbers: {path_text(folder / 'batch.json')}")
+    if any(each.certificate for each in report.requests):
+        print(f"check:   unlearn verify FILE --keyring {path_text(folder.parent / 'keys' / KEYRING_FILE)}")

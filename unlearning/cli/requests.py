@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from unlearning.cli.output import Json, show
+from unlearning.compliance.certificates import uncertified
 from unlearning.compliance.fields import moment as time_of
 from unlearning.compliance.ledger.state import END, STATUSES, State
 from unlearning.compliance.ledger.store import Ledger
@@ -179,6 +180,8 @@ def show_request(
     answer: dict[str, Any] = overview(state, _now()).model_dump(mode="json")
     answer["events"] = state.head.sequence
     answer["content"] = "deleted" if kept is None else "kept"
+    if state.status == "fulfilled" and not state.certificates:
+        answer["not_certified"] = uncertified.reason(store, request) or "not tried yet"
     if kept is not None:
         requested.refuse_changed(kept, state.digest)
         asked = kept.request.model_dump(mode="json", exclude={"id", "received"})
@@ -187,6 +190,44 @@ def show_request(
         answer["asked_by"] = "subject" if names["subject"] is not None else f"{len(names['records'])} record ids"
         answer |= names if private else {}
     show(answer, json)
+
+
+@app.command()
+def find(
+    subject: Annotated[str | None, typer.Option(help="Everything of this person.")] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="An image file; may be given again.")] = None,
+    record: Annotated[list[str] | None, typer.Option(help="A record id; may be given again.")] = None,
+    json: Json = False,
+) -> None:
+    """Record ids by person or image file, and where each of them is: snapshots, versions, tombstones.
+
+    What it prints names the person: it is for the officer, and is written nowhere.
+    """
+    if not (subject or image or record):
+        raise UserError("say what to look for: give --subject, --image or --record")
+    # Imported here: of these commands this one alone looks into MLflow, and opens images.
+    from unlearning.compliance.inventory import Inventory
+    from unlearning.compliance.requests.whereabouts import whereabouts
+    from unlearning.data.sources.image_folder import picture_id
+    from unlearning.registry.client import Registry
+
+    where = settings.from_environment()
+    inventory = Inventory.of(open_store(where.store), Registry(where.tracking_uri))
+    wanted = {*(record or ()), *map(picture_id, image or ()), *(inventory.subjects_records(subject) if subject else ())}
+    found = whereabouts(inventory, wanted)
+    if json:
+        show([each.model_dump(mode="json") for each in found], True)
+        return
+    if not found:
+        print("no record")
+    for each in found:
+        print(each.record)
+        print(f"  of:        {', '.join(each.subjects) or 'nobody who is named'}")
+        print(f"  snapshots: {', '.join(digest[:12] for digest in each.snapshots) or 'none'}")
+        for held in each.versions:
+            until = "" if held.purge_after == "none" else f", to be deleted after {held.purge_after}"
+            print(f"  trained:   {held.version}, {held.status}{until}")
+        print(f"  erased:    {', '.join(each.erased_for) or 'no'}")
 
 
 @app.command()

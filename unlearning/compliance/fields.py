@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -69,6 +70,16 @@ Reason = Annotated[
 
 Moment = Annotated[datetime, BeforeValidator(_utc)]
 """A time in UTC."""
+
+
+def normal_form(subject: str) -> str:
+    """A subject id as it is compared: Unicode's composed form (NFC), without spaces around it."""
+    return unicodedata.normalize("NFC", subject).strip()
+
+
+def loose_form(subject: str) -> str:
+    """The same without regard to case and to spaces inside: who differs in them alone may be mistyped."""
+    return "".join(normal_form(subject).casefold().split())
 
 
 def is_request_id(text: str) -> bool:

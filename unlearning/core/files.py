@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from unlearning.core.errors import UserError
+
+STAGED = re.compile(r"\..+\.unlearning-[a-z0-9_]{8}")
+"""Names under which is written what is not finished: nothing else may be taken for it."""
 
 
 def sha256_file(path: Path) -> str:
@@ -44,7 +48,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.unlearning-")
         try:
             with os.fdopen(descriptor, "wb") as handle:
                 handle.write(data)
@@ -84,7 +88,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.unlearning-"))
     except OSError as error:
         raise _unwritable(path, error) from error
     try:

@@ -10,14 +10,15 @@ from unlearning.audit import escalation
 from unlearning.audit.escalation import SERVING, Action, RungSummary
 from unlearning.audit.results import Audit, EvaluationReport, Verdict
 from unlearning.core import settings
-from unlearning.core.errors import UserError
+from unlearning.core.errors import MissingKeyError, UserError
 from unlearning.data.forget_set import ForgetSet
 from unlearning.data.provenance import ProvenanceRecord
 from unlearning.registry.client import DatasetLink, NewVersion, Registry, Version
 from unlearning.registry.tags import NONE, Tags, accuracy_metrics, provenance_tags
 from unlearning.registry.versions import data_of
-from unlearning.storage.datasets import reduce
+from unlearning.storage.datasets import load_split, reduce
 from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,22 @@ def parent_of(registry: Registry, evidence: CandidateEvidence, model_name: str, 
         raise UserError(
             f"the candidate was not made from {model_name} version {parent}: give the version it was made from"
         )
-    if data_of(version).split != evidence.forget.split:
+    now = data_of(version).split
+    # What was erased meanwhile without having been learned changes nothing: the version was trained on the same.
+    store = open_store(settings.from_environment().store)
+    if now != evidence.forget.split and load_split(store, now).members != _members(store, evidence.forget.split):
         raise UserError(
-            f"records were erased from the data of {model_name} version {version.version} since: unlearn it again"
+            f"{model_name} version {version.version} does not stand for the data that the candidate was made from: "
+            "unlearn it again"
         )
     return version
+
+
+def _members(store: Store, split: str) -> tuple[str, ...] | None:
+    try:
+        return load_split(store, split).members
+    except MissingKeyError:
+        return None
 
 
 def registered_before(registry: Registry, evidence: CandidateEvidence, parent: Version) -> Version | None:

@@ -13,7 +13,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ import mlflow
 import numpy as np
 import requests
 import sqlalchemy
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -59,6 +59,10 @@ REQUIREMENTS = ("torch", "safetensors", "pydantic", "numpy")
 SEARCH_ATTEMPTS = 20
 PAGE = 500
 """Versions that one search call returns at most."""
+IDENTIFYING = frozenset({"kind", "digest", "snapshot", "split", "from_split", "parent", "parent_digest"})
+"""Tags that every version has which this product registers."""
+RUNS = 100
+"""Runs that one search names at most."""
 DESCRIPTION = 5000
 """Characters of a description that every database takes."""
 
@@ -146,8 +150,45 @@ class Registry:
                     return sorted(name for name in found if not NOT_IN_NAMES & set(name))
 
     def versions(self, name: str) -> list[Version]:
-        """Every version of a model, oldest first; empty when the model is unknown."""
-        return self._search(f"name = '{_quoted(name)}'")
+        """Every version of a model, oldest first; empty when the model is unknown.
+
+        One whose tags somebody has deleted has those of the run that made it, which are the same.
+        """
+        found = self._search(f"name = '{_quoted(name)}'")
+        lacking = {each.version: self._run(each) for each in found if IDENTIFYING - each.tags.model_fields_set}
+        made = self._tags_of_runs(list(lacking.values())) if lacking else {}
+        return [_restored(each, made.get(lacking.get(each.version, ""))) for each in found]
+
+    def _run(self, version: Version) -> str:
+        with _reachable(self.uri):
+            return version.tags.value("run") or self._run_of(version.tags.value("logged_model"))
+
+    def _run_of(self, logged_model: str) -> str:
+        """The run that logged a model; empty where MLflow does not know it."""
+        try:
+            return self.client.get_logged_model(logged_model).source_run_id or "" if logged_model else ""
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return ""
+            raise
+
+    def splits_at_registration(self, versions: Sequence[Version]) -> dict[str, str]:
+        """The split that each version of a model was registered with, by number; empty where its run is gone. Whoever
+        changes a version's tags does not change those of its run."""
+        made = self._tags_of_runs([each.tags.value("run") for each in versions])
+        return {each.version: made.get(each.tags.run, Tags()).value("split") for each in versions}
+
+    def _tags_of_runs(self, runs: Sequence[str]) -> dict[str, Tags]:
+        wanted = sorted({run for run in runs if run.isalnum()})
+        found: dict[str, Tags] = {}
+        with _reachable(self.uri):
+            for start in range(0, len(wanted), RUNS):
+                ids = ", ".join(f"'{run}'" for run in wanted[start : start + RUNS])
+                page = self.client.search_runs(
+                    [self.experiment], f"attributes.run_id IN ({ids})", ViewType.ALL, max_results=RUNS
+                )
+                found |= {each.info.run_id: Tags.model_validate(each.data.tags) for each in page}
+        return found
 
     def search(self, tags: Tags, *, beginning: bool = False) -> list[Version]:
         """The versions of all models that have every one of these tags, by model, oldest first.
@@ -380,10 +421,19 @@ def _version(found: ModelVersion, aliases: dict[str, list[str]]) -> Version:
         name=found.name,
         version=version,
         aliases=tuple(sorted(aliases.get(version, ()))),
-        tags=Tags.model_validate({**found.tags, "logged_model": (found.source or "").removeprefix("models:/")}),
+        tags=Tags.model_validate(
+            {"run": found.run_id or NONE, **found.tags, "logged_model": (found.source or "").removeprefix("models:/")}
+        ),
         description=found.description or "",
         created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
     )
+
+
+def _restored(version: Version, made: Tags | None) -> Version:
+    """A version with the tags that it lacks and its run has."""
+    if made is None or not (IDENTIFYING & made.model_fields_set) - version.tags.model_fields_set:
+        return version
+    return version.model_copy(update={"tags": made.changed(version.tags)})
 
 
 def _dataset_input(link: DatasetLink) -> DatasetInput:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -20,6 +21,7 @@ Cell = tuple[str, str]
 """An estimate and its interval, as text."""
 
 
+@cache
 def environment() -> jinja2.Environment:
     """Templates of this package; a name that is not given is an error, and every text is escaped."""
     found = jinja2.Environment(

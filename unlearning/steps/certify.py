@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from unlearning.compliance.batches.parameters import GRACE_DAYS
-from unlearning.compliance.certificates import keys
+from unlearning.compliance.certificates import keyring, keys, uncertified
 from unlearning.compliance.certificates.issue import Issue, NotCertified, purged_since
 from unlearning.compliance.checkpoints import making
 from unlearning.compliance.requests import open_requests
@@ -44,7 +44,7 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: in
     Raises:
         UserError: no key, or a service cannot be used.
     """
-    signer = key or keys.signing_key()
+    signs = key or keyring.signer(now)
     where = settings.from_environment()
     store, registry = open_store(where.store), Registry(where.tracking_uri)
     # First, since it writes to the ledger, also of requests that have no certificate yet.
@@ -54,10 +54,12 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: in
     skipped: list[NotCertified] = []
     for state in [*waiting, *purged]:
         try:
-            done[state.request] = Issue(store, registry, state, now).issue(signer, grace_days)
+            done[state.request] = Issue(store, registry, state, now).issue(signs, grace_days)
+            uncertified.note(store, state.request, "")
         except UserError as error:
             skipped.append(NotCertified(state.request, str(error)))
-    return CertifyResult(done, tuple(skipped), _checkpoint(store, signer, now))
+            uncertified.note(store, state.request, str(error))
+    return CertifyResult(done, tuple(skipped), _checkpoint(store, signs, now))
 
 
 def _checkpoint(store: Store, signer: keys.PrivateKey, now: datetime) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from unlearning.compliance.batches import store as batches
-from unlearning.compliance.batches.collect import Collection, CollectResult, Skipped
+from unlearning.compliance.batches.collect import Collection, CollectResult
 from unlearning.compliance.batches.parameters import GRACE_DAYS, BatchParameters
+from unlearning.compliance.batches.store import Skipped
 from unlearning.compliance.requests import open_requests
 from unlearning.core import settings
 from unlearning.core.config import checked
@@ -56,9 +57,9 @@ def collect(
     found = open_requests.collect(store, mend=True)
     if work.recover(found.states, grace_days):
         found = open_requests.collect(store, mend=True)
-    work.result.skipped += [Skipped(each.request, each.why) for each in found.unusable]
+    work.result.skipped += [Skipped(request=each.request, why=each.why) for each in found.unusable]
     latest = now + timedelta(days=due_within_days)
-    work.look_up([state for state in found.states if not due_within_days or state.due <= latest])
+    work.look_up([state for state in found.states if not due_within_days or state.due <= latest], grace_days)
     work.claim_models(work.busy(found.states), model_name)
-    work.result.batch = batches.keep(store, work.result.batch)
+    work.result.batch = batches.keep(store, work.result.finished())
     return work.result

@@ -17,6 +17,7 @@ LEDGER_CHECKPOINTS = "ledger-checkpoints"
 
 CERTIFICATES = "certificates"
 TOMBSTONES = "tombstones"
+FORGOTTEN = "forgotten"
 
 
 def batch_key(batch: str) -> str:
@@ -94,6 +95,11 @@ def certificate_key(request: str, number: int) -> str:
     return f"{CERTIFICATES}/{request}/{number}.json"
 
 
+def uncertified_key(request: str) -> str:
+    """Why a fulfilled request has no certificate yet."""
+    return f"uncertified/{request}"
+
+
 def references_key(original: str) -> str:
     """Where an original's references lie in the store: beside its data, since they know the members as it does."""
     return f"references/{original}"
@@ -107,6 +113,11 @@ def promotion_lock(model_name: str) -> str:
 def tombstone_key(record: str, request: str) -> str:
     """That a record was erased for a request."""
     return f"{TOMBSTONES}/{record}/{request}"
+
+
+def forgotten_key(model: str, version: str, record: str) -> str:
+    """That a version of a model has forgotten a record."""
+    return f"{FORGOTTEN}/{model}/{version}/{record}"
 
 
 def certificate_folder(request: str) -> str:

@@ -94,11 +94,11 @@ class LocalStore:
                     Path(folder).rmdir()
         return len(files)
 
-    def tidy(self, before: float) -> int:
+    def tidy(self, before: float, *, only_count: bool = False) -> int:
         with self._explained(STAGING):
             staging = self.root / STAGING
             stale = [path for path in staging.glob("*") if path.lstat().st_mtime < before]
-            for path in stale:
+            for path in () if only_count else stale:
                 path.unlink(missing_ok=True)
         return len(stale)
 

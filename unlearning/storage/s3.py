@@ -108,9 +108,10 @@ class S3Store:
         with self._explained(prefix):
             return s3_versions.purge(self._client, self.bucket, name, f"{name}/{last}")
 
-    def tidy(self, before: float) -> int:
+    def tidy(self, before: float, *, only_count: bool = False) -> int:
         with self._explained(self.prefix):
-            return s3_versions.abort_uploads(self._client, self.bucket, self.prefix, before)
+            uploads = s3_versions.unfinished_uploads(self._client, self.bucket, self.prefix, before)
+            return len(uploads) if only_count else s3_versions.abort_uploads(self._client, self.bucket, uploads)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}"

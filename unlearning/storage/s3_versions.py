@@ -6,7 +6,7 @@ keeps the old ones. An upload in parts that was cut off keeps what arrived, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -53,12 +53,15 @@ def purge(client: Any, bucket: str, name: str, last: str) -> int:
     return sum(not each.marker for each in found)
 
 
-def abort_uploads(client: Any, bucket: str, start: str, before: float) -> int:
-    """Drop uploads in parts that began before `before`, in seconds since 1970; how many there were."""
-    dropped = 0
-    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=start):
-        for upload in page.get("Uploads", ()):
-            if upload["Initiated"].timestamp() < before:
-                client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-                dropped += 1
-    return dropped
+def unfinished_uploads(client: Any, bucket: str, start: str, before: float) -> list[tuple[str, str]]:
+    """Key and id of every upload in parts that began before `before`, in seconds since 1970."""
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=start)
+    uploads = [upload for page in pages for upload in page.get("Uploads", ())]
+    return [(each["Key"], each["UploadId"]) for each in uploads if each["Initiated"].timestamp() < before]
+
+
+def abort_uploads(client: Any, bucket: str, uploads: Sequence[tuple[str, str]]) -> int:
+    """Drop uploads in parts; how many there were."""
+    for key, identity in uploads:
+        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=identity)
+    return len(uploads)

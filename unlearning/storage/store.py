@@ -87,11 +87,14 @@ class Store(Protocol):
             How many objects were removed, every version counted.
         """
 
-    def tidy(self, before: float) -> int:
+    def tidy(self, before: float, *, only_count: bool = False) -> int:
         """Remove what writers left unfinished that began before `before`, in seconds since 1970.
 
+        Args:
+            only_count: change nothing.
+
         Returns:
-            How many unfinished objects were removed.
+            How many unfinished objects there were.
         """
 
 

@@ -47,7 +47,7 @@ def test_requests_that_wait_are_named_with_the_first_deadline(cli: Cli, home: Pa
         assert added.code == 0, added.err
     answer = cli()
     assert "requests that wait: 2, " in answer.out
-    assert "the first is due 2020-03-03 10:00" in answer.out
+    assert "the first is due 2020-03-03 23:59" in answer.out
     assert "(case-2)" in answer.out
     assert ["unlearn", "compliance", "run"] in commands(answer.out)
 

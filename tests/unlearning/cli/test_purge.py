@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unlearning.erasures import erased_ids
 from unlearning.cli.purge import size_text
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core import settings
@@ -20,7 +21,7 @@ Leaks = Callable[[], dict[str, list[str]]]
 @pytest.fixture
 def withdrawn(erasure: Any) -> None:
     del erasure
-    withdraw(model_name="tiny", version="3", requests=["R1"], now=datetime.now(UTC), grace_days=30)
+    withdraw(model_name="tiny", records={"R1": erased_ids()}, now=datetime.now(UTC), grace_days=30)
 
 
 @pytest.mark.usefixtures("withdrawn")

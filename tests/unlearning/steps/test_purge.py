@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pytest
 
+from tests.unlearning.erasures import erased_ids
 from unlearning.compliance.retention.policy import Item, PurgePlan
 from unlearning.compliance.retention.purge import plan, purge
 from unlearning.compliance.retention.withdraw import withdraw
@@ -37,7 +38,7 @@ def versions() -> list[Version]:
 
 
 def withdrawn() -> None:
-    withdraw(model_name="tiny", version="3", requests=["R1"], now=NOW, grace_days=30)
+    withdraw(model_name="tiny", records={"R1": erased_ids()}, now=NOW, grace_days=30)
 
 
 def serving_answers() -> None:
@@ -259,7 +260,7 @@ def test_data_that_another_model_stands_for_stays_until_that_is_purged_too(
 def test_one_model_can_be_purged_alone(tmp_path: Path, leaks: Leaks, more_erasures: Callable[[Path, str], Any]) -> None:
     more_erasures(tmp_path / "other", "other")
     for name in ("tiny", "other"):
-        withdraw(model_name=name, version="3", requests=["R1"], now=NOW, grace_days=30)
+        withdraw(model_name=name, records={"R1": erased_ids()}, now=NOW, grace_days=30)
     with pytest.raises(UserError, match=r"model 'nobody' is not in the registry at .*: check its name"):
         purge(now=LATER, model_name="nobody")
     assert [(each.model, each.version) for each in purge(now=LATER, model_name="tiny").versions] == [

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.batches.settle import reconcile
-from unlearning.compliance.batches.store import Batch, ModelBatch, Wanted
-from unlearning.compliance.ledger.events import Claimed, Details, Escalated, Fulfilled, NothingFound, Resolved
+from unlearning.compliance.batches.store import Batch, ModelBatch, Skipped, Wanted
+from unlearning.compliance.inventory import Inventory
+from unlearning.compliance.ledger.events import (
+    Claimed,
+    Details,
+    Escalated,
+    Fulfilled,
+    How,
+    NothingFound,
+    Released,
+    Resolved,
+)
 from unlearning.compliance.ledger.state import END, NO_MODEL, State
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import open_requests, requests
-from unlearning.compliance.requests.inventory import holdings, serving
 from unlearning.compliance.requests.requests import Request
-from unlearning.compliance.requests.resolution import ConcernedRecords, Holding, ServingData, concern
+from unlearning.compliance.requests.resolution import ConcernedRecords, SettledModel, concern
+from unlearning.compliance.retention import forgotten
 from unlearning.compliance.retention.erase import erase
+from unlearning.compliance.retention.policy import label, listed
+from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.registry.client import Registry
+from unlearning.registry.tags import FULFILLED, Tags
 from unlearning.storage.store import Store
 
 BY = "collect"
@@ -27,14 +40,6 @@ BY = "collect"
 MOST_FORGOTTEN = 0.5
 """Share of a model's members that a batch may make it forget: beyond it there is little left of the model, and
 whether to keep one at all is for a person to say."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A request that this batch leaves alone, and why: a person looks at it, or the next batch takes it."""
-
-    request: str
-    why: str
 
 
 @dataclass
@@ -45,10 +50,12 @@ class CollectResult:
     left: list[str] = field(default_factory=list)
     """Models that have something to forget now."""
     nothing_found: list[str] = field(default_factory=list)
-    """Requests of which no snapshot holds any record."""
+    """Requests of which nothing that is stored holds any record."""
     settled: list[str] = field(default_factory=list)
     """Requests fulfilled at once: nothing that serves was trained on their records, or it has forgotten them."""
     skipped: list[Skipped] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
+    """Versions that serve though they hold records that were erased: in words."""
 
     def counts(self) -> dict[str, int]:
         """How many requests go which way."""
@@ -58,13 +65,13 @@ class CollectResult:
             "nothing_found": len(self.nothing_found),
             "settled": len(self.settled),
             "skipped": len(self.skipped),
+            "undone": len(self.undone),
         }
 
-    def told(self) -> dict[str, Any]:
-        """Everything, without what names a person."""
-        skipped = [asdict(each) for each in self.skipped]
-        found = {"nothing_found": self.nothing_found, "settled": self.settled, "skipped": skipped}
-        return {"batch": self.batch.model_dump(mode="json"), **found}
+    def finished(self) -> Batch:
+        """The batch with all that was settled, as it is kept."""
+        found = {name: tuple(getattr(self, name)) for name in ("settled", "nothing_found", "skipped", "undone")}
+        return self.batch.model_copy(update=found)
 
 
 @dataclass
@@ -84,7 +91,7 @@ class Collection:
         self.until, self.now = until, now
         self.result = CollectResult(Batch(id=batch, created=now, until=until, models=()))
         self.looked: list[_Looked] = []
-        self.serving: dict[str, ServingData] = {}
+        self.inventory = Inventory((), (), {}, {})
 
     @property
     def batch(self) -> str:
@@ -146,42 +153,105 @@ class Collection:
             if model.live(self.now) and model.batch != self.batch
         }
 
-    def look_up(self, states: Sequence[State]) -> None:
-        """Find what requests concern, and settle those that need no unlearning."""
-        held = tuple(holdings(self.store))
-        self.serving = {each.model: each for each in serving(self.store, self.registry)}
+    def look_up(self, states: Sequence[State], grace_days: int) -> None:
+        """Find what requests concern, and settle those that need no unlearning. What waits for its certificate is
+        looked up again: something may serve by now that holds the records."""
+        self.inventory = Inventory.of(self.store, self.registry)
+        self.result.undone = list(self._undone())
         for state in states:
-            if state.status == "fulfilled":
-                continue  # it waits for its certificate
             try:
-                self._look_up(state, held)
+                self._look_up(state, grace_days)
             except UserError as error:  # one request that cannot be looked up does not keep the others waiting
-                self.result.skipped.append(Skipped(state.request, str(error)))
+                self.result.skipped.append(Skipped(request=state.request, why=str(error)))
 
-    def _look_up(self, state: State, held: Sequence[Holding]) -> None:
+    def _look_up(self, state: State, grace_days: int) -> None:
         request = requests.load(self.store, state.request, digest=state.digest).request
-        each = _Looked(state, request, concern(request, held, tuple(self.serving.values())))
+        each = _Looked(state, request, concern(request, self.inventory))
+        if state.status == "fulfilled" and not self._holds_again(each):
+            return
         self._resolve(each)
         if not each.concern.records:
-            self._append(each, NothingFound())
+            similar = self.inventory.similar_to(request)
+            if similar:
+                persons = "1 whose id differs" if similar == 1 else f"{similar} whose ids differ"
+                self._skip(each, f"no record is of this subject, but of {persons} in case or spaces alone: correct it")
+                return
+            if each.state.status != "nothing_found":
+                self._append(each, NothingFound())
             self.result.nothing_found.append(request.id)
-        elif each.state.models.keys() == {NO_MODEL}:
-            erase(self.store, self.registry, request.id, each.concern.records, now=self.now)
-            self._append(each, Fulfilled(model=NO_MODEL, batch=self.batch, how="never_trained"))
-            self.result.settled.append(request.id)
-        elif each.state.status == "fulfilled":
+            return
+        self._settle(each, grace_days)
+        if each.state.status == "fulfilled":
             self.result.settled.append(request.id)
         else:
             self.looked.append(each)
 
+    def _undone(self) -> Iterator[str]:
+        """Versions that serve though they hold records which another version had forgotten: somebody has gone back."""
+        for model in self.inventory.models:
+            serving = model.serving
+            held = (serving.members or frozenset()) & self.inventory.erased.keys() if serving is not None else ()
+            asked = sorted({request for record in held for request in self.inventory.erased[record]})
+            states = {request: self.ledger.state(request) for request in asked}
+            found = [name for name, state in states.items() if state.closed and model.name in state.models]
+            if serving is not None and found:
+                yield (
+                    f"{label(serving.version)} serves and holds what was erased for {listed(found)}: promote a version "
+                    "that has forgotten it"
+                )
+
+    def _holds_again(self, each: _Looked) -> bool:
+        """Whether something serves that holds what was erased: another version than the one that fulfilled it."""
+        again = [name for name in each.concern.members if each.state.models.get(name) is not None]
+        for name in again:
+            held = each.state.models[name]
+            if held.status == "fulfilled":
+                reason = "a version serves by now that was trained on the records"
+                self._append(each, Released(model=name, batch=held.batch, reason=reason))
+        return bool(each.concern.members)
+
     def _resolve(self, each: _Looked) -> None:
         """Models for which something was done already stay part of what is to be done."""
         kept = {name for name, model in each.state.models.items() if name and model.status != "pending"}
-        names = tuple(sorted(kept | each.concern.members.keys()))
+        names = tuple(sorted(kept | each.concern.members.keys() | each.concern.settled.keys()))
         found = each.concern
         details = Resolved(records=len(found.records), snapshots=found.snapshots, models=names if found.records else ())
-        if each.state.resolution != details:
+        if each.state.resolution != details or set(names) - each.state.models.keys():
             self._append(each, details)
+
+    def _settle(self, each: _Looked, grace_days: int) -> None:
+        """Models that have nothing to forget: what is left of the records goes, and what holds them is withdrawn."""
+        if each.state.models.keys() == {NO_MODEL}:
+            self._fulfil(each, NO_MODEL, SettledModel("withdrawn", None, frozenset()), "never_trained")
+            return
+        for name, found in each.concern.settled.items():
+            if each.state.models[name].status == "pending":
+                withdraw(
+                    model_name=name,
+                    records={each.request.id: each.concern.records},
+                    now=self.now,
+                    grace_days=grace_days,
+                    owner=BY,
+                )
+                self._fulfil(each, name, found, found.how)
+
+    def _fulfil(self, each: _Looked, model: str, found: SettledModel, how: How) -> None:
+        erase(self.store, self.registry, each.request.id, each.concern.records, now=self.now)
+        version = found.version
+        if found.records:
+            forgot = version.version if version is not None and how == "already" else forgotten.WITHDRAWN
+            forgotten.add(self.store, model, forgot, found.records)
+        if version is not None:
+            self.registry.set_tags(version, Tags(requests={each.request.id: FULFILLED}))
+        details = Fulfilled(
+            model=model,
+            batch=self.batch,
+            version=version.version if version is not None else "",
+            digest=version.tags.digest if version is not None else "",
+            how=how,
+            records=len(found.records),
+        )
+        self._append(each, details)
 
     def claim_models(self, busy: set[str], only: str) -> None:
         """Claim what concerns each model that no other batch works on."""
@@ -193,7 +263,10 @@ class Collection:
 
     def _claim_model(self, model: str) -> ModelBatch | None:
         """Those due first, as far as enough of the model is left."""
-        most = int(MOST_FORGOTTEN * len(self.serving[model].members))
+        serving = self.inventory.model(model).serving
+        assert serving is not None, "it was looked up"
+        assert serving.members is not None, "looking it up is refused otherwise"
+        most = int(MOST_FORGOTTEN * len(serving.members))
         wanted: dict[str, frozenset[str]] = {}
         for each in self.looked:
             records = each.concern.members.get(model, frozenset())
@@ -216,7 +289,7 @@ class Collection:
         )
         return ModelBatch(
             model=model,
-            version=self.serving[model].version,
+            version=serving.version.version,
             requests=tuple(wanted),
             records=len(names.ids),
             wanted=batches.keep_wanted(self.store, self.batch, model, names),
@@ -239,4 +312,4 @@ class Collection:
         each.state = self.ledger.append(each.state, details, by=BY, now=self.now)
 
     def _skip(self, each: _Looked, why: str) -> None:
-        self.result.skipped.append(Skipped(each.request.id, why))
+        self.result.skipped.append(Skipped(request=each.request.id, why=why))

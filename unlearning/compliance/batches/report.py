@@ -6,6 +6,7 @@ from datetime import datetime
 
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.batches.store import Batch
+from unlearning.compliance.certificates import uncertified
 from unlearning.compliance.ledger.state import State
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests.open_requests import Unusable, standing
@@ -30,16 +31,21 @@ class BatchReport(Config):
 
     batch: Batch
     requests: tuple[Told, ...]
-    """Those of the batch."""
+    """Those that it worked on or settled."""
     waiting: tuple[Overview, ...]
     """Open requests that it left alone, those due first come first."""
     unusable: tuple[str, ...]
     """Requests that a person must look at."""
+    uncertified: tuple[str, ...]
+    """Fulfilled requests that have no certificate, and why; the next batch tries again."""
 
     @property
     def done(self) -> bool:
-        """Whether every request of the batch is fulfilled and certified."""
-        return all(each.request.status == "fulfilled" and each.request.certified for each in self.requests)
+        """Whether every request of the batch is fulfilled and certified, none is left to a person, and nothing serves
+        that holds what was erased."""
+        certified = all(each.request.status == "fulfilled" and each.request.certified for each in self.requests)
+        escalated = any(each.status == "escalated" for each in self.waiting)
+        return certified and not escalated and not (self.batch.undone or self.unusable or self.uncertified)
 
 
 def batch_report(batch: str, *, now: datetime) -> BatchReport:
@@ -50,7 +56,7 @@ def batch_report(batch: str, *, now: datetime) -> BatchReport:
     """
     store = open_store(settings.from_environment().store)
     made = batches.load(store, batch)
-    mine = list(dict.fromkeys(request for each in made.models for request in each.requests))
+    mine = list(dict.fromkeys([*(request for each in made.models for request in each.requests), *made.settled]))
     opened = list(standing(store, closed=False))
     waiting = [each for each in opened if isinstance(each, State) and each.request not in mine]
     return BatchReport(
@@ -58,9 +64,17 @@ def batch_report(batch: str, *, now: datetime) -> BatchReport:
         requests=tuple(_told(store, Ledger(store).state(request), now) for request in mine),
         waiting=tuple(overview(each, now) for each in sorted(waiting, key=lambda each: each.due)),
         unusable=tuple(f"{each.request}: {each.why}" for each in opened if isinstance(each, Unusable)),
+        uncertified=tuple(
+            f"{each.request}: {uncertified.reason(store, each.request) or 'not tried yet'}"
+            for each in opened
+            if isinstance(each, State) and each.status == "fulfilled"
+        ),
     )
 
 
 def _told(store: Store, state: State, now: datetime) -> Told:
     count = len(state.certificates)
-    return Told(request=overview(state, now), certificate=certificate_key(state.request, count) if count else "")
+    return Told(
+        request=overview(state, now),
+        certificate=certificate_key(state.request, count) if count else "",
+    )

@@ -7,25 +7,27 @@ records, and there is the version that was audited without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Literal
 
 from unlearning.audit.escalation import action_named
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.batches.store import Wanted
+from unlearning.compliance.inventory import Inventory, TrainedModel
 from unlearning.compliance.ledger.events import Audited, Details, Escalated, Fulfilled, How, Released, Unlearned
 from unlearning.compliance.ledger.state import State
 from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import requests
+from unlearning.compliance.retention import forgotten
 from unlearning.compliance.retention.erase import erase
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import MissingKeyError, PurgedError
 from unlearning.registry.client import Registry, Version
-from unlearning.registry.history import by_number, chain
+from unlearning.registry.history import ORIGINAL
 from unlearning.registry.tags import FULFILLED, Tags
-from unlearning.registry.versions import champion, data_of
+from unlearning.registry.versions import data_of
 from unlearning.storage.datasets import load_split
 from unlearning.storage.store import Store
 
@@ -57,39 +59,44 @@ def reconcile(
             has done all it can, `release` it to the next batch where it gave up, `keep` it where it goes on.
     """
     wanted = _wanted(store, batch, model)
-    line = _line(registry, model)
-    members = cache(lambda place: _members(store, line[place]))  # the same for every request
-    by_version: dict[str, list[str]] = {}
-    rungs = [each for each in registry.versions(model) if each.tags.batch == batch]
-    result = FulfilResult(line[0].version if line else "", [], [], [])
-    for request, records in wanted.records.items():
+    inventory = Inventory.of(store, registry)
+    trained = inventory.model(model)
+    attempts = [each for each in trained.known if each.tags.batch == batch]
+    serves = trained.serving.version if trained.serving is not None else None
+    if otherwise == "escalate" and _replaced(store, batch, model, serves):
+        otherwise = "release"  # nobody could have honoured it on what somebody else has replaced
+    result = FulfilResult(serves.version if serves is not None else "", [], [], [])
+    erased: dict[str, frozenset[str]] = {}
+    for request, some in wanted.records.items():
         state = Ledger(store).state(request)
-        held = state.models.get(model)
-        free = _free(line, members, records)
+        # One that was withdrawn after the claim of a batch that died had ended is nobody's any more.
+        held = None if state.ended else state.models.get(model)
+        records = _records_of(store, inventory, request) | frozenset(some)
+        free = _free(trained, records)
         # The same batch can run twice at once: one attempt releases what the other then finishes.
         finished = free is not None and free.tags.batch == batch
         if held is None or not (held.batch == batch or (held.status == "pending" and finished)):
             continue
         if held.status == "fulfilled":
             result.fulfilled.append(request)
-            by_version.setdefault(held.version, []).append(request)
+            erased[request] = records
         elif held.status == "escalated":
             result.escalated.append(request)
         else:
             story = _Story(store, registry, state, batch, model, now)
             if free is not None:
                 more = _repetitions(store, free, wanted) if request in wanted.look_alikes else frozenset[str]()
-                story.fulfil(rungs, free, line, {*records, *more})
+                erased[request] = records | more
+                story.fulfil(attempts, free, trained, erased[request])
                 result.fulfilled.append(request)
-                by_version.setdefault(free.version, []).append(request)
             elif otherwise == "escalate":
-                story.escalate(rungs)
+                story.escalate(attempts)
                 result.escalated.append(request)
             elif otherwise == "release":
                 story.release()
                 result.released.append(request)
-    for version, some in by_version.items():
-        withdraw(model_name=model, version=version, requests=some, now=now, grace_days=grace_days)
+    if erased:
+        withdraw(model_name=model, records=erased, now=now, grace_days=grace_days)
     return result
 
 
@@ -104,46 +111,57 @@ def _wanted(store: Store, batch: str, model: str) -> Wanted:
         return Wanted(records={})
 
 
-def _line(registry: Registry, model: str) -> tuple[Version, ...]:
-    """What serves and what it was made from, the newest first; nothing where nothing serves."""
-    versions = registry.versions(model)
-    serves = champion(versions)
-    return () if serves is None else chain(serves, by_number(versions))
+def _replaced(store: Store, batch: str, model: str, serves: Version | None) -> bool:
+    """Whether something serves that neither served when the batch was made nor was made by it."""
+    made = batches.find(store, batch)
+    before = [each.version for each in made.models if each.model == model] if made is not None else []
+    return serves is None or (serves.version not in before and serves.tags.batch != batch)
 
 
-def _members(store: Store, version: Version) -> frozenset[str] | None:
-    """What a version was trained on and has not forgotten; None where that was purged."""
-    try:
-        return frozenset(load_split(store, data_of(version).split).members)
-    except MissingKeyError:
-        return None
+def _records_of(store: Store, inventory: Inventory, request: str) -> frozenset[str]:
+    """All records of the person, members of the model or not; none where the request's content was purged, since it
+    is certified."""
+    kept = requests.find(store, request)
+    return inventory.records_of(kept.request) if kept is not None else frozenset()
 
 
-def _free(
-    line: Sequence[Version], members: Callable[[int], frozenset[str] | None], records: Sequence[str]
-) -> Version | None:
-    """The version of the line that first stood for data without the records; None where what serves has them.
-
-    Args:
-        members: of the line's versions, by their place in it.
-    """
+def _free(model: TrainedModel, records: Collection[str]) -> Version | None:
+    """The version of the line that first stood for data without the records; None where what serves has them."""
     first = None
-    for place, version in enumerate(line):
-        held = members(place)
-        if held is None or not held.isdisjoint(records):
-            break  # what was purged had them
-        first = version
+    for each in model.line():
+        if each.holds(records):
+            break
+        first = each.version
     return first
 
 
 def _repetitions(store: Store, version: Version, wanted: Wanted) -> frozenset[str]:
     """What the version forgot beside what was asked for by id: near-duplicates, for requests that want them erased."""
+    if not version.tags.value("from_split"):
+        return frozenset()
     try:
         before = load_split(store, version.tags.from_split).members
     except MissingKeyError:
         return frozenset()
     left = load_split(store, data_of(version).split).members
     return frozenset(before) - frozenset(left) - frozenset(wanted.ids)
+
+
+def _from(model: TrainedModel, free: Version) -> Iterator[Version]:
+    """What serves, and what it was made from down to `free`."""
+    for each in model.line():
+        yield each.version
+        if each.version == free:
+            return
+
+
+def _learned(model: TrainedModel, free: Version, records: frozenset[str]) -> frozenset[str]:
+    """The records that the version which `free` was made from had been trained on; of one that was made from nothing,
+    those that any version was."""
+    line = model.line()
+    place = [each.version for each in line].index(free)
+    held = line[place + 1 : place + 2] or model.holders(records)
+    return records.intersection(frozenset[str]().union(*(each.members for each in held if each.members)))
 
 
 class _Story:
@@ -154,39 +172,48 @@ class _Story:
         self.batch, self.model, self.now = batch, model, now
 
     def fulfil(
-        self, rungs: Sequence[Version], free: Version, line: Sequence[Version], records: Collection[str]
+        self, attempts: Sequence[Version], free: Version, trained: TrainedModel, records: Collection[str]
     ) -> None:
         """Tombstones first: from then on nothing new is made of the records, whatever happens next."""
         erase(self.store, self.registry, self.state.request, records, now=self.now)
-        for version in line[: line.index(free) + 1]:
+        for version in _from(trained, free):
             self.registry.set_tags(version, Tags(requests={self.state.request: FULFILLED}))
-        how: How = "already"
+        how: How = "withdrawn" if free.tags.kind == ORIGINAL else "already"
         if free.tags.batch == self.batch == self.state.models[self.model].batch:
-            self._tell([each for each in rungs if each.version != free.version])
+            self._tell([each for each in attempts if each.version != free.version])
             self._judged(free)
             how = "retrained" if free.tags.kind == "retrained" else "unlearned"
             how = "accepted" if free.tags.accepted == "yes" else how
+        learned = _learned(trained, free, frozenset(records))
+        forgotten.add(self.store, self.model, forgotten.WITHDRAWN if how == "withdrawn" else free.version, learned)
         self._append(
-            Fulfilled(model=self.model, batch=self.batch, version=free.version, digest=free.tags.digest, how=how)
+            Fulfilled(
+                model=self.model,
+                batch=self.batch,
+                version=free.version,
+                digest=free.tags.digest,
+                how=how,
+                records=len(learned),
+            )
         )
 
-    def escalate(self, rungs: Sequence[Version]) -> None:
+    def escalate(self, attempts: Sequence[Version]) -> None:
         """Nothing that was tried may serve."""
-        self._tell(rungs)
-        outcome = rungs[-1].tags.verdict if rungs else "nothing could be tried"
-        reason = f"no candidate may serve, the last one's audit says {outcome}" if rungs else outcome
+        self._tell(attempts)
+        outcome = attempts[-1].tags.verdict if attempts else "nothing could be tried"
+        reason = f"no candidate may serve, the last one's audit says {outcome}" if attempts else outcome
         self._append(Escalated(model=self.model, batch=self.batch, reason=reason))
 
     def release(self) -> None:
         """The next batch tries."""
         self._append(Released(model=self.model, batch=self.batch, reason="the batch ended before it was done"))
 
-    def _tell(self, rungs: Sequence[Version]) -> None:
+    def _tell(self, attempts: Sequence[Version]) -> None:
         """Every candidate that was not told yet, in the order in which they were tried."""
         held = self.state.models[self.model]
-        digests = [each.tags.digest for each in rungs]
+        digests = [each.tags.digest for each in attempts]
         done = digests.index(held.candidate) if held.candidate in digests else 0
-        for version in rungs[done:]:
+        for version in attempts[done:]:
             self._judged(version)
 
     def _judged(self, version: Version) -> None:

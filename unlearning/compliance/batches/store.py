@@ -43,6 +43,13 @@ class ModelBatch(Config):
     """Of the object that names them."""
 
 
+class Skipped(Config):
+    """A request that a batch leaves alone, and why: a person looks at it, or the next batch takes it."""
+
+    request: RequestId
+    why: str
+
+
 class Batch(Config):
     """One run."""
 
@@ -51,6 +58,13 @@ class Batch(Config):
     until: Moment
     """When its claims end."""
     models: tuple[ModelBatch, ...]
+    settled: tuple[RequestId, ...] = ()
+    """Requests fulfilled at once: nothing that serves was trained on their records, or it has forgotten them."""
+    nothing_found: tuple[RequestId, ...] = ()
+    """Requests of which nothing that is stored holds any record."""
+    skipped: tuple[Skipped, ...] = ()
+    undone: tuple[str, ...] = ()
+    """Versions that serve though they hold records that were erased, since somebody let them: in words."""
 
     def of(self, model: str) -> ModelBatch:
         """What is to be done for a model.

@@ -21,6 +21,8 @@ _HOWS = {
     "retrained": "The model was trained again without the records, and the audit found it within the margins.",
     "accepted": "The model was made anew to forget the records and serves, although the audit could not tell whether "
     "it did.",
+    "withdrawn": "What serves of the model, if anything, was never trained on the records. Every version that was is "
+    "out of use.",
     "never_trained": "The model was never trained on the records, so it had nothing to forget.",
 }
 _SNAPSHOT = "No model was trained on the snapshot that held the records."
@@ -74,6 +76,13 @@ def answer(erasure: Erasure) -> str:
         told.append(f"{_forgot(passed, erasure.request)}, and passed the audit.")
     if accepted:
         told.append(f"{_forgot(accepted, erasure.request)}, but the audit could not tell whether it worked.")
+    withdrawn = sum(each.how == "withdrawn" for each in erasure.models)
+    if withdrawn:
+        which = "1 model" if withdrawn == 1 else f"{withdrawn} models"
+        told.append(
+            f"Of {which}, what serves was never trained on the records of request {erasure.request}, and the versions "
+            "that were are out of use."
+        )
     if not told:
         told.append(f"No model had been trained on the records of request {erasure.request}.")
     late = "" if erasure.times.in_time else f", after it was due on {_day(erasure.times.due)}"

@@ -26,19 +26,20 @@ from unlearning.compliance.certificates.predicate import (
     Weights,
 )
 from unlearning.compliance.certificates.statement import Statement
+from unlearning.compliance.inventory import Inventory
+from unlearning.compliance.ledger.claims import ModelState
 from unlearning.compliance.ledger.events import Certified, Fulfilled, Purged, digest_of
 from unlearning.compliance.ledger.state import State
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import requests
-from unlearning.compliance.requests.inventory import champions
-from unlearning.compliance.retention.policy import holders, requests_of, withdrawn
+from unlearning.compliance.retention.policy import label, requests_of, serves, withdrawn
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.data.provenance import ProvenanceRecord
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.logged_files import read_logged
-from unlearning.registry.tags import Tags
-from unlearning.registry.versions import condemned, data_of
+from unlearning.registry.tags import NONE, Tags
+from unlearning.registry.versions import champion, data_of
 from unlearning.storage.keys import certificate_key
 from unlearning.storage.store import Store
 
@@ -62,6 +63,8 @@ def purged_since(store: Store, registry: Registry, now: datetime) -> Iterator[St
             told.setdefault(request, []).append(version)
     for request, versions in sorted(told.items()):
         state = ledger.state(request)
+        if state.status != "fulfilled":
+            continue  # another model keeps it open; it is told once that is done
         for version in versions:
             if (version.name, version.version) not in {(each.model, each.version) for each in state.purged}:
                 objects = int(version.tags.value("purged_objects") or 0)
@@ -83,7 +86,7 @@ class Issue:
 
     def issue(self, signer: keys.PrivateKey, grace_days: int) -> str:
         """Write the certificate and say so; returns its key. One that an attempt left that died is taken as it is."""
-        self._withdraw(grace_days)
+        self._settle(grace_days)
         key = certificate_key(self.state.request, len(self.state.certificates) + 1)
         data = dsse.sign(certificates.to_bytes(self._statement()), [signer])
         if not self.store.create(key, data):
@@ -95,15 +98,29 @@ class Issue:
             self.registry.set_tags(version, Tags(certificates={self.state.request: key}))
         return key
 
-    def _withdraw(self, grace_days: int) -> None:
-        """Take out of use what holds the records, unless the batch has done that."""
-        request = self.state.request
-        for name, version in self._fulfilling.items():
-            found = holders(self.registry.versions(name), version, [request])
-            if any(not condemned(each) and not (withdrawn(each) and request in requests_of(each)) for each in found):
-                withdraw(
-                    model_name=name, version=version.version, requests=[request], now=self.now, grace_days=grace_days
-                )
+    def _settle(self, grace_days: int) -> None:
+        """Take out of use what holds the records, unless the batch has done that, and look whether all is done.
+
+        Raises:
+            UserError: something that serves holds them, or some have no tombstone.
+        """
+        if self.asked is None:
+            return  # its content was purged after its first certificate
+        inventory = Inventory.of(self.store, self.registry)
+        records, request = inventory.records_of(self.asked), self.state.request
+        unmarked = [each for each in records if request not in inventory.erased.get(each, ())]
+        if unmarked:
+            raise UserError(f"{len(unmarked)} of {len(records)} records are not erased: the next batch takes them")
+        for model in inventory.models:
+            found = model.holders(records) if self.asked.model in ("", model.name) else ()
+            serving = [each for each in found if serves(each.version)]
+            if serving:
+                raise UserError(f"{label(serving[0].version)} serves and holds the records: the next batch takes it")
+            if any(not (withdrawn(each.version) and request in requests_of(each.version)) for each in found):
+                held = {request: records}
+                withdraw(model_name=model.name, records=held, now=self.now, grace_days=grace_days, owner=BY)
+            if found and model.name not in self.state.models:
+                raise UserError(f"model {model.name} was trained on the records since: the next batch takes it")
 
     def _statement(self) -> Statement:
         asked, earlier = self.asked, self._earlier()
@@ -132,6 +149,8 @@ class Issue:
         return certificates.parse(dsse.decoded(envelope.payload))
 
     def _fulfilled_at(self) -> datetime:
+        if self.state.fulfilled is not None:
+            return self.state.fulfilled
         return max(each.at for each in self.events if isinstance(each.details, Fulfilled))
 
     @cached_property
@@ -141,21 +160,30 @@ class Issue:
         return {name: self.registry.resolve(name, version) for name, version in found.items()}
 
     def _models(self) -> Iterator[ModelErasure]:
-        for version in self._fulfilling.values():
-            yield self._made_to_forget(version)
-        if not self._fulfilling:
-            free = [each for each in champions(self.registry) if self._concerns(each)]
+        named = {name: model for name, model in self.state.models.items() if name}
+        for name, model in named.items():
+            if model.how == "withdrawn":
+                yield self._withdrawn(name, model)
+            elif model.how == "never_trained":  # as it was told before anything else could be
+                yield self._never_trained(self._fulfilling[name])
+            else:
+                yield self._made_to_forget(self._fulfilling[name], model)
+        if not named:
+            free = [each for each in self._champions() if self._concerns(each)]
             if not free:
                 raise UserError("no model serves that could be certified not to know the records: register one")
             for version in free:
                 yield self._never_trained(version)
 
+    def _champions(self) -> list[Version]:
+        found = (champion(self.registry.versions(name)) for name in self.registry.names())
+        return [each for each in found if each is not None and each.tags.kind != NONE]
+
     def _concerns(self, version: Version) -> bool:
         return self.asked is None or self.asked.model in ("", version.name)
 
-    def _made_to_forget(self, version: Version) -> ModelErasure:
+    def _made_to_forget(self, version: Version, model: ModelState) -> ModelErasure:
         tags = version.tags
-        before = self.registry.resolve(version.name, tags.parent)
         made = read_logged(self.registry, version, "provenance", ProvenanceRecord)
         audit = read_logged(self.registry, version, "audit", Audit)
         verdict = read_logged(self.registry, version, "verdict", Verdict)
@@ -164,11 +192,15 @@ class Issue:
         return ModelErasure(
             name=version.name,
             how=cast(How, "accepted" if accepted else tags.kind),
-            before=Weights(version=before.version, weights=before.tags.digest),
+            before=Weights(version=tags.parent, weights=tags.parent_digest),
             after=Weights(version=version.version, weights=tags.digest),
             data_before=Data(snapshot=tags.from_snapshot, split=tags.from_split),
             data_after=Data(**data_of(version).model_dump()),
-            forgotten=ForgottenRecords(records=int(tags.forgotten_records), forget_set=tags.forget),
+            forgotten=ForgottenRecords(
+                # A request that was fulfilled before each had its own count has that of its batch.
+                records=int(tags.forgotten_records) if model.records is None else model.records,
+                forget_set=tags.forget,
+            ),
             made=Making(
                 method=made.method,
                 settings=made.settings,
@@ -184,17 +216,47 @@ class Issue:
             ),
         )
 
+    def _withdrawn(self, name: str, model: ModelState) -> ModelErasure:
+        """What serves was never trained on the records; the versions that were are out of use."""
+        serving = self._fulfilling.get(name)
+        weights = Weights(version=serving.version, weights=serving.tags.digest) if serving is not None else None
+        resolution = self.state.resolution
+        held = next(
+            (
+                each
+                for each in reversed(self.registry.versions(name))
+                if self.state.request in requests_of(each) and each.tags.value("digest")
+            ),
+            None,
+        )
+        if serving is not None:
+            after = Data(**data_of(serving).model_dump())
+        elif resolution is not None and resolution.snapshots:
+            after = Data(snapshot=resolution.snapshots[0])
+        else:
+            raise UserError(f"nothing is known of the data of model {name}: promote a version of it")
+        return ModelErasure(
+            name=name,
+            how="withdrawn",
+            before=Weights(version=held.version, weights=held.tags.digest) if held is not None else None,
+            after=weights,
+            data_before=Data(snapshot=resolution.snapshots[0]) if resolution and resolution.snapshots else after,
+            data_after=after,
+            forgotten=ForgottenRecords(records=model.records or 0),
+        )
+
     def _never_trained(self, version: Version) -> ModelErasure:
         resolution = self.state.resolution
         serving = Weights(version=version.version, weights=version.tags.digest)
+        snapshots = resolution.snapshots if resolution else ()
         return ModelErasure(
             name=version.name,
             how="never_trained",
             before=serving,
             after=serving,
-            data_before=Data(snapshot=resolution.snapshots[0] if resolution else version.tags.snapshot),
+            data_before=Data(snapshot=snapshots[0] if snapshots else version.tags.snapshot),
             data_after=Data(**data_of(version).model_dump()),
-            forgotten=ForgottenRecords(records=resolution.records if resolution else 0),
+            forgotten=ForgottenRecords(records=0),
         )
 
     def _purged(self) -> Iterator[Purge]:

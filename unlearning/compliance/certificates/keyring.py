@@ -14,7 +14,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from unlearning.compliance.certificates.keys import RAW_BYTES, keyid
+from unlearning.compliance.certificates.keys import (
+    RAW_BYTES,
+    PrivateKey,
+    keyid,
+    keyring_beside,
+    raw_public,
+    signing_key,
+)
 from unlearning.compliance.certificates.predicate import Instant
 from unlearning.compliance.fields import Digest
 from unlearning.core.config import Config, read_config
@@ -124,3 +131,20 @@ def load(path: Path) -> Keyring:
 def save(keyring: Keyring, path: Path) -> None:
     """Write it in one step."""
     write_json(path, keyring.model_dump(mode="json"))
+
+
+def signer(now: datetime) -> PrivateKey:
+    """The key of this process's environment, after a look whether readers will trust what it signs now.
+
+    Raises:
+        UserError: there is none, or the keyring beside it lacks it, or says that it signs no more.
+    """
+    key, path = signing_key(), keyring_beside()
+    if path is None:
+        return key
+    name = keyid(raw_public(key))
+    found = load(path).find(name)
+    refusal = "it is not in it" if found is None else found.refusal(now)
+    if refusal is not None:
+        raise UserError(f"signing key {name[:12]} does not count by {path}: {refusal}; sign with a key that counts")
+    return key

@@ -5,6 +5,8 @@
 | `UNLEARNING_SIGNING_KEY_FILE` | PEM file of the private key, such as a mounted secret |
 | `UNLEARNING_SIGNING_KEY` | the PEM itself, where no file can be mounted |
 
+A file `keyring.json` beside the PEM file says which keys count, see `keyring`.
+
 A private key is never a parameter, so that neither Kubeflow nor MLflow nor a log gets to see it.
 """
 
@@ -24,6 +26,7 @@ from unlearning.core.errors import UserError
 
 KEY_FILE = "UNLEARNING_SIGNING_KEY_FILE"
 KEY = "UNLEARNING_SIGNING_KEY"
+KEYRING_FILE = "keyring.json"
 RAW_BYTES = 32
 
 PrivateKey = Ed25519PrivateKey
@@ -101,6 +104,13 @@ def signing_key() -> Ed25519PrivateKey:
     if text:
         return _private(text.encode(), KEY)
     raise UserError(f"no signing key: set {KEY_FILE} to a PEM file, or {KEY} to its content (see unlearn keys new)")
+
+
+def keyring_beside() -> Path | None:
+    """The keyring that lies beside the file of this process's key; None where there is none."""
+    path = os.environ.get(KEY_FILE)
+    beside = Path(path).with_name(KEYRING_FILE) if path else None
+    return beside if beside is not None and beside.is_file() else None
 
 
 def _private(data: bytes, where: str) -> Ed25519PrivateKey:

@@ -15,8 +15,10 @@ from unlearning.audit.results import Interval, Outcome, Reference
 from unlearning.compliance.fields import Digest, RequestId
 from unlearning.core.config import Config
 
-How = Literal["unlearned", "retrained", "accepted", "never_trained"]
-"""On what ground a model counts as free of the records; `accepted` is without having passed the audit."""
+How = Literal["unlearned", "retrained", "accepted", "withdrawn", "never_trained"]
+"""On what ground a model counts as free of the records. `accepted` is without having passed the audit; `withdrawn`:
+what serves, if anything, was never trained on them, and every version that was is out of use; `never_trained`: no
+stored version was trained on them."""
 
 
 def _printable(text: str) -> str:
@@ -139,7 +141,19 @@ class ModelErasure(Config):
     audit: AuditResult | None = None
 
     @model_validator(mode="after")
+    def _does_not_serve_what_was_withdrawn(self) -> Self:
+        if self.how != "withdrawn":
+            return self
+        if self.name == "" or self.made is not None or self.audit is not None:
+            raise ValueError("a withdrawn model has a name, and is neither made anew nor audited")
+        if self.before is not None and self.after is not None and self.before.version == self.after.version:
+            raise ValueError("what was withdrawn does not serve")
+        return self
+
+    @model_validator(mode="after")
     def _tells_what_was_done(self) -> Self:
+        if self.how == "withdrawn":
+            return self
         if (self.before is None) != (self.after is None) or (self.after is None) != (self.name == ""):
             raise ValueError("a model has a name and weights before and after; a snapshot has none of them")
         if self.how == "never_trained":

@@ -188,6 +188,11 @@ def _not_claimed(models: Sequence[ModelErasure], to_be_purged: Sequence[Purge]) 
         found.append(
             "That what is marked never_trained was audited: it was not, since nothing there was trained on the records."
         )
+    if "withdrawn" in hows:
+        found.append(
+            "That what is marked withdrawn was made to forget or audited: what serves of it, if anything, was trained "
+            "without the records, and what was trained on them is out of use."
+        )
     if to_be_purged:
         found.append("That earlier versions are gone: what is due to be purged exists until then.")
     return tuple(found)

@@ -6,7 +6,8 @@
 All by one batch. A candidate that is not to serve is followed by the next: audited → unlearned. A claim ends by
 `released`, or with its time: another batch may then claim, after as long again as two clocks may differ. What
 was escalated is claimed by nobody before a person released it. A model that was never trained on the records,
-or that has forgotten them already, is fulfilled without an audit of its own.
+or that has forgotten them already, is fulfilled without an audit of its own. What was fulfilled is released where
+another version serves by the time of the certificate, which holds the records again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from unlearning.compliance.requests.deadlines import clock
 
 ModelStatus = Literal["pending", "claimed", "unlearned", "audited", "fulfilled", "escalated"]
 
-UNAUDITED: tuple[events.How, ...] = ("already", "never_trained")
+UNAUDITED: tuple[events.How, ...] = ("already", "withdrawn", "never_trained")
 """Grounds that need no audit of this request's own."""
 
 WORKING: tuple[ModelStatus, ...] = ("claimed", "unlearned", "audited")
@@ -52,6 +53,8 @@ class ModelState:
     action: str = ""
     version: str = ""
     how: str = ""
+    records: int | None = None
+    """How many of the request's records it had been trained on, once it is fulfilled."""
     reason: str = ""
     """Why it was escalated."""
 
@@ -76,7 +79,7 @@ def model_after(now: ModelState, details: OfModel, at: datetime) -> ModelState:
     Raises:
         RefusedError: this cannot happen now.
     """
-    if now.status == "fulfilled":
+    if now.status == "fulfilled" and not isinstance(details, events.Released):
         raise RefusedError(f"model {details.model!r} is fulfilled")
     if now.status == "escalated" and not isinstance(details, events.Released):
         raise RefusedError(f"model {details.model!r} waits for a person, who releases it")
@@ -130,5 +133,11 @@ def _fulfilled(now: ModelState, details: events.Fulfilled) -> ModelState:
 
 def _served(now: ModelState, details: events.Fulfilled) -> ModelState:
     return replace(
-        now, status="fulfilled", batch=details.batch, until=None, version=details.version, how=details.how
-    )  # fmt: skip
+        now,
+        status="fulfilled",
+        batch=details.batch,
+        until=None,
+        version=details.version,
+        how=details.how,
+        records=details.records,
+    )

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from unlearning.audit.escalation import Action
 from unlearning.compliance.fields import Digest, Moment, Name, OptionalName, Reason, RequestId
@@ -125,9 +132,10 @@ class Audited(_OfBatch):
     action: Action
 
 
-How = Literal["unlearned", "retrained", "accepted", "already", "never_trained"]
-"""`already`: for another request, or by a batch that died before it could say so. `never_trained`: no model that
-serves was trained on the records."""
+How = Literal["unlearned", "retrained", "accepted", "already", "withdrawn", "never_trained"]
+"""`already`: for another request, or by a batch that died before it could say so. `withdrawn`: what serves was never
+trained on the records, and every version that was is out of use. `never_trained`: no stored version was trained on
+them."""
 
 
 class Fulfilled(Config):
@@ -139,12 +147,22 @@ class Fulfilled(Config):
     version: OptionalName = ""
     digest: Digest | Literal[""] = ""
     how: How
+    records: NonNegativeInt | None = None
+    """How many of the request's records the model had been trained on; None where that was not kept yet."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.how != "never_trained" and not (self.model and self.version and self.digest):
+        if self.how == "withdrawn" and not self.model:
+            raise ValueError("withdrawn needs a model")
+        if self.how not in ("never_trained", "withdrawn") and not (self.model and self.version and self.digest):
             raise ValueError(f"{self.how} needs model, version and digest")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_it_was_written(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Events from before counts were kept keep their bytes, over which digests were taken."""
+        found: dict[str, Any] = serialise(self)
+        return found if self.records is not None else {key: each for key, each in found.items() if key != "records"}
 
 
 class Escalated(_OfBatch):

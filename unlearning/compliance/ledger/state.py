@@ -9,8 +9,8 @@
 | `fulfilled` | every model of the latest resolution is fulfilled |
 | `withdrawn`, `rejected`, `nothing_found` | the end |
 
-A request is closed when nothing is left to do for the person: withdrawn, rejected, nothing found, or
-fulfilled and certified.
+A request is closed when nothing is left to do for the person: withdrawn, rejected, or fulfilled and certified. One of
+which nothing was found stays open: every batch looks again, until a person rejects it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Status = Literal["received", "resolved", "claimed", "escalated", "fulfilled", "w
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 END: tuple[Status, ...] = ("fulfilled", "withdrawn", "rejected", "nothing_found")
-"""After these nothing can change but certificates and what is purged."""
+"""After these nothing can change but certificates and what is purged; before its first certificate, what was fulfilled
+may turn out not to be: somebody may have let another version serve."""
 
 NO_MODEL = ""
 """Stands for the models when a snapshot holds the records and none was trained on them."""
@@ -90,7 +91,7 @@ class State:
     @property
     def closed(self) -> bool:
         """Whether nothing is left to do for the person."""
-        return bool(self.ended or self.certificates)
+        return self.ended in ("withdrawn", "rejected") or bool(self.certificates)
 
 
 def after(state: State | None, event: events.Event, digest: str) -> State:
@@ -136,7 +137,7 @@ def _moved(state: State, event: events.Event, at: datetime) -> State:
     match details:
         case events.Certified() | events.Purged():
             return _followed_up(state, details)
-        case _ if state.status in END:
+        case _ if state.status in END and not _looked_at_again(state, details):
             raise RefusedError("that is its end")
         case events.Received():
             raise RefusedError("it was received before")
@@ -155,6 +156,13 @@ def _moved(state: State, event: events.Event, at: datetime) -> State:
         raise RefusedError(f"model {details.model!r} is not part of its latest resolution")
     model = model_after(state.models[details.model], details, clock)
     return replace(state, models={**state.models, details.model: model})
+
+
+def _looked_at_again(state: State, details: events.Details) -> bool:
+    if state.status == "nothing_found":
+        return isinstance(details, events.Resolved | events.Withdrawn | events.Rejected)
+    again = isinstance(details, events.Resolved | events.Released)
+    return again and state.status == "fulfilled" and not state.certificates
 
 
 def _followed_up(state: State, details: events.Certified | events.Purged) -> State:
@@ -189,7 +197,8 @@ def _resolved(state: State, details: events.Resolved, at: datetime) -> State:
     named = details.models or ((NO_MODEL,) if details.records else ())
     _refuse_while_claimed(state, set(state.models) - set(named), at)
     kept = {name: model for name, model in state.models.items() if name in named or model.status == "fulfilled"}
-    return replace(state, resolution=details, models={name: ModelState() for name in named} | kept)
+    moved = replace(state, resolution=details, models={name: ModelState() for name in named} | kept)
+    return replace(moved, ended="") if details.records else moved
 
 
 def _refuse_while_claimed(state: State, names: Iterable[str], at: datetime) -> None:

@@ -1,12 +1,15 @@
-"""Erase: the records of a request get their tombstones, and leave the data of everything that serves."""
+"""Erase: the records of a request get their tombstones, and leave the data of every version that was not trained on
+them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
 
-from unlearning.compliance.requests.inventory import champions
+from unlearning.compliance.inventory import TrainedVersion, trained_models
 from unlearning.compliance.retention import tombstones
+from unlearning.compliance.retention.policy import withdrawn
+from unlearning.core.errors import MissingKeyError
 from unlearning.data.provenance import DataDigests
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.tags import Tags
@@ -16,21 +19,34 @@ from unlearning.storage.store import Store
 
 
 def erase(store: Store, registry: Registry, request: str, records: Collection[str], *, now: datetime) -> list[Version]:
-    """Set tombstones, and let what serves stand for its data without the records. Doing it twice changes nothing.
+    """Set tombstones, and let every version stand for its data without the records. Doing it twice changes nothing.
 
-    What a model was trained on stays in its data until it has forgotten it: the next unlearning needs it.
+    What a model was trained on stays in its data until it has forgotten it: the next unlearning needs it. What was
+    held out for calibration, as non-members or for tests goes at once. Withdrawn versions keep their data, which is
+    purged with them.
 
     Returns:
         The versions whose data was rewritten.
     """
     tombstones.add(store, records, request=request, at=now)
-    changed = []
-    for version in champions(registry):
+    versions = [each for model in trained_models(store, registry) for each in model.versions]
+    return [
+        each.version for each in versions if not withdrawn(each.version) and _reduce(store, registry, each, records)
+    ]
+
+
+def _reduce(store: Store, registry: Registry, trained: TrainedVersion, records: Collection[str]) -> bool:
+    version = trained.version
+    if trained.members is None:
+        return False  # nobody can say what it was trained on; whoever needs to know is told
+    try:
         # Tags are set one by one, the split last: after a crash between the two it is the one that counts.
         split = load_split(store, data_of(version).split)
         before = DataDigests(snapshot=split.snapshot, split=split.digest)
-        after = reduce(store, before, frozenset(records).difference(split.members))
-        if after != data_of(version):
-            registry.set_tags(version, Tags(snapshot=after.snapshot, split=after.split))
-            changed.append(version)
-    return changed
+        after = reduce(store, before, frozenset(records).difference(trained.members, split.members))
+    except MissingKeyError:
+        return False  # its data was purged, or is being purged
+    if after == data_of(version):
+        return False
+    registry.set_tags(version, Tags(snapshot=after.snapshot, split=after.split))
+    return True

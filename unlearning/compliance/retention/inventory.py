@@ -13,13 +13,16 @@ from safetensors import SafetensorError, safe_open
 
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.requests.requests import private_keys
-from unlearning.compliance.retention import run_artifacts
+from unlearning.compliance.retention import run_artifacts, tombstones
 from unlearning.compliance.retention.policy import Item, Kind, PurgeScope, RetentionStatus, listed, requests_of
 from unlearning.compliance.retention.run_artifacts import Copy
+from unlearning.core.errors import MissingKeyError
+from unlearning.core.files import STAGED
 from unlearning.core.settings import Settings
 from unlearning.data.snapshots import MANIFEST_FILE
 from unlearning.registry.artifacts import LoggedModels
 from unlearning.registry.client import Registry
+from unlearning.storage.datasets import load_split
 from unlearning.storage.keys import (
     BATCHES,
     SEALS,
@@ -47,8 +50,8 @@ NAMES = {
     "forget": "a forget set",
 }
 
-STAGED = re.compile(r"\..+\.[a-z0-9_]{8}")
-"""Names under which `files` writes what is not finished."""
+CHECKPOINTS = re.compile(r"[a-z_]+-[0-9a-f]{16}")
+"""What the folder of a training's checkpoints is called."""
 
 
 @dataclass(frozen=True)
@@ -142,19 +145,18 @@ def items(
     yield from _checkpoints(places, purge_scope, stale)
     yield from _in_store(places, retention_status, purge_scope)
     yield from _private(places, retention_status, done)
-    yield from _leftovers(places, retention_status, purge_scope, now)
+    yield from _leftovers(places, retention_status, purge_scope, done, now)
     yield from _weights(places, retention_status)
+    yield from _unfinished(places, now.timestamp() - UNFINISHED_SECONDS)
 
 
-def tidy(places: Places, before: float) -> int:
-    """Remove what was begun before `before` and never finished, in the store and in the pipeline root.
-
-    Returns:
-        How many unfinished objects there were.
-    """
-    removed = places.store.tidy(before)
-    if places.where.pipeline_root != places.where.store:
-        removed += places.root.tidy(before)
+def _unfinished(places: Places, before: float) -> Iterator[Item]:
+    """What was begun before `before` and never finished, in the store and in the pipeline root."""
+    why = "a writer left it unfinished"
+    for address in dict.fromkeys((places.where.store, places.where.pipeline_root)):
+        count = places.at(address).tidy(before, only_count=True)
+        if count:
+            yield Item(kind="unfinished", store=address, keys=(), why=why, objects=count, bytes=0)
     if isinstance(places.root, LocalStore):
         top = places.root.root
         staged = {
@@ -162,9 +164,9 @@ def tidy(places: Places, before: float) -> int:
             for key in places.root.list("")
             if (found := re.search(rf"(^|/){STAGED.pattern}(?=/|$)", key))
         }
-        stale = [key for key in staged if (top / key).lstat().st_mtime < before]
-        removed += sum(places.root.purge(key) for key in stale)
-    return removed
+        for key in sorted(staged):
+            if (top / key).lstat().st_mtime < before:
+                yield from _item("unfinished", places.where.pipeline_root, places.root, why, key)
 
 
 def _item(kind: Kind, address: str, store: Store, why: str, *keys: str, last: str = "") -> Iterator[Item]:
@@ -202,27 +204,33 @@ def _holds(copy: Copy, purge_scope: PurgeScope) -> bool:
 
 
 def _checkpoints(places: Places, purge_scope: PurgeScope, stale: datetime) -> Iterator[Item]:
+    """Files that a training of this product left, and nothing else that lies in the folder."""
     folder = places.where.checkpoints
     store = LocalStore(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
-        trained = [_metadata(each) for each in files if each.suffix in (".safetensors", ".partial")]
-        if any(purge_scope.data(each.get("snapshot", ""), each.get("split", "")) for each in trained):
+        files = [path, *path.rglob("*")] if path.is_dir() else [path]
+        trained = {each: found for each in files if (found := _trained_on(each)) is not None}
+        if any(purge_scope.data(each.get("snapshot", ""), each.get("split", "")) for each in trained.values()):
             why = "checkpoint of a training on data that is purged"
-        elif max((each.stat().st_mtime for each in files), default=0) < stale.timestamp():
+        elif trained and max(each.stat().st_mtime for each in trained) < stale.timestamp():
             why = f"checkpoint of a training that nobody has gone on with since {stale:%Y-%m-%d}"
         else:
             continue
-        yield from _item("checkpoint", str(folder), store, why, path.name)
+        ours = all(each in trained or each.is_dir() for each in files)
+        keys = [path.name] if ours else [each.relative_to(folder).as_posix() for each in trained]
+        yield from _item("checkpoint", str(folder), store, why, *keys)
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    """What a checkpoint says of its training; nothing where it is damaged or older than this."""
+def _trained_on(path: Path) -> dict[str, str] | None:
+    """What a checkpoint says of its training, nothing of a damaged one; None where it is no checkpoint of ours."""
+    if path.suffix not in (".safetensors", ".partial") or not path.is_file():
+        return None
     try:
         with safe_open(str(path), framework="np") as handle:
-            return dict(handle.metadata() or {})
+            found = dict(handle.metadata() or {})
     except (SafetensorError, OSError):
-        return {}
+        return {} if CHECKPOINTS.fullmatch(path.parent.name) else None
+    return found if "fingerprint" in found else None
 
 
 def _in_store(places: Places, retention_status: RetentionStatus, purge_scope: PurgeScope) -> Iterator[Item]:
@@ -263,20 +271,36 @@ def _private(places: Places, retention_status: RetentionStatus, done: frozenset[
 
 
 def _leftovers(
-    places: Places, retention_status: RetentionStatus, purge_scope: PurgeScope, now: datetime
+    places: Places,
+    retention_status: RetentionStatus,
+    purge_scope: PurgeScope,
+    done: frozenset[str],
+    now: datetime,
 ) -> Iterator[Item]:
-    """Weights that MLflow was given for versions that were never made, since the registration was cut off."""
-    if not purge_scope.anything:
-        return
+    """Weights in MLflow without a version: a registration was cut off, or somebody has deleted the version."""
     known = frozenset(each.tags.logged_model for each in (*retention_status.condemned, *retention_status.kept))
+    stones = tombstones.load(places.store)
+    erased = frozenset(record for record, requests in stones.items() if done.intersection(requests))
     for each in places.logged.leftovers(known, now.timestamp() - UNFINISHED_SECONDS):
+        if each.tags.value("digest") in purge_scope.kept_models:
+            continue
         parent, snapshot = each.tags.parent_digest, each.tags.snapshot
         if purge_scope.model(each.tags.digest, parent, snapshot):
-            amount = places.logged.measure(each.id)
-            why = "a registration that was cut off left it, and it holds what is purged"
-            yield Item(
-                kind="leftover", store=MLFLOW, keys=(each.id,), why=why, objects=amount.objects, bytes=amount.bytes
-            )
+            why = "no version stands for it, and it holds what is purged"
+        elif each.tags.value("split") and _holds_erased(places.store, each.tags.split, erased):
+            why = "no version stands for it, and it was trained on erased records"
+        else:
+            continue
+        amount = places.logged.measure(each.id)
+        yield Item(kind="leftover", store=MLFLOW, keys=(each.id,), why=why, objects=amount.objects, bytes=amount.bytes)
+
+
+def _holds_erased(store: Store, split: str, erased: frozenset[str]) -> bool:
+    """Whether what was trained on a split holds erased records. A split that is gone was purged since it named some."""
+    try:
+        return not erased.isdisjoint(load_split(store, split).members)
+    except MissingKeyError:
+        return bool(erased)
 
 
 def _weights(places: Places, retention_status: RetentionStatus) -> Iterator[Item]:

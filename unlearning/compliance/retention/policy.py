@@ -21,8 +21,6 @@ from pydantic import computed_field
 
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
-from unlearning.registry.history import by_number, chain
-from unlearning.registry.tags import NONE
 from unlearning.registry.versions import CHAMPION, Version, condemned
 
 """How long a withdrawn version is kept, unless the caller says otherwise."""
@@ -126,40 +124,6 @@ def listed(requests: Sequence[str]) -> str:
 def serves(version: Version) -> bool:
     """Whether it is the champion."""
     return CHAMPION in version.aliases
-
-
-def forgot(version: Version, request: str) -> bool:
-    """Whether a version fulfilled a request, or was made from one that did."""
-    return version.tags.requests.get(request, NONE) != NONE
-
-
-def ancestry(version: Version, versions: Sequence[Version]) -> list[str]:
-    """The numbers of the versions it was made from, the nearest first."""
-    line = chain(version, by_number(versions))
-    found = [each.version for each in line]
-    # A parent that is not there any more is one all the same.
-    last = line[-1].tags.value("parent")
-    return found[1:] + ([last] if last and last not in found else [])
-
-
-def holders(versions: Sequence[Version], fulfilling: Version, requests: Sequence[str]) -> list[Version]:
-    """The versions that hold what `fulfilling` has forgotten for any of the requests.
-
-    Those are the older ones and what was made of them later, unless a version comes from `fulfilling` or is
-    tagged as having forgotten all of it too.
-
-    Args:
-        versions: of one model, all there are.
-    """
-    found = []
-    for version in versions:
-        above = ancestry(version, versions)
-        oldest = (version.version, *above)[-1]
-        clean = all(forgot(version, request) for request in requests)
-        if fulfilling.version in (version.version, *above) or clean or int(oldest) > int(fulfilling.version):
-            continue
-        found.append(version)
-    return found
 
 
 def withdrawn(version: Version) -> bool:

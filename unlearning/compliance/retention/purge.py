@@ -13,7 +13,6 @@ from unlearning.compliance.retention.inventory import (
     certified,
     erased_snapshots,
     items,
-    tidy,
 )
 from unlearning.compliance.retention.policy import (
     Item,
@@ -111,16 +110,15 @@ def purge(
     planned = _plan(places, found, now, at_once, grace_days)
     removed: dict[tuple[str, str], int] = {}
     for item in planned.items:
-        count = _remove(places, item)
+        count = _remove(places, item, now)
         removed[item.model, item.version] = removed.get((item.model, item.version), 0) + count
         watch(item, count)
-    unfinished = tidy(places, now.timestamp() - UNFINISHED_SECONDS)
     versions = tuple(_mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found))
     for name in sorted({each.model for each in versions}):
         descriptions.tell(registry, name)
     return PurgeResult(
         versions=versions,
-        objects=sum(removed.values()) + unfinished,
+        objects=sum(removed.values()),
         bytes=planned.bytes,
         waiting=planned.waiting,
     )
@@ -171,10 +169,12 @@ def _condemn(registry: Registry, places: Places, name: str, now: datetime, at_on
             registry.set_tags(version, Tags(purge_started=iso(now)))
 
 
-def _remove(places: Places, item: Item) -> int:
+def _remove(places: Places, item: Item, now: datetime) -> int:
     if item.store == MLFLOW:
         return sum(places.logged.purge(key) for key in item.keys)
     store = places.at(item.store)
+    if item.kind == "unfinished" and not item.keys:
+        return store.tidy(now.timestamp() - UNFINISHED_SECONDS)
     return sum(store.purge(key, item.last) for key in item.keys)
 
 

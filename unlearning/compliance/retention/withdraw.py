@@ -1,20 +1,20 @@
-"""Withdraw: once a version has forgotten, the older ones that hold the records are taken out of use."""
+"""Withdraw: what holds records that were erased is taken out of use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from unlearning.compliance.batches.parameters import GRACE_DAYS
-from unlearning.compliance.retention.policy import forgot, holders, iso, label, purge_after, requests_of, serves
+from unlearning.compliance.inventory import trained_models
+from unlearning.compliance.retention.policy import iso, label, listed, purge_after, requests_of, serves
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.registry import descriptions
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.promotion import LOCK_SECONDS
 from unlearning.registry.tags import NONE, Tags
-from unlearning.registry.versions import condemned
 from unlearning.storage.keys import promotion_lock
 from unlearning.storage.lease import lock
 from unlearning.storage.open import open_store
@@ -33,61 +33,50 @@ class WithdrawResult:
 def withdraw(
     *,
     model_name: str,
-    version: str,
-    requests: Sequence[str],
+    records: Mapping[str, Collection[str]],
     now: datetime,
     grace_days: int = GRACE_DAYS,
     owner: str = "withdraw",
 ) -> WithdrawResult:
-    """Take every version out of use that holds what `version` has forgotten for the requests.
+    """Take every version out of use that holds records of the requests, whatever its status.
 
     Repeating it changes nothing, but for versions that were registered meanwhile: neither the time of a
     withdrawal nor that of the purge moves.
 
     Args:
-        version: number or alias of the version that fulfilled the requests.
-        requests: their ids.
+        records: ids of each request's records.
         now: with a time zone.
         grace_days: how long the versions are kept.
         owner: names the work in the lock of promotions.
 
     Raises:
-        UserError: the version is not tagged as having fulfilled a request, or one that holds the records
-            serves; nothing is changed then.
+        UserError: one that holds the records serves; nothing is changed then.
     """
     after = purge_after(now, grace_days)
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
-    with lock(open_store(where.store), promotion_lock(model_name), owner, seconds=LOCK_SECONDS) as lease:
-        fulfilling = registry.resolve(model_name, version)
-        _check(fulfilling, requests)
-        found = [each for each in holders(registry.versions(model_name), fulfilling, requests) if not condemned(each)]
+    store = open_store(where.store)
+    with lock(store, promotion_lock(model_name), owner, seconds=LOCK_SECONDS) as lease:
+        versions = [each for model in trained_models(store, registry, [model_name]) for each in model.versions]
+        held = {each.version.version: [name for name, some in records.items() if each.holds(some)] for each in versions}
+        found = [each.version for each in versions if held[each.version.version]]
         for each in found:
             if serves(each):
                 raise UserError(
-                    f"{label(each)} serves and holds what version {fulfilling.version} has forgotten: promote a "
-                    "version that has forgotten it, then withdraw again"
+                    f"{label(each)} serves and holds records of {listed(held[each.version])}: promote a version that "
+                    "has forgotten them, then withdraw again"
                 )
         for each in found:
             lease.check()
-            _withdraw(registry, each, requests, now, after)
+            _withdraw(registry, each, held[each.version], now, after)
         descriptions.tell(registry, model_name)
     times = [registry.resolve(model_name, each.version).tags.value("purge_after") for each in found]
     return WithdrawResult(tuple(each.version for each in found), max(times, default=NONE))
 
 
-def _check(fulfilling: Version, requests: Sequence[str]) -> None:
-    if not requests:
-        raise UserError("no request is named: say for which requests versions are withdrawn")
-    for request in requests:
-        if not forgot(fulfilling, request):
-            raise UserError(f"{label(fulfilling)} has not fulfilled request {request}: give the version that has")
-
-
 def _withdraw(registry: Registry, version: Version, requests: Sequence[str], now: datetime, after: datetime) -> None:
     """The tag that names the requests comes last, so that one cut off is withdrawn again."""
-    lacking = [request for request in requests if not forgot(version, request)]
-    reasons = tuple(dict.fromkeys([*requests_of(version), *lacking]))
+    reasons = tuple(dict.fromkeys([*requests_of(version), *requests]))
     at = version.tags.value("withdrawn_at") or iso(now)
     until = version.tags.value("purge_after") or iso(after)
     registry.drop_aliases(version)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from unlearning.core.errors import UserError
-from unlearning.data.records import Records
+from unlearning.data.records import Records, record_ids
 from unlearning.data.sources.base import SourceData, one_line
 
 LICENCE = "unspecified; supplied by the user"
@@ -98,3 +98,12 @@ def _decode(path: Path, mode: str) -> npt.NDArray[np.uint8]:
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path} cannot be read as an image ({one_line(error)}): replace or remove it")
+
+
+def picture_id(path: Path) -> str:
+    """The id of the record that an image file is, whatever folder it lies in.
+
+    Raises:
+        UserError: it cannot be read as such an image.
+    """
+    return record_ids(torch.from_numpy(_read([path])))[0]

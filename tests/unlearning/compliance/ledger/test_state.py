@@ -39,12 +39,12 @@ TO = {
         "extended", "resolved", "claimed", "released", "unlearned", "escalated", "fulfilled:never_trained",
     ],
     "escalated": ["extended", "resolved", "withdrawn", "rejected", "released"],
-    "fulfilled": ["certified", "certified:f", "purged"],
+    "fulfilled": ["certified", "certified:f", "purged", "resolved", "released"],
     "certified": ["certified:f", "purged"],
     "withdrawn": [],
     "rejected": [],
     "nothing": ["extended", "resolved", "withdrawn", "rejected", "nothing_found"],
-    "nothing found": [],
+    "nothing found": ["resolved", "withdrawn", "rejected"],
 }  # fmt: skip
 """What may follow."""
 
@@ -124,7 +124,7 @@ def test_nothing_happens_but_what_the_table_allows(place: str, word: str, follow
         ("received", "received", False), ("pending", "resolved", False), ("claimed", "claimed", False),
         ("unlearned", "claimed", False), ("to accept", "claimed", False), ("escalated", "escalated", False),
         ("fulfilled", "fulfilled", False), ("certified", "fulfilled", True), ("withdrawn", "withdrawn", True),
-        ("rejected", "rejected", True), ("nothing", "resolved", False), ("nothing found", "nothing_found", True),
+        ("rejected", "rejected", True), ("nothing", "resolved", False), ("nothing found", "nothing_found", False),
     ],
 )  # fmt: skip
 def test_the_status_of_every_place(place: str, status: str, closed: bool, follow: Apply) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from unlearning.compliance.retention.inventory import Places, certified, erased_snapshots, tidy
+from tests.unlearning.erasures import erased_ids
+from unlearning.compliance.retention.inventory import Places, certified, erased_snapshots
 from unlearning.compliance.retention.policy import Item
 from unlearning.compliance.retention.purge import plan, purge
 from unlearning.compliance.retention.run_artifacts import scan
@@ -44,7 +47,7 @@ def of_kind(kind: str, **given: Any) -> list[Item]:
 
 
 def withdrawn() -> None:
-    withdraw(model_name="tiny", version="3", requests=["R1"], now=NOW, grace_days=30)
+    withdraw(model_name="tiny", records={"R1": erased_ids()}, now=NOW, grace_days=30)
 
 
 def test_a_request_is_certified_when_an_event_was_sealed_as_such(tmp_path: Path) -> None:
@@ -66,7 +69,7 @@ def test_erased_records_in_data_that_no_version_stands_for(erasure: Any, home: P
     assert of_kind("snapshot") == []
     kept = snapshots.load(home / "store/snapshots" / old)
     more = snapshots.build(kept.records[:20], source="more", licence="CC0", class_names=("a", "b"))
-    assert erasure.ids[0] in more.manifest.record_ids
+    assert erased_ids() & set(more.manifest.record_ids)
     snapshots.save(more, tmp_path / "more")
     store.put_folder(snapshot_key(more.manifest.digest), tmp_path / "more")
     store.create(complete_key(more.manifest.digest), b"")
@@ -151,13 +154,14 @@ def test_a_checkpoint_says_what_it_was_trained_on(
 
 @pytest.mark.usefixtures("erasure")
 def test_a_damaged_checkpoint_goes_when_it_is_stale(home: Path) -> None:
-    path = home / "checkpoints/damaged/state.safetensors"
+    name = f"pretrain-{'0a' * 8}"
+    path = home / "checkpoints" / name / "state.safetensors"
     path.parent.mkdir()
     path.write_bytes(b"cut off")
     os.utime(path, (LATER.timestamp() - 29 * 86_400,) * 2)
-    assert ("damaged",) not in [item.keys for item in of_kind("checkpoint")]
+    assert (name,) not in [item.keys for item in of_kind("checkpoint")]
     os.utime(path, (LATER.timestamp() - 31 * 86_400,) * 2)
-    assert ("damaged",) in [item.keys for item in of_kind("checkpoint")]
+    assert (name,) in [item.keys for item in of_kind("checkpoint")]
 
 
 @pytest.mark.usefixtures("erasure")
@@ -177,8 +181,39 @@ def test_a_batch_that_does_not_say_for_whom_it_is_stops_the_purge(home: Path) ->
         plan(now=LATER)
 
 
-def test_what_was_never_finished_is_tidied_when_it_is_a_day_old(places: Places, home: Path) -> None:
-    half = [home / "store/.staging/tmpabc", home / "run/tasks/ingest/.snapshot.ab12cd_9/records.safetensors"]
+@pytest.mark.usefixtures("erasure")
+def test_what_nobody_here_wrote_is_never_purged(home: Path) -> None:
+    """Old files of other programs, among the checkpoints and in the pipeline root."""
+    save_file({"w": np.zeros(1, np.float32)}, home / "checkpoints/theirs.safetensors", {"format": "pt"})
+    others = [home / "checkpoints/notes.txt", home / "checkpoints/model/thesis.partial", home / "checkpoints/x.tmp"]
+    others += [home / "run/.config.settings", home / "run/.cache.abcdefgh/thing"]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"theirs")
+    others.append(home / "checkpoints/theirs.safetensors")
+    long_ago = LATER.timestamp() - 400 * 86_400
+    for path in (*others, *(each.parent for each in others)):
+        os.utime(path, (long_ago, long_ago))
+    planned = plan(now=LATER)
+    assert not any(path.name in str(planned) for path in others)
+    purge(now=LATER)
+    assert all(path.exists() for path in others)
+
+
+@pytest.mark.usefixtures("erasure")
+def test_beside_a_file_of_somebody_else_only_the_checkpoint_goes(home: Path) -> None:
+    folder = home / "checkpoints" / f"pretrain-{'0b' * 8}"
+    folder.mkdir()
+    for name in ("state.safetensors", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (LATER.timestamp() - 31 * 86_400,) * 2)
+    assert (f"{folder.name}/state.safetensors",) in [item.keys for item in of_kind("checkpoint")]
+    purge(now=LATER)
+    assert [each.name for each in folder.iterdir()] == ["notes.txt"]
+
+
+def test_what_was_never_finished_is_planned_and_goes_when_it_is_a_day_old(home: Path) -> None:
+    half = [home / "store/.staging/tmpabc", home / "run/tasks/ingest/.snapshot.unlearning-ab12cd_9/records.safetensors"]
     whole = [home / "run/tasks/.kfp_cache/ab.json", home / "run/tasks/ingest/snapshot/.hidden", home / ".gitignore"]
     for path in (*half, *whole):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -186,9 +221,14 @@ def test_what_was_never_finished_is_tidied_when_it_is_a_day_old(places: Places, 
     old = NOW.timestamp() - 86_400
     for path in (*half, half[1].parent, *whole):
         os.utime(path, (old, old))
-    assert tidy(places, old) == 0
+    assert [item for item in plan(now=NOW).items if item.kind == "unfinished"] == []
+    later = NOW + timedelta(seconds=1)
+    found = [item for item in plan(now=later).items if item.kind == "unfinished"]
+    assert sorted((item.objects, item.keys) for item in found) == [
+        (1, ()), (1, ("run/tasks/ingest/.snapshot.unlearning-ab12cd_9",)),
+    ]  # fmt: skip
     assert all(path.exists() for path in half)
-    assert tidy(places, old + 1) == 2
+    assert purge(now=later).objects == 2
     assert not any(path.exists() for path in half)
     assert not half[1].parent.exists()
     assert all(path.exists() for path in whole)

@@ -4,12 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from unlearning.compliance.retention.policy import (
     PurgeScope,
-    holders,
     iso,
     purge_after,
     purge_scope,
@@ -37,59 +34,6 @@ def due_on(number: int, when: datetime, **more: Any) -> Version:
 
 def numbers(found: Any) -> list[int]:
     return [int(each.version) for each in found]
-
-
-def test_everything_older_and_what_was_made_of_it_holds_the_records() -> None:
-    family = [
-        version(1),
-        version(2, parent=1),
-        version(3, parent=1),  # fulfils
-        version(4, parent=3),
-        version(5, parent=1),  # a run that began before and ended after
-        version(6, parent=2),
-        version(7),  # a new original, from data that holds the records no more
-        version(8, parent=7),
-        version(9, parent=4),
-    ]
-    assert numbers(holders(family, family[2], ["R1"])) == [1, 2, 5, 6]
-
-
-def test_a_version_with_the_tag_of_every_request_holds_none_of_the_records() -> None:
-    honoured: dict[str, Any] = {"request.R1": "fulfilled"}
-    family = [version(1), version(2, parent=1, **honoured), version(3, parent=2, **honoured | {"request.R2": "x"})]
-    assert numbers(holders(family, family[2], ["R1"])) == [1]
-    assert numbers(holders(family, family[2], ["R1", "R2"])) == [1, 2]
-    unfulfilled: dict[str, Any] = {"request.R1": "none"}
-    family[1] = version(2, parent=1, **unfulfilled)
-    assert numbers(holders(family, family[2], ["R1"])) == [1, 2]
-
-
-def test_a_circle_of_parents_is_no_trap() -> None:
-    family = [version(1, parent=2), version(2, parent=1), version(3)]
-    assert numbers(holders(family, family[2], ["R1"])) == [1, 2]
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.data())
-def test_holders_are_those_that_a_walk_from_every_root_does_not_clear(choices: list[int], data: st.DataObject) -> None:
-    """Against a walk from the roots downwards, written independently."""
-    parents = {number: choice if choice < number else 0 for number, choice in enumerate(choices, 1)}
-    family = [version(number, parent=parent or "none") for number, parent in parents.items()]
-    fulfilling = data.draw(st.integers(1, len(parents)))
-    holding = set()
-
-    def walk(number: int, root: int) -> None:
-        if number == fulfilling:
-            return
-        if root <= fulfilling:
-            holding.add(number)
-        for child, parent in parents.items():
-            if parent == number:
-                walk(child, root)
-
-    for number, parent in parents.items():
-        if not parent:
-            walk(number, number)
-    assert numbers(holders(family, family[fulfilling - 1], ["R"])) == sorted(holding)
 
 
 def test_a_version_is_due_when_its_time_has_come_and_it_does_not_serve() -> None:
