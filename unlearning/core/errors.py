@@ -65,6 +65,10 @@ class NotConfiguredError(UserError):
     """Neither a kubeconfig nor a pod's service account tells of a cluster."""
 
 
+class DamagedSnapshotError(UserError):
+    """What a snapshot in the store says that it holds cannot be read; a person could be in it."""
+
+
 class ForbiddenError(UserError):
     """Whoever asks may not see this."""
 
@@ -83,7 +87,7 @@ def leave(error: BaseException) -> None:
     place = os.environ.get(TASK_ERROR, "")
     if place and isinstance(error, UserError):
         with suppress(OSError):
-            Path(place).write_bytes(line_of(error).encode()[:LONGEST])
+            Path(place).write_bytes(line_of(error).encode(errors="backslashreplace")[:LONGEST])
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -17,6 +17,7 @@ from unlearning.core.errors import UserError
 
 STAGED = re.compile(r"\..+\.unlearning-[a-z0-9_]{8}")
 """Names under which is written what is not finished: nothing else may be taken for it."""
+_NOT_UNICODE = "is not valid Unicode: rename the file or folder, or correct the setting, that it comes from"
 
 
 def sha256_file(path: Path) -> str:
@@ -26,18 +27,32 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling per value: sorted keys, no spaces. What digests are taken over."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """One spelling per value: sorted keys, no spaces. What digests are taken over.
+
+    Raises:
+        UserError: a text in it is not valid Unicode.
+    """
+    return _readable(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False), value, "what is written"
+    )
 
 
 def sha256_json(value: Any) -> str:
-    """SHA-256 of a JSON value's canonical spelling."""
+    """SHA-256 of a JSON value's canonical spelling; see `canonical_json`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` with `text` in one step; see `write_bytes`."""
-    write_bytes(path, text.encode())
+    """Replace `path` with `text` in one step; see `write_bytes`.
+
+    Raises:
+        UserError: it is not valid Unicode, or the folder cannot be written to.
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path.name}: {error.object[error.start : error.end]!a} {_NOT_UNICODE}") from None
+    write_bytes(path, data)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -62,8 +77,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` with indented JSON in one step."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    """Replace `path` with indented JSON in one step.
+
+    Raises:
+        UserError: a text in it is not valid Unicode, or the folder cannot be written to.
+    """
+    write_text(path, _readable(json.dumps(value, indent=2, sort_keys=True, allow_nan=False), value, path.name) + "\n")
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -101,6 +120,33 @@ def new_folder(path: Path) -> Iterator[Path]:
         staging.rename(path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _readable(text: str, value: Any, what: str) -> str:
+    """The JSON `text` of a value, if every reader can read it: half of a surrogate pair can be spelled, not read."""
+    if "\\ud" in text:
+        place = _not_unicode(value)
+        if place is not None:
+            raise UserError(f"{what}: text{place and f' in {place}'} {_NOT_UNICODE}")
+    return text
+
+
+def _not_unicode(value: Any) -> str | None:
+    """Where a text is not valid Unicode, by the outermost key; None where all is well."""
+    if isinstance(value, dict):
+        return next((str(key) for key, each in value.items() if _not_unicode([key, each]) is not None), None)
+    if isinstance(value, list | tuple):
+        return next(("" for each in value if _not_unicode(each) is not None), None)
+    return None if not isinstance(value, str) or is_unicode(value) else ""
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: names of files whose bytes are none cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

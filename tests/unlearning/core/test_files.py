@@ -104,7 +104,7 @@ def test_a_failed_write_leaves_the_old_text_and_nothing_else(
 
 
 def test_text_that_cannot_be_encoded_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(UserError, match=r"^file: '\\\\ud800' is not valid Unicode"):
         write_text(tmp_path / "file", "lone surrogate \ud800")
     assert list(tmp_path.iterdir()) == []
 

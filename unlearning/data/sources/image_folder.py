@@ -11,6 +11,7 @@ from PIL import Image
 
 from unlearning.core.errors import UserError
 from unlearning.data.records import Records, record_ids
+from unlearning.core.files import is_unicode
 from unlearning.data.sources.base import SourceData, one_line
 
 LICENCE = "unspecified; supplied by the user"
@@ -26,13 +27,15 @@ def image_folder(folder: Path) -> SourceData:
     folders are ignored.
 
     Raises:
-        UserError: no classes, an empty class, an unreadable file, or one of another size.
+        UserError: no classes, an empty class, a name of one that is no valid Unicode, an unreadable file, or one of
+            another size.
     """
     if not folder.is_dir():
         raise UserError(f"image folder {folder} does not exist: give a folder with one subfolder of images per class")
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
         raise UserError(f"image folder {folder} has no subfolders: put the images of each class into their own")
+    _check_names(folder, classes)
     paths: list[Path] = []
     labels: list[int] = []
     for label, entry in enumerate(classes):
@@ -44,6 +47,16 @@ def image_folder(folder: Path) -> SourceData:
     name = f"image folder {folder.resolve().name}"
     files = tuple(path.relative_to(folder).as_posix() for path in paths)
     return SourceData(records, name, LICENCE, tuple(entry.name for entry in classes), files)
+
+
+def _check_names(folder: Path, classes: list[Path]) -> None:
+    """The snapshot names the folder and the classes: refuse what nobody could read back."""
+    for path in (folder.resolve(), *classes):
+        if not is_unicode(path.name):
+            raise UserError(
+                f"folder {path.name!a} in {str(path.parent)!a}: its name is not valid Unicode: "
+                "rename it, with letters in UTF-8"
+            )
 
 
 def _images_in(folder: Path) -> list[Path]:
