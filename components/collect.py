@@ -29,6 +29,8 @@ def collect(
     write_json(Path(work.path), result.batch.model_dump(mode="json"))
     for name, count in result.counts().items():
         metrics.log_metric(name, count)
+    for damaged in result.batch.damaged:
+        print(damaged)
     for skipped in result.skipped:
         print(f"request {skipped.request}: {skipped.why}")
     for undone in result.undone:

@@ -70,7 +70,7 @@ def _show(report: BatchReport, folder: Path) -> None:
         print(f"left alone: {skipped.request}: {skipped.why}")
     for why in report.uncertified:
         print(f"not certified: {why}")
-    for why in (*report.batch.undone, *report.unusable):
+    for why in (*report.batch.undone, *report.batch.damaged, *report.unusable):
         print(f"look at: {why}")
     print(f"numbers: {path_text(folder / 'batch.json')}")
     if any(each.certificate for each in report.requests):

@@ -8,21 +8,22 @@ counts as trained on what either its own tags or those of the run that made it s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from typing import Self
 
 from unlearning.compliance.fields import loose_form, normal_form
 from unlearning.compliance.requests.requests import Request
 from unlearning.compliance.retention import forgotten, tombstones
 from unlearning.compliance.retention.forgotten import Forgotten
 from unlearning.compliance.retention.tombstones import Erased
-from unlearning.core.errors import MissingKeyError, UserError
+from unlearning.core.errors import DamagedSnapshotError, MissingKeyError, UserError
 from unlearning.registry.client import Registry
 from unlearning.registry.history import by_number, chain, refused
 from unlearning.registry.tags import NONE
 from unlearning.registry.versions import Version, champion, condemned
 from unlearning.storage.datasets import load_manifest, load_split
-from unlearning.storage.keys import SNAPSHOTS
+from unlearning.storage.pictures import other_ids, snapshot_digests
 from unlearning.storage.store import Store
 
 
@@ -34,12 +35,20 @@ class StoredSnapshot:
     records: frozenset[str]
     subjects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Persons by record id."""
+    other_ids: Mapping[str, str] = field(default_factory=dict)
+    """The two ids of a grey picture, each by the other; of snapshots that may hold such pictures under an id that
+    others do not have for them. See `unlearning.data.records.other_id`."""
 
     def of(self, request: Request) -> frozenset[str]:
-        """Its records that the request is about."""
-        if request.subject is None:
-            return self.records.intersection(request.records)
-        return self.of_subject(request.subject)
+        """Its records that the request names, by whichever id of a picture, or by their person."""
+        named = frozenset(request.records)
+        if request.subject is not None:
+            return self.of_subject(request.subject)
+        return self.records & (named | {self.other_ids[each] for each in named & self.other_ids.keys()})
+
+    def knows(self, record: str) -> bool:
+        """Whether a picture of this id, or of the other one that it has, is in the snapshot."""
+        return record in self.records or record in self.other_ids
 
     def of_subject(self, subject: str) -> frozenset[str]:
         """Its records of one person. Subjects are compared in their normal form."""
@@ -106,17 +115,38 @@ class Inventory:
     """By name."""
     erased: Erased
     forgotten: Forgotten
+    damaged: tuple[str, ...] = ()
+    """Of each snapshot that cannot be read, or not in full, one line: anybody could be in it."""
+    complete: bool = False
+    """Whether the other ids of all grey pictures are known."""
 
     @classmethod
     def of(cls, store: Store, registry: Registry) -> Inventory:
         """Look everywhere.
 
         Raises:
-            UserError: the manifest of a snapshot is damaged: a person could be in it; or a service does not answer.
+            UserError: a service does not answer.
         """
         # Tombstones last: a record that is erased meanwhile is found twice rather than nowhere.
-        snapshots, models = tuple(stored_snapshots(store)), tuple(trained_models(store, registry))
-        return cls(snapshots, models, tombstones.load(store), forgotten.load(store))
+        snapshots, damaged = stored_snapshots(store)
+        models = tuple(trained_models(store, registry))
+        return cls(snapshots, models, tombstones.load(store), forgotten.load(store), damaged)
+
+    def knows(self, request: Request) -> bool:
+        """Whether a snapshot knows every record id that the request gives."""
+        return all(any(each.knows(record) for each in self.snapshots) for record in request.records)
+
+    def with_other_ids(self, store: Store) -> Self:
+        """The same with the other ids of all grey pictures, for ids that nobody knows else. Reads all pixels."""
+        found, damaged = list(self.snapshots), list(self.damaged)
+        for place, each in enumerate(found):
+            try:
+                found[place] = replace(each, other_ids=other_ids(store, each.digest))
+            except MissingKeyError:
+                continue
+            except DamagedSnapshotError as error:
+                damaged.append(str(error))
+        return replace(self, snapshots=tuple(found), damaged=tuple(dict.fromkeys(damaged)), complete=True)
 
     def model(self, name: str) -> TrainedModel:
         """A model by name; without versions where the registry has none."""
@@ -149,19 +179,24 @@ class Inventory:
         return tuple(sorted(each.digest for each in self.snapshots if not each.records.isdisjoint(records)))
 
 
-def stored_snapshots(store: Store) -> Iterator[StoredSnapshot]:
-    """Every snapshot in the store.
+def stored_snapshots(store: Store) -> tuple[tuple[StoredSnapshot, ...], tuple[str, ...]]:
+    """Every snapshot in the store, and one line for each that is damaged.
 
-    Raises:
-        UserError: the manifest of one is damaged: a person could be in it.
+    Of those in colour from before a grey picture had the same id everywhere, the pixels are read for the other one.
     """
-    digests = sorted({key.split("/")[1] for key in store.list(SNAPSHOTS) if key.count("/") > 1})
-    for digest in digests:
+    found: list[StoredSnapshot] = []
+    damaged: list[str] = []
+    for digest in snapshot_digests(store):
         try:
             manifest = load_manifest(store, digest)
+            found.append(StoredSnapshot(digest, frozenset(manifest.record_ids), manifest.subjects))
+            if manifest.ids == "stored" and manifest.image_shape[0] == 3:
+                found[-1] = replace(found[-1], other_ids=other_ids(store, digest))
         except MissingKeyError:
             continue  # being deleted, or still arriving
-        yield StoredSnapshot(digest, frozenset(manifest.record_ids), manifest.subjects)
+        except DamagedSnapshotError as error:
+            damaged.append(str(error))
+    return tuple(found), tuple(damaged)
 
 
 def trained_models(store: Store, registry: Registry, names: Iterable[str] | None = None) -> Iterator[TrainedModel]:

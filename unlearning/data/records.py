@@ -11,19 +11,71 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+SMALLEST_CORE = 4
+"""Pixels a side that are left of a picture without its borders, at least: of less, unlike pictures have the same."""
+
 
 def record_id(image: npt.NDArray[np.uint8]) -> str:
     """SHA-256 over the shape and the pixels of one (C, H, W) uint8 image, in hexadecimal.
 
-    The label is not part of it: the same picture is the same record wherever it appears.
+    Three channels that are equal count as one, so a grey picture has one id however it is stored. The label is not
+    part of it: the same picture is the same record wherever it appears.
     """
-    header = ",".join(str(side) for side in image.shape).encode()
-    return hashlib.sha256(header + b":" + np.ascontiguousarray(image).tobytes()).hexdigest()
+    return _digest(image[:1] if _grey_in_colour(image) else image)
+
+
+def other_id(image: npt.NDArray[np.uint8]) -> str | None:
+    """The other id that a grey picture may have: over three equal channels, as snapshots had it that were made before
+    such channels counted as one. None for a picture in colour, which has a single id.
+    """
+    if len(image) != 1 and not _grey_in_colour(image):
+        return None
+    return _digest(np.repeat(image[:1], 3, axis=0))
+
+
+def core(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+    """The (C, H, W) picture without rows and columns at its edges that are of one colour, as padding adds them.
+
+    Padded, or with such borders cut off, a picture has the same core. None where there is no border to take off, or
+    where less than `SMALLEST_CORE` pixels a side would be left.
+    """
+    left = image
+    while _bordered(left):
+        rows = np.flatnonzero(np.ptp(left, axis=2).any(axis=0))
+        columns = np.flatnonzero(np.ptp(left, axis=1).any(axis=0))
+        if not (len(rows) and len(columns)):
+            return None
+        left = left[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return None if left is image or min(left.shape[1:]) < SMALLEST_CORE else left
+
+
+def picture_ids(image: npt.NDArray[np.uint8]) -> tuple[str, ...]:
+    """Every id that stands for the same picture, the record's own first: both of a grey one, and those of its core."""
+    inner = core(image)
+    found = [record_id(image), other_id(image)]
+    if inner is not None:
+        found += [record_id(inner), other_id(inner)]
+    return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 def record_ids(images: Tensor) -> list[str]:
     """The ids of an (N, C, H, W) uint8 batch, in order."""
     return [record_id(image) for image in images.numpy()]
+
+
+def _grey_in_colour(image: npt.NDArray[np.uint8]) -> bool:
+    return len(image) == 3 and np.array_equal(image[0], image[1]) and np.array_equal(image[0], image[2])
+
+
+def _bordered(image: npt.NDArray[np.uint8]) -> bool:
+    """Whether a row or column at an edge is of one colour."""
+    edges = (image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1])
+    return any(bool((edge == edge[:, :1]).all()) for edge in edges)
+
+
+def _digest(image: npt.NDArray[np.uint8]) -> str:
+    header = ",".join(str(side) for side in image.shape).encode()
+    return hashlib.sha256(header + b":" + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ that records belong to where they are known, digest).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -22,7 +22,11 @@ from torch import Tensor
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import new_folder, read_json, sha256_json, write_json
-from unlearning.data.records import Records, record_ids
+from unlearning.data.records import Records, other_id, picture_ids, record_id, record_ids
+
+Ids = Literal["stored", "picture"]
+"""What record ids are of: the `picture`, which is the same whether a grey one has one channel or three equal ones; or,
+in snapshots from before that, the pixels as `stored`."""
 
 RECORDS_FILE = "records.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -39,6 +43,7 @@ class Manifest(Config):
     duplicates: int
     """Rows dropped at ingest because an earlier row had the same pixels."""
     digest: str
+    ids: Ids = "stored"
     subjects: dict[str, tuple[str, ...]] = Field({}, repr=False)
     """Persons by record id, sorted, for the records that belong to anybody; empty where nobody is known. They stay
     in the snapshot: no log, report or registry shows them."""
@@ -80,12 +85,22 @@ Subjects = Mapping[str, Iterable[str]]
 
 
 def _digest(
-    ids: tuple[str, ...], labels: Tensor, class_names: tuple[str, ...], subjects: Mapping[str, tuple[str, ...]]
+    ids: tuple[str, ...],
+    records: Records,
+    class_names: tuple[str, ...],
+    subjects: Mapping[str, tuple[str, ...]],
+    kind: Ids,
 ) -> str:
-    content: dict[str, object] = {"records": list(ids), "labels": labels.tolist(), "classes": list(class_names)}
+    content: dict[str, object] = {"records": list(ids), "labels": records.labels.tolist(), "classes": list(class_names)}
     if subjects:  # without any, the digest is that of snapshots from before there were subjects
         content["subjects"] = {identity: list(persons) for identity, persons in subjects.items()}
+    if kind == "picture" and _grey_in_colour(records.images):  # the ids do not tell it from the same in one channel
+        content["channels"] = 3
     return sha256_json(content)
+
+
+def _grey_in_colour(images: Tensor) -> bool:
+    return images.shape[1] == 3 and bool((images[:, :1] == images[:, 1:]).all())
 
 
 def build(
@@ -119,7 +134,8 @@ def build(
         image_shape=(channels, height, width),
         record_ids=tuple(first),
         duplicates=len(ids) - len(first),
-        digest=_digest(tuple(first), kept.labels, class_names, persons),
+        digest=_digest(tuple(first), kept, class_names, persons, "picture"),
+        ids="picture",
         subjects=persons,
     )
     return Snapshot(kept, manifest)
@@ -135,7 +151,7 @@ def without(snapshot: Snapshot, ids: Collection[str]) -> Snapshot:
     kept = snapshot.records[torch.tensor(rows, dtype=torch.int64)]
     left = tuple(manifest.record_ids[row] for row in rows)
     subjects = {identity: each for identity, each in manifest.subjects.items() if identity not in gone}
-    digest = _digest(left, kept.labels, manifest.class_names, subjects)
+    digest = _digest(left, kept, manifest.class_names, subjects, manifest.ids)
     told = {"record_ids": left, "subjects": subjects, "digest": digest}
     return Snapshot(kept, manifest.model_copy(update=told))
 
@@ -171,6 +187,12 @@ def load(path: Path) -> Snapshot:
     return Snapshot(records, manifest)
 
 
+def pictures(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every record's id in the snapshot, with all ids that stand for its picture; see `records.picture_ids`."""
+    for identity, image in zip(snapshot.manifest.record_ids, snapshot.records.images.numpy(), strict=True):
+        yield identity, picture_ids(image)
+
+
 def verify(snapshot: Snapshot) -> None:
     """Hash every image, the labels and the subjects again.
 
@@ -178,9 +200,14 @@ def verify(snapshot: Snapshot) -> None:
         UserError: the pixels, the labels or the subjects are not those the manifest names.
     """
     manifest = snapshot.manifest
-    if tuple(record_ids(snapshot.records.images)) != manifest.record_ids:
+    images = snapshot.records.images.numpy()
+    # Grey pictures in three channels had another id before the two counted as one.
+    if not all(
+        identity == record_id(image) or identity == other_id(image)
+        for identity, image in zip(manifest.record_ids, images, strict=True)
+    ):
         raise UserError(f"snapshot {manifest.digest[:12]} does not hold the images its manifest names: ingest it again")
-    found = _digest(manifest.record_ids, snapshot.records.labels, manifest.class_names, manifest.subjects)
+    found = _digest(manifest.record_ids, snapshot.records, manifest.class_names, manifest.subjects, manifest.ids)
     if found != manifest.digest:
         raise UserError(
             f"snapshot {manifest.digest[:12]} does not hold the labels and subjects its digest names: ingest it again"

@@ -75,7 +75,7 @@ def measure(
     chosen = choose_device(device, gpus)
     deterministic()
     if trace:
-        refuse_erased_in(run.snapshot.manifest, "draw without training again, with --no-trace")
+        refuse_erased_in(run.snapshot, "draw without training again, with --no-trace")
     return inspection.measure(run, paper.in_order(model_paths), chosen, trace=trace)
 
 
@@ -97,7 +97,7 @@ def gallery(
     run = run_data.load(model_paths["original"], snapshot_path, split_path, forget_path)
     chosen = choose_device(device)
     deterministic()
-    refuse_erased_in(run.snapshot.manifest)
+    refuse_erased_in(run.snapshot)
     shown = run.forget.ids[:count]
     near = inspection.nearest_retained(run, paper.in_order(model_paths), shown, chosen)
     return gallery_rows(run.snapshot, shown, near)

@@ -41,5 +41,5 @@ def pretrain(
         return provenance.result_at(model_path)
     recipe = validate_recipe(read_json(recipe_path, "recipe"), str(recipe_path))
     snapshot, split = load_split(snapshot_path, split_path)
-    refuse_erased_in(snapshot.manifest)
+    refuse_erased_in(snapshot)
     return pretraining.pretrain(recipe, snapshot, split, seed=seed, device=device, gpus=gpus, model_path=model_path)

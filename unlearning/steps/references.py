@@ -41,7 +41,7 @@ def make(
     if made.parent:
         raise UserError(f"{model_path} was unlearned: references are made for an original, before it forgets")
     check_split(made, split)
-    refuse_erased_in(snapshot.manifest)
+    refuse_erased_in(snapshot)
     chosen = choose_device(device, gpus)
     deterministic()
     return references.make(

@@ -29,9 +29,9 @@ def split(*, snapshot_path: Path, recipe_path: Path, seed: int, split_path: Path
         UserError: too few records, or some of them were erased meanwhile.
     """
     recipe = validate_recipe(read_json(recipe_path, "recipe"), str(recipe_path))
-    manifest = snapshots.load(snapshot_path).manifest
-    refuse_erased_in(manifest)
-    made = splits.make_split(manifest, recipe.split, seed)
+    snapshot = snapshots.load(snapshot_path)
+    refuse_erased_in(snapshot)
+    made = splits.make_split(snapshot.manifest, recipe.split, seed)
     splits.save(made, split_path)
     keep_split(open_store(settings.from_environment().store), made)
     return SplitResult(made.digest, {part: len(getattr(made, part)) for part in splits.PARTS})

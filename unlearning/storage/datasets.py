@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unlearning.core.errors import UserError
+from unlearning.core.errors import DamagedSnapshotError, UserError
 from unlearning.core.files import canonical_json
 from unlearning.data import snapshots, splits
 from unlearning.data.provenance import DataDigests
@@ -56,12 +56,14 @@ def load_manifest(store: Store, digest: str) -> Manifest:
 
     Raises:
         MissingKeyError: there is none, or not in full.
-        UserError: it is damaged: a person could be in it.
+        DamagedSnapshotError: it cannot be read.
     """
     try:
         return Manifest.model_validate_json(store.read(f"{snapshot_key(digest)}/{snapshots.MANIFEST_FILE}"))
     except ValidationError:
-        raise UserError(f"snapshot {digest[:12]} in the store is damaged: ingest it again, or purge it") from None
+        raise DamagedSnapshotError(
+            f"snapshot {digest[:12]} in the store is damaged: put {snapshot_key(digest)} back, or delete it"
+        ) from None
 
 
 def load_split(store: Store, digest: str) -> Split:

@@ -33,6 +33,7 @@ from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.registry.client import Registry
 from unlearning.registry.tags import FULFILLED, Tags
+from unlearning.storage.pictures import StoredPictures
 from unlearning.storage.store import Store
 
 BY = "collect"
@@ -66,6 +67,7 @@ class CollectResult:
             "settled": len(self.settled),
             "skipped": len(self.skipped),
             "undone": len(self.undone),
+            "damaged_snapshots": len(self.batch.damaged),
         }
 
     def finished(self) -> Batch:
@@ -90,6 +92,7 @@ class Collection:
         self.store, self.registry, self.ledger = store, registry, Ledger(store)
         self.until, self.now = until, now
         self.result = CollectResult(Batch(id=batch, created=now, until=until, models=()))
+        self.pictures = StoredPictures(store)
         self.looked: list[_Looked] = []
         self.inventory = Inventory((), (), {}, {})
 
@@ -163,11 +166,18 @@ class Collection:
                 self._look_up(state, grace_days)
             except UserError as error:  # one request that cannot be looked up does not keep the others waiting
                 self.result.skipped.append(Skipped(request=state.request, why=str(error)))
+        self.result.batch = self.result.batch.model_copy(update={"damaged": self.inventory.damaged})
 
     def _look_up(self, state: State, grace_days: int) -> None:
         request = requests.load(self.store, state.request, digest=state.digest).request
+        if not self.inventory.complete and not self.inventory.knows(request):
+            self.inventory = self.inventory.with_other_ids(self.store)
         each = _Looked(state, request, concern(request, self.inventory))
         if state.status == "fulfilled" and not self._holds_again(each):
+            return
+        if self.inventory.damaged and not (each.concern.members or each.concern.settled):
+            # Neither that nothing was found nor that nothing was trained on it: what cannot be read may say otherwise.
+            self._skip(each, f"it stays open, since the person could be in what cannot be read: {self.inventory.damaged[0]}")
             return
         self._resolve(each)
         if not each.concern.records:
@@ -236,7 +246,8 @@ class Collection:
                 self._fulfil(each, name, found, found.how)
 
     def _fulfil(self, each: _Looked, model: str, found: SettledModel, how: How) -> None:
-        erase(self.store, self.registry, each.request.id, each.concern.records, now=self.now)
+        records = self.pictures.ids(each.concern.records)
+        erase(self.store, self.registry, each.request.id, records, now=self.now)
         version = found.version
         if found.records:
             forgot = version.version if version is not None and how == "already" else forgotten.WITHDRAWN

@@ -29,6 +29,7 @@ from unlearning.registry.history import ORIGINAL
 from unlearning.registry.tags import FULFILLED, Tags
 from unlearning.registry.versions import data_of
 from unlearning.storage.datasets import load_split
+from unlearning.storage.pictures import StoredPictures
 from unlearning.storage.store import Store
 
 BY = "fulfil"
@@ -59,7 +60,7 @@ def reconcile(
             has done all it can, `release` it to the next batch where it gave up, `keep` it where it goes on.
     """
     wanted = _wanted(store, batch, model)
-    inventory = Inventory.of(store, registry)
+    inventory, pictures = Inventory.of(store, registry), StoredPictures(store)
     trained = inventory.model(model)
     attempts = [each for each in trained.known if each.tags.batch == batch]
     serves = trained.serving.version if trained.serving is not None else None
@@ -87,7 +88,7 @@ def reconcile(
             if free is not None:
                 more = _repetitions(store, free, wanted) if request in wanted.look_alikes else frozenset[str]()
                 erased[request] = records | more
-                story.fulfil(attempts, free, trained, erased[request])
+                story.fulfil(attempts, free, trained, pictures.ids(erased[request]))
                 result.fulfilled.append(request)
             elif otherwise == "escalate":
                 story.escalate(attempts)

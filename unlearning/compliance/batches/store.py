@@ -65,6 +65,8 @@ class Batch(Config):
     skipped: tuple[Skipped, ...] = ()
     undone: tuple[str, ...] = ()
     """Versions that serve though they hold records that were erased, since somebody let them: in words."""
+    damaged: tuple[str, ...] = ()
+    """Of each snapshot that could not be read when the batch was made, one line."""
 
     def of(self, model: str) -> ModelBatch:
         """What is to be done for a model.

@@ -171,6 +171,9 @@ def audit_result(
 NOT_CLAIMED = (
     "That nobody could ever tell that the records were used: the audit bounds what the attacks named here find, within "
     "the margins named here. An attack that was not tried, or more records, may show more.",
+    "Anything about altered copies of the records. A picture is the same by its pixels, however it is encoded, in grey "
+    "or in three equal channels; one that was compressed with loss, mirrored, cropped, rotated, resized or changed "
+    "otherwise is another record.",
     "Anything about copies of the records, or of versions of a model, that were handed out or backed up elsewhere.",
     "That any law was complied with: this states what was done and measured, and leaves the judgement to the reader.",
 )

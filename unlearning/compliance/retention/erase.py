@@ -9,7 +9,7 @@ from datetime import datetime
 from unlearning.compliance.inventory import TrainedVersion, trained_models
 from unlearning.compliance.retention import tombstones
 from unlearning.compliance.retention.policy import withdrawn
-from unlearning.core.errors import MissingKeyError
+from unlearning.core.errors import DamagedSnapshotError, MissingKeyError
 from unlearning.data.provenance import DataDigests
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.tags import Tags
@@ -23,10 +23,17 @@ def erase(store: Store, registry: Registry, request: str, records: Collection[st
 
     What a model was trained on stays in its data until it has forgotten it: the next unlearning needs it. What was
     held out for calibration, as non-members or for tests goes at once. Withdrawn versions keep their data, which is
-    purged with them.
+    purged with them, and data that cannot be read stays as it is, unless its split names one of the records.
+
+    Args:
+        records: every id of their pictures (`StoredPictures.ids`), so that they stay out under each.
 
     Returns:
         The versions whose data was rewritten.
+
+    Raises:
+        DamagedSnapshotError: a version stands for data with some of them, which cannot be read.
+        UserError: the store or the registry cannot be used.
     """
     tombstones.add(store, records, request=request, at=now)
     versions = [each for model in trained_models(store, registry) for each in model.versions]
@@ -46,6 +53,10 @@ def _reduce(store: Store, registry: Registry, trained: TrainedVersion, records: 
         after = reduce(store, before, frozenset(records).difference(trained.members, split.members))
     except MissingKeyError:
         return False  # its data was purged, or is being purged
+    except DamagedSnapshotError:
+        if frozenset(records).isdisjoint(split.ids):
+            return False
+        raise
     if after == data_of(version):
         return False
     registry.set_tags(version, Tags(snapshot=after.snapshot, split=after.split))

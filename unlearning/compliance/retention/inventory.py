@@ -16,17 +16,16 @@ from unlearning.compliance.requests.requests import private_keys
 from unlearning.compliance.retention import run_artifacts, tombstones
 from unlearning.compliance.retention.policy import Item, Kind, PurgeScope, RetentionStatus, listed, requests_of
 from unlearning.compliance.retention.run_artifacts import Copy
-from unlearning.core.errors import MissingKeyError
+from unlearning.core.errors import DamagedSnapshotError, MissingKeyError
 from unlearning.core.files import STAGED
 from unlearning.core.settings import Settings
 from unlearning.data.snapshots import MANIFEST_FILE
 from unlearning.registry.artifacts import LoggedModels
 from unlearning.registry.client import Registry
-from unlearning.storage.datasets import load_split
+from unlearning.storage.datasets import load_manifest, load_split
 from unlearning.storage.keys import (
     BATCHES,
     SEALS,
-    SNAPSHOTS,
     SPLITS,
     TOMBSTONES,
     complete_key,
@@ -36,6 +35,7 @@ from unlearning.storage.keys import (
 )
 from unlearning.storage.local import LocalStore
 from unlearning.storage.open import open_store
+from unlearning.storage.pictures import snapshot_digests
 from unlearning.storage.store import Amount, Store
 
 MLFLOW = "mlflow"
@@ -111,12 +111,13 @@ def erased_snapshots(store: Store, known: Iterable[str], done: frozenset[str], b
             stones.setdefault(record, []).append(key)
     if not stones:
         return frozenset()
-    manifests = [key for key in store.list(SNAPSHOTS) if key.endswith(f"/{MANIFEST_FILE}")]
     found = set()
-    for key in manifests:
-        digest = key.split("/")[1]
+    for digest in snapshot_digests(store):
         if digest not in known:
-            ids = json.loads(store.read(key))["record_ids"]
+            try:
+                ids = load_manifest(store, digest).record_ids
+            except (MissingKeyError, DamagedSnapshotError):
+                continue  # nothing proves that it holds any; collecting tells of what is damaged
             if any(_at(store, stone) <= before for record in stones.keys() & set(ids) for stone in stones[record][:1]):
                 found.add(digest)
     return frozenset(found)

@@ -3,6 +3,10 @@
 One object for each record and request, `tombstones/<record id>/<request id>`, made once and never changed. The keys say
 who asked for what, so that one listing loads them all; the object adds when. Two requests may erase the same record.
 
+A picture can have several ids: a grey one has two, and one with borders of a single colour also has those of what is
+left without them (`unlearning.data.records.picture_ids`). `erase` sets a tombstone for each, and a snapshot is looked
+up by all ids of its pictures, so neither padding nor a new encoding lets one back in.
+
 A record id is a digest of pixels, which does not give the picture back.
 """
 
@@ -19,7 +23,7 @@ from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import canonical_json, sha256_json
 from unlearning.data import snapshots
-from unlearning.data.snapshots import Manifest, Snapshot
+from unlearning.data.snapshots import Snapshot
 from unlearning.storage.keys import TOMBSTONES, tombstone_key
 from unlearning.storage.open import open_store
 from unlearning.storage.store import Store
@@ -106,7 +110,18 @@ def named(erased: Erased) -> str:
     return f"request{'s' if len(requests) > 1 else ''} {', '.join(requests[:SHOWN])}{more}"
 
 
-def refuse_erased_in(manifest: Manifest, instead: str = "ingest again, with erased=drop") -> None:
+def erased_in(erased: Erased, snapshot: Snapshot) -> Erased:
+    """The records of a snapshot whose pictures were erased under any of their ids, with the requests, sorted."""
+    if not erased:
+        return {}
+    found = {
+        identity: {request for each in names for request in erased.get(each, ())}
+        for identity, names in snapshots.pictures(snapshot)
+    }
+    return {identity: tuple(sorted(requests)) for identity, requests in found.items() if requests}
+
+
+def refuse_erased_in(snapshot: Snapshot, instead: str = "ingest again, with erased=drop") -> None:
     """Nothing new is made from a snapshot with records that were erased since.
 
     Args:
@@ -115,7 +130,7 @@ def refuse_erased_in(manifest: Manifest, instead: str = "ingest again, with eras
     Raises:
         UserError: there are such records.
     """
-    refuse_erased(manifest.record_ids, f"snapshot {manifest.digest[:12]}", instead)
+    _refuse(erased_in(load_all(), snapshot), f"snapshot {snapshot.manifest.digest[:12]}", instead)
 
 
 def check_policy(erased: str) -> None:
@@ -129,7 +144,7 @@ def check_policy(erased: str) -> None:
 
 
 def refuse_erased(records: Iterable[str], what: str, advice: str) -> None:
-    """The one check of everything that is made from data.
+    """The check of what is made from data whose pixels are not at hand: by the records' own ids alone.
 
     Args:
         records: ids of all records that it would be made from.
@@ -139,7 +154,10 @@ def refuse_erased(records: Iterable[str], what: str, advice: str) -> None:
     Raises:
         UserError: some of them were erased; the message says how many, and on whose request.
     """
-    found = among(load_all(), records)
+    _refuse(among(load_all(), records), what, advice)
+
+
+def _refuse(found: Erased, what: str, advice: str) -> None:
     if found:
         count = "1 erased record" if len(found) == 1 else f"{len(found)} erased records"
         raise UserError(f"{what} holds {count} ({named(found)}): {advice}")
@@ -155,10 +173,11 @@ def without_erased(snapshot: Snapshot, erased: str) -> Snapshot:
         UserError: it holds some and they are to be refused, or the policy has no meaning.
     """
     check_policy(erased)
+    found = erased_in(load_all(), snapshot)
     if erased == DROP:
-        return snapshots.without(snapshot, load_all().keys())
+        return snapshots.without(snapshot, found.keys())
     advice = "remove them from the source, or ingest with erased=drop"
-    refuse_erased(snapshot.manifest.record_ids, f"the source {snapshot.manifest.source}", advice)
+    _refuse(found, f"the source {snapshot.manifest.source}", advice)
     return snapshot
 
 

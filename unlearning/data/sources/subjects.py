@@ -10,7 +10,7 @@ import csv
 from pathlib import Path
 
 from unlearning.core.errors import UserError
-from unlearning.data.records import record_ids
+from unlearning.data.records import other_id, record_ids
 from unlearning.data.sources.base import SourceData
 
 LONGEST = 200
@@ -30,6 +30,9 @@ def read_subjects(path: Path, data: SourceData) -> dict[str, tuple[str, ...]]:
     rows, key = _rows(path)
     ids = record_ids(data.records.images)
     known = dict(zip(_files(path, data) if key == "file" else ids, ids, strict=True))
+    if key == "record_id":  # or by the other id that a grey picture may have
+        others = ((other_id(image), identity) for image, identity in zip(data.records.images.numpy(), ids, strict=True))
+        known |= {other: identity for other, identity in others if other is not None}
     found: dict[str, set[str]] = {}
     for number, (name, subject) in rows.items():
         if name not in known:
