@@ -104,7 +104,7 @@ def test_a_failed_write_leaves_the_old_text_and_nothing_else(
 
 
 def test_text_that_cannot_be_encoded_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^file: '\\\\ud800' is not valid Unicode"):
+    with pytest.raises(UserError, match=r"^file: '\\ud800' is not valid Unicode"):
         write_text(tmp_path / "file", "lone surrogate \ud800")
     assert list(tmp_path.iterdir()) == []
 
@@ -219,3 +219,17 @@ def test_a_folder_below_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write .*below"), new_folder(tmp_path / "file" / "below"):
         pytest.fail("the block must not run")
+
+
+@given(place=st.sampled_from(["key", "value", "nested"]), half=st.integers(0xD800, 0xDFFF))
+def test_json_that_nobody_could_read_back_is_not_written(place: str, half: int) -> None:
+    text = f"caf{chr(half)}"
+    wrong = {"key": {text: 1}, "value": {"names": text}, "nested": {"names": ["cat", [{"a": text}]]}}[place]
+    for write in (canonical_json, sha256_json, lambda value: write_json(Path("/nowhere/x.json"), value)):
+        with pytest.raises(UserError, match="is not valid Unicode: rename the file or folder"):
+            write(wrong)
+
+
+@given(text=st.text())
+def test_every_valid_text_is_written_as_it_was(text: str) -> None:
+    assert json.loads(canonical_json({"names": [text, "\\ud800"]})) == {"names": [text, "\\ud800"]}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -274,3 +275,39 @@ def test_saving_below_a_file_says_where_it_cannot_write(snapshot: Snapshot, tmp_
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write .*choose a folder you may write to"):
         snapshots.save(snapshot, tmp_path / "file" / "snapshot")
+
+
+def as_before(records: Records) -> Snapshot:
+    """As snapshots were made when grey in three channels had an id of its own."""
+    ids = tuple(
+        hashlib.sha256(f"{','.join(map(str, each.shape))}:".encode() + each.tobytes()).hexdigest()
+        for each in records.images.numpy()
+    )
+    classes = ("cat", "dog")
+    digest = sha256_json({"records": list(ids), "labels": records.labels.tolist(), "classes": list(classes)})
+    manifest = build(records).manifest.model_dump() | {"record_ids": ids, "digest": digest}
+    del manifest["ids"]
+    return Snapshot(records, Manifest.model_validate(manifest))
+
+
+def test_snapshots_from_before_grey_had_one_id_load_and_verify(noise: MakeRecords, tmp_path: Path) -> None:
+    grey = noise(4, shape=(1, 5, 5)).images.repeat(1, 3, 1, 1)
+    old = as_before(Records(torch.cat([grey, noise(2, shape=(3, 5, 5)).images]), torch.zeros(6, dtype=torch.int64)))
+    snapshots.save(old, tmp_path / "old")
+    read = snapshots.load(tmp_path / "old")
+    snapshots.verify(read)
+    assert read.manifest.ids == "stored"
+    own, found = zip(*snapshots.pictures(read), strict=True)
+    assert own == old.manifest.record_ids
+    assert all(identity in names for identity, names in zip(own, found, strict=True))
+    less = snapshots.without(read, own[:1])
+    snapshots.verify(less)
+    assert less.manifest.record_ids == own[1:]
+
+
+def test_the_same_grey_in_one_channel_and_in_three_has_the_same_ids_and_two_digests(noise: MakeRecords) -> None:
+    one = noise(4, shape=(1, 5, 5))
+    three = Records(one.images.repeat(1, 3, 1, 1), one.labels)
+    assert build(one).manifest.record_ids == build(three).manifest.record_ids
+    assert build(one).manifest.digest != build(three).manifest.digest
+    snapshots.verify(build(three))

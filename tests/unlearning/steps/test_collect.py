@@ -13,6 +13,7 @@ import pytest
 from tests.unlearning.steps.generations import RANDOM, forgotten_again, honoured, resolved
 from unlearning.audit.policy import Policy
 from unlearning.compliance.batches import store as batches
+from unlearning.compliance.batches.report import batch_report
 from unlearning.compliance.certificates import keyring, keys, verification
 from unlearning.compliance.certificates.keyring import Keyring
 from unlearning.compliance.checkpoints import verification as checkpoints
@@ -28,6 +29,7 @@ from unlearning.compliance.retention.purge import purge
 from unlearning.core import errors, settings
 from unlearning.core.errors import UserError
 from unlearning.data import splits
+from unlearning.data.snapshots import MANIFEST_FILE
 from unlearning.learning import models
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.tags import Tags
@@ -41,7 +43,7 @@ from unlearning.steps.register import register
 from unlearning.steps.reject import reject
 from unlearning.steps.select import select
 from unlearning.storage.datasets import load_split
-from unlearning.storage.keys import batch_key, certificate_key, checkpoint_key, promotion_lock
+from unlearning.storage.keys import batch_key, certificate_key, checkpoint_key, promotion_lock, snapshot_key
 from unlearning.storage.lease import lock
 from unlearning.storage.open import open_store
 from unlearning.storage.store import Store
@@ -125,6 +127,27 @@ def test_what_no_snapshot_holds_is_told_to_be_nothing(store: Store) -> None:
     result = collect(batch="b1", now=NOW)
     assert sorted(result.nothing_found) == ["nobody", "stranger"]
     assert statuses(store, "stranger", "nobody") == ["nothing_found", "nothing_found"]
+
+
+def test_a_damaged_snapshot_keeps_open_what_it_could_hold_and_nothing_else(
+    chain: Chain, store: Store, members: tuple[str, ...]
+) -> None:
+    store.create(f"{snapshot_key('d' * 64)}/{MANIFEST_FILE}", b'{"class_names": ["caf\\udce9"]}')
+    ask(store, "stranger", ["0" * 64])
+    ask(store, "quiet", splits.load(chain["split"]).holdout[:1])
+    ask(store, "known", members[:2])
+    result = collect(batch="b1", now=NOW)
+    (line,) = result.batch.damaged
+    assert line.startswith("snapshot dddddddddddd in the store is damaged: put ")
+    assert result.counts()["damaged_snapshots"] == 1
+    assert sorted(each.request for each in result.skipped) == ["quiet", "stranger"]
+    assert all(line in each.why for each in result.skipped)
+    assert statuses(store, "stranger", "quiet", "known") == ["received", "received", "claimed"]
+    assert batch_report("b1", now=NOW).batch.damaged == (line,)
+    for key in store.list(snapshot_key("d" * 64)):
+        store.delete(key)
+    later = collect(batch="b2", now=NOW)
+    assert (later.nothing_found, later.settled, later.batch.damaged) == (["stranger"], ["quiet"], ())
 
 
 def test_records_that_no_model_was_trained_on_leave_its_data_at_once(

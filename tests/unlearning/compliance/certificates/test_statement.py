@@ -15,6 +15,7 @@ from unlearning.compliance.certificates import statement as certificates
 from unlearning.compliance.certificates.predicate import ModelErasure
 from unlearning.compliance.certificates.statement import Statement, audit_result, build
 from unlearning.core.errors import UserError
+from unlearning.core.files import canonical_json
 from unlearning.reporting.summary import Summary
 
 Make = Callable[..., Statement]
@@ -224,3 +225,12 @@ def test_without_an_original_only_the_auc_before_is_missing(make_summary: Callab
     alone = audit.model_copy(update={"models": {"candidate": audit.models["candidate"]}})
     found = audit_result(alone, make_summary().verdict, smallest_detectable_auc=0.6)
     assert [attack.auc_before for attack in found.attacks] == [None] * len(found.attacks)
+
+
+def test_a_certificate_that_claims_less_than_those_of_now_is_still_read(make_statement: Make) -> None:
+    """What is not claimed is text of its time: certificates from before a line was added stay as they are."""
+    document = json.loads(certificates.to_bytes(make_statement("unlearned")))
+    told = certificates.NOT_CLAIMED
+    document["predicate"]["not_claimed"] = [told[0], *told[2:]]
+    payload = canonical_json(document).encode()
+    assert certificates.to_bytes(certificates.parse(payload)) == payload

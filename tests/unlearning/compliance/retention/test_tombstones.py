@@ -2,20 +2,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from unlearning.compliance.retention import tombstones
 from unlearning.core.errors import UserError
+from unlearning.data import snapshots
+from unlearning.data.records import core, record_id
+from unlearning.data.sources import open_source
+from unlearning.storage.datasets import keep_snapshot
 from unlearning.storage.local import LocalStore
+from unlearning.storage.pictures import StoredPictures
 from unlearning.storage.store import Keys
 
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 AT = datetime(2025, 3, 31, 14, 0, tzinfo=timezone(timedelta(hours=2)))
 
 
@@ -139,3 +149,84 @@ def test_a_few_requests_are_named_and_many_are_counted() -> None:
     erased = {record: (f"r{number}",) for number, record in enumerate(ids(5))}
     assert tombstones.named(erased) == "requests r0, r1, r2 and 2 more"
     assert tombstones.named({ids(1)[0]: ("r7",)}) == "request r7"
+
+
+ENCODINGS = ("L", "RGB", "P", "1", "optimised", "interlaced")
+
+
+ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def interlaced(pixels: Pixels) -> bytes:
+    """An interlaced grey PNG, which Pillow reads and does not write."""
+    rows = (row for y, x, down, right in ADAM7 for row in pixels[y::down, x::right] if row.size)
+    height, width = pixels.shape
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 1),
+        b"IDAT": zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)),
+        b"IEND": b"",
+    }
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def write(path: Path, pixels: Pixels, encoding: str) -> None:
+    """A grey picture of black and white, losslessly in any of the ways."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(pixels)
+    match encoding:
+        case "L" | "RGB" | "1":
+            image.convert(encoding).save(path)
+        case "P":
+            image.convert("RGB").quantize(2).save(path)
+        case "optimised":
+            image.save(path, optimize=True, compress_level=9)
+        case "interlaced":
+            path.write_bytes(interlaced(pixels))
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 9999),
+    first=st.sampled_from(ENCODINGS),
+    again=st.sampled_from(ENCODINGS),
+    colour=st.tuples(st.booleans(), st.booleans()),
+    pad=st.integers(0, 3),
+    old=st.booleans(),
+)
+def test_an_erased_picture_stays_out_however_it_comes_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    first: str,
+    again: str,
+    colour: tuple[bool, bool],
+    pad: int,
+    old: bool,
+) -> None:
+    """Encodings, a folder that becomes RGB by one file, and padding; `old` is a tombstone by the id of before."""
+    top, draw = tmp_path_factory.mktemp("pictures"), np.random.default_rng(seed)
+    grey = draw.choice(np.array([0, 255], np.uint8), (2, 9, 9))
+    assume(core(grey[0][None]) is None)
+    for folder, encoding, coloured, border in (("before", first, colour[0], 0), ("after", again, colour[1], pad)):
+        padded = np.pad(grey, ((0, 0), (border, 0), (0, border)), constant_values=int(draw.choice([0, 255])))
+        write(top / folder / "a" / "erased.png", padded[0], encoding)
+        write(top / folder / "a" / "other.png", padded[1], "L")
+        if coloured:
+            Image.fromarray(draw.integers(0, 256, (*padded.shape[1:], 3), dtype=np.uint8)).save(
+                top / folder / "a/c.png"
+            )
+    found = [open_source("image_folder", top / each, limit=None, seed=0) for each in ("before", "after")]
+    store = LocalStore(top / "store")
+    snapshots.save(found[0], top / "snapshot")
+    keep_snapshot(store, top / "snapshot", found[0].manifest.digest)
+    erased = record_id(grey[0][None])
+    three = hashlib.sha256(b"3,9,9:" + grey[0].tobytes() * 3).hexdigest()
+    tombstones.add(store, [three] if old else StoredPictures(store).ids([erased]), request="case-1")
+    stones = tombstones.load(store)
+    for each in found:
+        back = tombstones.erased_in(stones, each)
+        assert list(back.values()) == [("case-1",)]
+        assert len(snapshots.without(each, back).records) == len(each.records) - 1

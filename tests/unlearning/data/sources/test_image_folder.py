@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,15 @@ def test_folders_without_images(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no PNG or JPEG file"):
         image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["class", "folder"])
+def test_a_name_that_is_no_valid_unicode_is_refused(tmp_path: Path, where: str) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    folder = tmp_path / odd if where == "folder" else tmp_path
+    try:
+        save(folder / (odd if where == "class" else "cat") / "1.png", GREY[0])
+    except OSError:
+        pytest.skip("this file system has no such names")
+    with pytest.raises(UserError, match=r"^folder 'caf\\udce9' in .*: its name is not valid Unicode: rename it"):
+        image_folder(folder)
