@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlearning.compliance.requests.inventory import holdings, with_other_ids
+from unlearning.compliance.requests.inventory import Held, holdings, with_other_ids
 from unlearning.compliance.requests.resolution import unknown
 from unlearning.data import snapshots
 from unlearning.data.records import Records, other_id
@@ -87,4 +87,4 @@ def test_pixels_that_cannot_be_read_are_damage_too(store: LocalStore, noise: Mak
 
 def test_what_is_still_arriving_is_no_damage(store: LocalStore) -> None:
     store.create(f"{snapshot_key('a' * 64)}/{RECORDS_FILE}", bytes(torch.zeros(1, dtype=torch.uint8).numpy()))
-    assert holdings(store).damaged == holdings(store).holdings == ()
+    assert holdings(store) == Held(holdings=(), damaged=())
