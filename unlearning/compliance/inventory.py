@@ -39,13 +39,6 @@ class StoredSnapshot:
     """The two ids of a grey picture, each by the other; of snapshots that may hold such pictures under an id that
     others do not have for them. See `unlearning.data.records.other_id`."""
 
-    def of(self, request: Request) -> frozenset[str]:
-        """Its records that the request names, by whichever id of a picture, or by their person."""
-        named = frozenset(request.records)
-        if request.subject is not None:
-            return self.of_subject(request.subject)
-        return self.records & (named | {self.other_ids[each] for each in named & self.other_ids.keys()})
-
     def knows(self, record: str) -> bool:
         """Whether a picture of this id, or of the other one that it has, is in the snapshot."""
         return record in self.records or record in self.other_ids
@@ -155,8 +148,10 @@ class Inventory:
     def records_of(self, request: Request) -> frozenset[str]:
         """The records that a request is about: by subject those of all snapshots, by id those that a snapshot or a
         version holds, or that were erased before."""
-        found = frozenset[str]().union(*(each.of(request) for each in self.snapshots))
-        asked = frozenset(request.records)
+        named = set(request.records) if request.subject is None else set(self.subjects_records(request.subject))
+        same = {each.other_ids[record] for each in self.snapshots for record in named & each.other_ids.keys()}
+        asked = frozenset(named | same)
+        found = asked.intersection(frozenset[str]().union(*(each.records for each in self.snapshots)))
         if request.subject is None and not asked <= found:
             found |= asked & self.erased.keys()
             found = found.union(

@@ -124,7 +124,7 @@ class LocalStore:
         staging.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=staging)
-        os.fchmod(descriptor, 0o644)
+        os.fchmod(descriptor, 0o640)  # much of it is about people
         os.close(descriptor)
         try:
             yield Path(name), target

@@ -503,3 +503,9 @@ def test_what_a_file_manager_leaves_is_no_object(tmp_path: Path, name: str) -> N
     assert [path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()] == ["1"]
     store.purge("a")
     assert not (tmp_path / "store" / "a").exists(), "it keeps no folder of what was purged"
+
+
+def test_nobody_else_on_the_machine_can_read_an_object(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.create("requests/R1.json", b"{}")
+    assert (tmp_path / "requests/R1.json").stat().st_mode & 0o007 == 0

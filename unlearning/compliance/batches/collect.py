@@ -177,7 +177,9 @@ class Collection:
             return
         if self.inventory.damaged and not (each.concern.members or each.concern.settled):
             # Neither that nothing was found nor that nothing was trained on it: what cannot be read may say otherwise.
-            self._skip(each, f"it stays open, since the person could be in what cannot be read: {self.inventory.damaged[0]}")
+            self._skip(
+                each, f"it stays open, since the person could be in what cannot be read: {self.inventory.damaged[0]}"
+            )
             return
         self._resolve(each)
         if not each.concern.records:

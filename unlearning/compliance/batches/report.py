@@ -45,7 +45,11 @@ class BatchReport(Config):
         holds what was erased, and everything could be read."""
         certified = all(each.request.status == "fulfilled" and each.request.certified for each in self.requests)
         escalated = any(each.status == "escalated" for each in self.waiting)
-        return certified and not escalated and not (self.batch.undone or self.batch.damaged or self.unusable or self.uncertified)
+        return (
+            certified
+            and not escalated
+            and not (self.batch.undone or self.batch.damaged or self.unusable or self.uncertified)
+        )
 
 
 def batch_report(batch: str, *, now: datetime) -> BatchReport:

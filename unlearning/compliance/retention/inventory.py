@@ -29,6 +29,7 @@ from unlearning.storage.keys import (
     SPLITS,
     TOMBSTONES,
     complete_key,
+    event_key,
     references_key,
     snapshot_key,
     split_key,
@@ -97,6 +98,17 @@ def certified(store: Store) -> frozenset[str]:
     return frozenset(found)
 
 
+def given_up(store: Store, before: datetime) -> frozenset[str]:
+    """Requests that were withdrawn or rejected before `before`: nothing is done for them any more."""
+    found = set()
+    for key in store.iterate(SEALS):
+        _, request, seal = key.split("/", 2)
+        number, kind = seal.split(".")[:2]
+        if kind in ("withdrawn", "rejected") and _at(store, event_key(request, int(number))) <= before:
+            found.add(request)
+    return frozenset(found)
+
+
 def erased_snapshots(store: Store, known: Iterable[str], done: frozenset[str], before: datetime) -> frozenset[str]:
     """Snapshots in the store that hold records which were erased before `before`.
 
@@ -145,7 +157,7 @@ def items(
         yield from _copies(places, purge_scope)
     yield from _checkpoints(places, purge_scope, stale)
     yield from _in_store(places, retention_status, purge_scope)
-    yield from _private(places, retention_status, done)
+    yield from _private(places, retention_status, done, given_up(places.store, stale))
     yield from _leftovers(places, retention_status, purge_scope, done, now)
     yield from _weights(places, retention_status)
     yield from _unfinished(places, now.timestamp() - UNFINISHED_SECONDS)
@@ -253,13 +265,16 @@ def _in_store(places: Places, retention_status: RetentionStatus, purge_scope: Pu
         yield from _item("snapshot", address, store, why, *keys, last=MANIFEST_FILE)
 
 
-def _private(places: Places, retention_status: RetentionStatus, done: frozenset[str]) -> Iterator[Item]:
-    """Who asked for what: needed no longer once it is certified and nothing waits to be purged for it."""
+def _private(
+    places: Places, retention_status: RetentionStatus, done: frozenset[str], given_up: frozenset[str]
+) -> Iterator[Item]:
+    """Who asked for what: needed no longer once it is certified and nothing waits to be purged for it, or once a
+    grace period is over since it was withdrawn or rejected."""
     store, address = places.store, places.where.store
     finished = done - {request for version in retention_status.waiting for request in requests_of(version)}
-    for request in sorted(finished):
-        keys = private_keys(store, request)
-        yield from _item("request", address, store, "the request is certified", *keys)
+    for request in sorted(finished | given_up):
+        why = "the request is certified" if request in finished else "the request was withdrawn or rejected"
+        yield from _item("request", address, store, why, *private_keys(store, request))
     for key in store.list(BATCHES):
         name = key.removeprefix(f"{BATCHES}/").removesuffix(".json")
         if "/" in name:

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from unlearning.core.errors import UserError
-from unlearning.data.records import Records, record_ids
 from unlearning.core.files import is_unicode
+from unlearning.data.records import Records, record_ids
 from unlearning.data.sources.base import SourceData, one_line
 
 LICENCE = "unspecified; supplied by the user"

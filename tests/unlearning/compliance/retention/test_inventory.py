@@ -12,6 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.unlearning.erasures import erased_ids
+from unlearning.compliance.requests import intake
+from unlearning.compliance.requests.requests import Request
 from unlearning.compliance.retention.inventory import Places, certified, erased_snapshots
 from unlearning.compliance.retention.policy import Item
 from unlearning.compliance.retention.purge import plan, purge
@@ -172,6 +174,23 @@ def test_a_request_stays_as_long_as_something_waits_for_it() -> None:
     assert request.keys[-1] == "requests/R1.json", "the object that says where the rest is goes last"
     assert [key.split("/")[0] for key in request.keys] == ["same", "requests"]
     assert batch.keys == ("batches/of-R1",)
+
+
+@pytest.mark.parametrize("decide", [intake.withdraw, intake.reject])
+def test_who_asked_for_what_goes_a_grace_period_after_it_was_given_up(places: Places, decide: Any) -> None:
+    for name in ("R1", "R2"):
+        asked = Request.model_validate({"id": name, "subject": "ann", "received": NOW})
+        intake.add(places.store, [asked], by="office", now=NOW)
+    decide(places.store, "R1", reason="changed their mind", by="office", now=NOW)
+    assert list(of_kind_at(NOW + timedelta(days=29))) == []
+    (item,) = of_kind_at(NOW + timedelta(days=30))
+    assert (item.keys[-1], item.why) == ("requests/R1.json", "the request was withdrawn or rejected")
+    purge(now=NOW + timedelta(days=30))
+    assert places.store.list("requests") == ["requests/R2.json"]
+
+
+def of_kind_at(now: datetime) -> list[Item]:
+    return [item for item in plan(now=now).items if item.kind == "request"]
 
 
 @pytest.mark.usefixtures("erasure")
