@@ -10,8 +10,8 @@ Four kinds of models whose right verdict is known, all judged beside reference m
   long; with labels, trained further with wrong labels on the forget set. (Plain ascent, however strong, spoils
   the model for everybody: nothing sets the forgotten records apart.)
 
-and, for comparison, models whose right verdict nobody knows: `gradient_penalty`, and the two stronger settings of it
-that the ladder tries.
+and, for comparison, models whose right verdict nobody knows: `gradient_penalty`, and the two escalated settings of it
+that the escalation policy tries.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _unlearned(
             case "over_forgotten":
                 model = over_forget(bench, **given, seed=bench.seed + turn)
             case _:
-                model = unlearn_with(bench, METHOD, **given, seed=bench.seed + turn, rung=TRIED[kind])[0]
+                model = unlearn_with(bench, METHOD, **given, seed=bench.seed + turn, attempt=TRIED[kind])[0]
         yield (
             measure_like_references(
                 model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from benchmarks import power
-from unlearning.audit.escalation import Rung
+from unlearning.audit.escalation import AttemptName
 from unlearning.audit.results import Outcome
 from unlearning.audit.statistics import proportion_interval
 from unlearning.core.config import Config
@@ -45,8 +45,8 @@ WANTED = {
 }
 
 
-TRIED: dict[str, Rung] = {"gradient_penalty": "first", "stronger_1": "stronger_1", "stronger_2": "stronger_2"}
-"""Rungs of the ladder that the gradient penalty climbs, by kind of model."""
+TRIED: dict[str, AttemptName] = {"gradient_penalty": "first", "stronger_1": "stronger_1", "stronger_2": "stronger_2"}
+"""Attempts of the gradient penalty under the escalation policy, by kind of model."""
 
 KINDS = (*WANTED, *TRIED)
 
@@ -81,7 +81,7 @@ def render(found: list[Judged], simulated: Sequence[power.Simulated] = (), pictu
         "Models whose right verdict is known, judged beside 16 reference models (14 where one of them is judged);",
         "accuracy is left out. Rates have exact 95 % intervals (Clopper & Pearson); sets that share a model are not",
         "independent, so intervals of `never_trained` and `untouched` are a little too narrow. Margin .10 AUC.",
-        "Below them the gradient penalty with its own and with the ladder's two stronger settings, each from the",
+        "Below them the gradient penalty with its own and with its two escalated settings, each from the",
         "original: nobody knows what should be said of those.", "",
         "| paradigm | models | what should happen | rate | wanted | verdicts |", "|---|---|---|---|---|---|",
     ]  # fmt: skip

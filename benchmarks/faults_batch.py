@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults_world import ACCEPTING, World
-from unlearning.audit.escalation import SERVING, Rung
+from unlearning.audit.escalation import SERVING, AttemptName
 from unlearning.audit.policy import Policy
 from unlearning.compliance.retention.purge import purge
 from unlearning.core.config import checked
@@ -36,7 +36,7 @@ LEASE = timedelta(hours=1)
 GRACE_DAYS = 0
 """So that the batch that fulfils a request also purges what held its records."""
 
-METHODS: dict[Rung, str] = {"first": "gradient_penalty", "retrained": "retrain"}
+METHODS: dict[AttemptName, str] = {"first": "gradient_penalty", "retrained": "retrain"}
 """Wide: what is tried here are the faults, not the models."""
 
 Paths = dict[str, Any]
@@ -102,7 +102,7 @@ def _certify(world: World, clock: Clock) -> None:
 
 
 def _honour(world: World, batch: str, model: str, at: Path, reached: Reached) -> None:
-    """Climb the ladder of candidates for one model."""
+    """Make candidates for one model as the escalation policy says."""
     paths: Paths = {f"{name}_path": at / name for name in ("model", "snapshot", "split", "references")}
     parent = resolve(model_name=model, version="champion", **paths)
     reached(f"resolve {model}")
@@ -113,34 +113,36 @@ def _honour(world: World, batch: str, model: str, at: Path, reached: Reached) ->
     found = select(**data, **chosen, **names, model_path=paths["model_path"], device="cpu", forget_path=forget)
     reached(f"select {model}")
     given: Paths = {"model_name": model, "parent": parent.version, "run_name": batch, "batch": batch}
-    for rung in METHODS:
-        (at / rung).mkdir()
-        identity = sha256_json([parent.digest, found.digest, rung])
-        made = _evidence(world.made, identity, paths | {"forget_path": forget}, rung)
+    for attempt in METHODS:
+        (at / attempt).mkdir()
+        identity = sha256_json([parent.digest, found.digest, attempt])
+        made = _evidence(world.made, identity, paths | {"forget_path": forget}, attempt)
         policy = checked(Policy, {**MARGINS, "on_inconclusive": ACCEPTING[model], "stronger": 0})
-        verdict = at / rung / "verdict"
+        verdict = at / attempt / "verdict"
         measured: dict[str, Any] = {f"{name}_path": made / name for name in ("audit", "evaluation")}
-        action = decide(**measured, policy=policy, method=METHODS["first"], rung=rung, verdict_path=verdict).action
-        reached(f"decide {model} {rung}")
+        action = decide(
+            **measured, policy=policy, method=METHODS["first"], attempt=attempt, verdict_path=verdict
+        ).action
+        reached(f"decide {model} {attempt}")
         evidence = evidence_at(**measured, candidate_path=made / "candidate", forget_path=forget, verdict_path=verdict)
         if action in SERVING:
             promote(evidence, **given, policy=policy)
             reached(f"promote {model}")
             return
         reject(evidence, **given, action=action)
-        reached(f"reject {model} {rung}")
+        reached(f"reject {model} {attempt}")
 
 
-def _evidence(kept: Path, identity: str, paths: Paths, rung: Rung) -> Path:
-    """A rung's candidate, audit and evaluation, made once: they follow from the model and the forget set."""
+def _evidence(kept: Path, identity: str, paths: Paths, attempt: AttemptName) -> Path:
+    """An attempt's candidate, audit and evaluation, made once: they follow from the model and the forget set."""
     if (kept / identity).exists():
         return kept / identity
     with tempfile.TemporaryDirectory() as scratch:
         at, data = Path(scratch), {name: paths[name] for name in ("snapshot_path", "split_path", "forget_path")}
-        candidates = {"candidate": (METHODS[rung], 0), "retrained": ("retrain", 1)}
+        candidates = {"candidate": (METHODS[attempt], 0), "retrained": ("retrain", 1)}
         for name, (method, seed) in candidates.items():
             made: dict[str, Any] = {"method": method, "overrides": "", "seed": seed, "device": "cpu"}
-            made["rung"] = rung if name == "candidate" else "first"
+            made["attempt"] = attempt if name == "candidate" else "first"
             unlearn(**data, **made, model_path=paths["model_path"], candidate_path=at / name)
         models = {"original": paths["model_path"], "candidate": at / "candidate", "retrained": at / "retrained"}
         named: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}

@@ -12,7 +12,7 @@ from benchmarks.conditions import FORGOTTEN_CLASS, ForgetRequest
 from unlearning.audit.accuracy import Evaluation, evaluate
 from unlearning.audit.attacks import AuditedSignals, MembershipScores, attack_all
 from unlearning.audit.audit import measure_model
-from unlearning.audit.escalation import Rung
+from unlearning.audit.escalation import AttemptName
 from unlearning.core import settings
 from unlearning.core.seeding import initialisation
 from unlearning.data import forget_set
@@ -141,9 +141,9 @@ def unlearn_with(
     retain: Records,
     calibration: Records,
     seed: int,
-    rung: Rung = "first",
+    attempt: AttemptName = "first",
 ) -> tuple[Model, float]:
-    """The unlearned model and the wall seconds it took, with the settings of a rung of the ladder."""
+    """The unlearned model and the wall seconds it took, with the settings of an attempt."""
     begun = time.perf_counter()
     model = METHODS[method](
         bench.original,
@@ -151,7 +151,7 @@ def unlearn_with(
         retain=retain,
         forget=forget,
         calibration=calibration,
-        config=settings_at(bench.recipe, method, rung),
+        config=settings_at(bench.recipe, method, attempt),
         seed=seed,
     )
     return model, time.perf_counter() - begun

@@ -11,7 +11,7 @@ def decide(
     evaluation: Input[Artifact],
     policy: dict[str, str],
     method: str,
-    rung: str,
+    attempt: str,
     verdict: Output[Artifact],
     told: Output[Markdown],
 ) -> str:
@@ -28,7 +28,7 @@ def decide(
         evaluation_path=Path(evaluation.path),
         policy=checked(Policy, policy),
         method=method,
-        rung=rung,
+        attempt=attempt,
         verdict_path=Path(verdict.path),
         page_path=Path(told.path),
     )

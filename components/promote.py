@@ -16,7 +16,7 @@ def promote(
     parent: str,
     batch: str,
     policy: dict[str, str],
-    ladder: Output[Artifact],
+    attempts: Output[Artifact],
     earlier: Input[Artifact] = None,
 ) -> str:
     """Register the candidate, linked to its parent, and let it serve; returns the version."""
@@ -42,6 +42,6 @@ def promote(
         run_name=registered["run_name"] or registered["kfp_run"],
         batch=batch,
         policy=checked(Policy, policy),
-        ladder_path=Path(ladder.path),
+        attempts_path=Path(attempts.path),
     )
     return version.version

@@ -16,7 +16,7 @@ def reject(
     parent: str,
     batch: str,
     action: str,
-    ladder: Output[Artifact],
+    attempts: Output[Artifact],
     earlier: Input[Artifact] = None,
 ) -> str:
     """Register the candidate as rejected; champion stays where it is. Returns the version, `none` for a method
@@ -36,7 +36,7 @@ def reject(
         earlier_path=Path(earlier.path) if earlier is not None else None,
     )
     if evidence.made.diverged:
-        note_diverged(evidence, action=action, ladder_path=Path(ladder.path))
+        note_diverged(evidence, action=action, attempts_path=Path(attempts.path))
         return "none"
     version = step(
         evidence,
@@ -45,6 +45,6 @@ def reject(
         run_name=registered["run_name"] or registered["kfp_run"],
         batch=batch,
         action=action,
-        ladder_path=Path(ladder.path),
+        attempts_path=Path(attempts.path),
     )
     return version.version

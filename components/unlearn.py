@@ -13,7 +13,7 @@ def unlearn(
     forget: Input[Dataset],
     method: str,
     overrides: str,
-    rung: str,
+    attempt: str,
     seed: int,
     seed_offset: int,
     hardware: dict[str, str],
@@ -22,7 +22,8 @@ def unlearn(
 ) -> str:
     """Make the model forget; returns the digest of the candidate's weights.
 
-    Where the method diverges, the candidate is the model as it was and says so: the ladder goes on from there.
+    Where the method diverges, the candidate is the model as it was and says so; the escalation policy decides
+    what follows.
     """
     from pathlib import Path
 
@@ -40,14 +41,14 @@ def unlearn(
         forget_path=Path(forget.path),
         method=method,
         overrides=overrides,
-        rung=rung,
+        attempt=attempt,
         seed=seed + seed_offset,
         device=found.device,
         gpus=found.gpu_count,
         keep_diverged=True,
         candidate_path=Path(candidate.path),
     )
-    candidate.metadata.update({"digest": result.digest, "method": method, "rung": rung, "device": result.device})
+    candidate.metadata.update({"digest": result.digest, "method": method, "attempt": attempt, "device": result.device})
     if result.diverged:
         candidate.metadata["diverged"] = result.diverged
     metrics.log_metric("seconds", result.seconds)

@@ -1,6 +1,6 @@
 """Compiled pipelines, with nothing said twice.
 
-KFP's compiler writes executors and components once for every use. The ladder's are the same on every rung, so half of
+KFP's compiler writes executors and components once for every use. Those of every attempt are the same, so half of
 what it writes goes. It also has a trap (version 2.17): Kubernetes settings that name a parameter are looked up among
 the inputs of the DAG that a task stands in, where a branch calls it `pipelinechannel--…`; executors of pipelines
 inside others may be merged under the name of one place. Such a name is an error here, not on the cluster.

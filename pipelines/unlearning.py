@@ -1,11 +1,11 @@
-"""The unlearning pipeline: a ladder of candidates, each audited, until one may serve or a person decides.
+"""The unlearning pipeline: candidates, each audited, until one may serve or a person decides.
 
-check → resolve → select → retrain as reference, where one is compared with, and from rung to rung:
+check → resolve → select → retrain as reference, where one is compared with, and from attempt to attempt:
   unlearn → audit and evaluate → decide
     promote  → promote → report
     accept   → promote though it could not be judged → report
-    stronger → keep as rejected → the next rung, with a stronger setting
-    retrain  → keep as rejected → the last rung, retrained without the forgotten records
+    stronger → keep as rejected → the next attempt, with an escalated setting
+    retrain  → keep as rejected → the last attempt, retrained without the forgotten records
     person   → keep as rejected → report, and a person decides
 """
 
@@ -28,7 +28,7 @@ from components.select import select
 from components.unlearn import unlearn
 from pipelines.form import Channels, pipeline
 from pipelines.tasks import computing, effectful, on_gpu, pure, training
-from unlearning.audit.escalation import RETRAINED, RUNGS, Rung, strength
+from unlearning.audit.escalation import ATTEMPTS, RETRAINED, AttemptName, escalation_level
 from unlearning.audit.policy import MAX_STRONGER
 
 REFERENCE_OFFSET = 1_000_003
@@ -39,7 +39,7 @@ RETRAINED_OFFSET = 2_000_003
 
 @dataclass(frozen=True)
 class Run:
-    """What every rung works with."""
+    """What every attempt works with."""
 
     original: Any
     references: Any
@@ -57,23 +57,23 @@ class Run:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A rung's candidate, and what is known of it."""
+    """A candidate, and what is known of it."""
 
     evidence: dict[str, Any]
     """What promote and reject judge again."""
     action: Any
 
 
-def _words(rung: Rung) -> str:
-    return {"first": "unlearned", RETRAINED: "retrained"}.get(rung, f"stronger {strength(rung)}")
+def _words(name: AttemptName) -> str:
+    return {"first": "unlearned", RETRAINED: "retrained"}.get(name, f"escalated {escalation_level(name)}")
 
 
-def _forget(run: Run, name: str, *, rung: Rung, exactly: bool = False, offset: int = 0) -> Any:
+def _unlearn(run: Run, name: str, *, attempt: AttemptName, exactly: bool = False, offset: int = 0) -> Any:
     task = unlearn(
         model=run.original,
         method="retrain" if exactly else run.method["method"],
         overrides="" if exactly else run.method["method_overrides"],
-        rung=rung,
+        attempt=attempt,
         seed=run.method["seed"],
         seed_offset=offset,
         **run.data,
@@ -97,15 +97,15 @@ def _reference(run: Run) -> Any:
     return task.outputs["retrained"]
 
 
-def _candidate(run: Run, rung: Rung) -> Any:
-    if rung == RETRAINED:
-        return _forget(run, "Retrain exactly", rung=rung, exactly=True, offset=RETRAINED_OFFSET)
-    return _forget(run, "Unlearn" if rung == "first" else f"Unlearn, {_words(rung)}", rung=rung)
+def _candidate(run: Run, name: AttemptName) -> Any:
+    if name == RETRAINED:
+        return _unlearn(run, "Retrain exactly", attempt=name, exactly=True, offset=RETRAINED_OFFSET)
+    return _unlearn(run, "Unlearn" if name == "first" else f"Unlearn, {_words(name)}", attempt=name)
 
 
-def _attempt(run: Run, rung: Rung, reference: Any) -> Attempt:
+def _attempt(run: Run, name: AttemptName, reference: Any) -> Attempt:
     """Make a candidate, audit and evaluate it, and decide what follows."""
-    candidate, words = _candidate(run, rung), _words(rung)
+    candidate, words = _candidate(run, name), _words(name)
     models = {"original": run.original, "candidate": candidate, "retrained": reference}
     audited = effectful(
         audit(
@@ -118,33 +118,35 @@ def _attempt(run: Run, rung: Rung, reference: Any) -> Attempt:
     on_gpu(evaluated, run.hardware)
     measured = {"audit": audited.outputs["audit"], "evaluation": evaluated.outputs["evaluation"]}
     decided = effectful(
-        decide(**measured, policy=run.policy, method=run.method["method"], rung=rung), f"Decide {words}"
+        decide(**measured, policy=run.policy, method=run.method["method"], attempt=name), f"Decide {words}"
     )
     verdict = decided.outputs["verdict"]
     evidence = {"candidate": candidate, "forget": run.data["forget"], **measured, "verdict": verdict}
     return Attempt(evidence, decided.outputs["Output"])
 
 
-def _climb(run: Run, reference: Any, rung: Rung, below: Attempt | None = None, earlier: Any = None) -> None:
-    """A rung of the ladder, and all that may follow it.
+def _escalate(
+    run: Run, reference: Any, name: AttemptName, previous: Attempt | None = None, earlier: Any = None
+) -> None:
+    """An attempt, and all that may follow it.
 
     Args:
-        below: attempt of the rung before, which the report shows beside the exactly retrained candidate.
-        earlier: what the rungs before have left for the report.
+        previous: attempt before this one, which the report shows beside the exactly retrained candidate.
+        earlier: what the attempts before this one have left for the report.
     """
-    attempt, words = _attempt(run, rung, reference), _words(rung)
-    shown = below if rung == RETRAINED and below is not None else attempt
+    attempt, words = _attempt(run, name, reference), _words(name)
+    shown = previous if name == RETRAINED and previous is not None else attempt
     known = attempt.evidence | {"registered": run.registered, "parent": run.parent, "batch": run.batch}
     known |= {"earlier": earlier} if earlier else {}
 
-    def serve(name: str) -> None:
-        served = effectful(promote(**known, policy=run.policy), name)
-        write_report(served.outputs["ladder"])
+    def serve(task: str) -> None:
+        served = effectful(promote(**known, policy=run.policy), task)
+        write_report(served.outputs["attempts"])
 
     def keep(action: str) -> Any:
-        return effectful(reject(**known, action=action), f"Keep {words} as rejected").outputs["ladder"]
+        return effectful(reject(**known, action=action), f"Keep {words} as rejected").outputs["attempts"]
 
-    def write_report(ladder: Any) -> None:
+    def write_report(attempts: Any) -> None:
         models = {"original": run.original, "retrained": reference}
         drawn = pure(
             figures(**models, **run.data, hardware=computing(run.hardware), candidate=shown.evidence["candidate"]),
@@ -154,18 +156,18 @@ def _climb(run: Run, reference: Any, rung: Rung, below: Attempt | None = None, e
         told = (
             models | run.data | shown.evidence | {"registered": run.registered, "evidence": drawn.outputs["evidence"]}
         )
-        effectful(report(**told, original_version=run.parent, ladder=ladder), "Report")
+        effectful(report(**told, original_version=run.parent, attempts=attempts), "Report")
 
     with dsl.If(attempt.action == "promote", f"{words} passed"):
         serve(f"Promote {words}")
     with dsl.Elif(attempt.action == "accept", f"{words} accepted"):
         serve(f"Promote {words}, though inconclusive")
-    if rung != RETRAINED:
-        if strength(rung) < MAX_STRONGER:
-            with dsl.Elif(attempt.action == "stronger", "stronger setting"):
-                _climb(run, reference, RUNGS[RUNGS.index(rung) + 1], attempt, keep("stronger"))
+    if name != RETRAINED:
+        if escalation_level(name) < MAX_STRONGER:
+            with dsl.Elif(attempt.action == "stronger", "escalated setting"):
+                _escalate(run, reference, ATTEMPTS[ATTEMPTS.index(name) + 1], attempt, keep("stronger"))
         with dsl.Elif(attempt.action == "retrain", "exact retraining"):
-            _climb(run, reference, RETRAINED, attempt, keep("retrain"))
+            _escalate(run, reference, RETRAINED, attempt, keep("retrain"))
     with dsl.Else("a person"):
         write_report(keep("person"))
 
@@ -208,4 +210,4 @@ def unlearning(
         batch=named["batch"],
         parent=resolved.outputs["Output"],
     )
-    _climb(run, _reference(run), "first")
+    _escalate(run, _reference(run), "first")

@@ -133,7 +133,7 @@ def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: P
     out = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
     given = inputs_of(chain, "model", "forget")
     load("unlearn").python_func(
-        **data, **given, method="retrain", overrides="", rung="first", seed=0, seed_offset=1, **run, **out
+        **data, **given, method="retrain", overrides="", attempt="first", seed=0, seed_offset=1, **run, **out
     )
     weights = (tmp_path / "candidate" / "weights.safetensors").read_bytes()
     assert weights == (chain["retrained"] / "weights.safetensors").read_bytes()
@@ -148,7 +148,7 @@ def test_what_a_task_that_trains_is_asked_for_reaches_the_workers(chain: Chain, 
     where: dict[str, Any] = {"hardware": CPU | {"node_gpus": 2}, "seed": 0}
     calls: dict[str, dict[str, Any]] = {
         "pretrain": inputs_of(chain, resolved_recipe="resolved") | outputs_in(tmp_path, model=dsl.Model),
-        "unlearn": made["model"] | {"method": "finetune", "overrides": "", "rung": "first", "seed_offset": 0},
+        "unlearn": made["model"] | {"method": "finetune", "overrides": "", "attempt": "first", "seed_offset": 0},
         "retrain_or_none": made["model"] | {"policy": {"compare_with": "retrained"}, "seed_offset": 0},
     }
     calls["unlearn"] |= outputs_in(tmp_path, candidate=dsl.Model)
@@ -273,7 +273,7 @@ def test_decide_writes_the_outcome_and_returns_what_follows(
     given = inputs_of(chain, "audit", "evaluation")
     policy = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop", "auc_margin": str(margin)}
     policy |= {"utility_margin": "0.9"}
-    action = load("decide").python_func(**given, policy=policy, method="finetune", rung="first", **out)
+    action = load("decide").python_func(**given, policy=policy, method="finetune", attempt="first", **out)
     assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
     assert (tmp_path / "told").read_text().startswith("# The candidate ")
     assert action == out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
@@ -295,7 +295,13 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
 ) -> None:
     data, where = inputs_of(chain, "snapshot", "split", "forget"), {"hardware": ON_CPU}
     made = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
-    wild = {"method": "finetune", "overrides": "{learning_rate: 1.0e30}", "rung": "first", "seed": 0, "seed_offset": 0}
+    wild = {
+        "method": "finetune",
+        "overrides": "{learning_rate: 1.0e30}",
+        "attempt": "first",
+        "seed": 0,
+        "seed_offset": 0,
+    }
     digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, hardware=CPU, **made)
     assert "the loss became nan" in made["candidate"].metadata["diverged"]
     assert digest == models.digest(chain["model"])
@@ -311,15 +317,15 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
     judged = outputs_in(tmp_path, verdict=dsl.Artifact, told=dsl.Markdown)
     policy = {"stronger": "2", "on_failure": "retrain", "on_inconclusive": "accept", "auc_margin": "0.49"}
     policy |= {"utility_margin": "0.9"}
-    action = load("decide").python_func(**found, policy=policy, method="finetune", rung="first", **judged)
+    action = load("decide").python_func(**found, policy=policy, method="finetune", attempt="first", **judged)
     assert (action, judged["verdict"].metadata["outcome"]) == ("retrain", "diverged")
-    noted = outputs_in(tmp_path, ladder=dsl.Artifact)
+    noted = outputs_in(tmp_path, attempts=dsl.Artifact)
     given = {"candidate": made["candidate"], "forget": data["forget"], **found, "verdict": judged["verdict"], **noted}
     wild_name = {"model_name": "wild", "run_name": "r", "kfp_run": "k"}
     named: dict[str, Any] = {"registered": wild_name, "parent": "1", "batch": ""}
     assert load("reject").python_func(**given, **named, action=action) == "none"
-    (rung,) = json.loads((tmp_path / "ladder").read_text())
-    assert (rung["verdict"]["outcome"], rung["version"], rung["action"]) == ("diverged", "none", "retrain")
+    (attempt,) = json.loads((tmp_path / "attempts").read_text())
+    assert (attempt["verdict"]["outcome"], attempt["version"], attempt["action"]) == ("diverged", "none", "retrain")
 
 
 def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
@@ -337,12 +343,12 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     assert out["model"].metadata["version"] == "1"
     assert out["references"].metadata["count"] == 8
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation")
-    below = outputs_in(tmp_path / "below", ladder=dsl.Artifact)
+    below = outputs_in(tmp_path / "below", attempts=dsl.Artifact)
     failed = evidence | inputs_of(chain, verdict="failed") | below
     rejected = load("reject").python_func(**failed, **named, batch="b1", parent="1", action="retrain")
-    above = outputs_in(tmp_path / "above", ladder=dsl.Artifact)
+    above = outputs_in(tmp_path / "above", attempts=dsl.Artifact)
     passed = evidence | inputs_of(chain, verdict="passed")
-    given = passed | above | {"earlier": below["ladder"]}
+    given = passed | above | {"earlier": below["attempts"]}
     promoted = load("promote").python_func(**given, **named, batch="b1", parent="1", policy={"on_inconclusive": "stop"})
     assert (rejected, promoted) == ("2", "3")
     given = inputs_of(chain, "retrained", "snapshot", "split", original="model")
@@ -353,8 +359,8 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     given |= passed | above | {"evidence": drawn["evidence"]}
     out = outputs_in(tmp_path, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)
     load("report").python_func(**given, original_version="1", **named, **out)
-    rungs = json.loads((tmp_path / "summary").read_text())["rungs"]
-    assert [(rung["version"], rung["action"]) for rung in rungs] == [("2", "retrain"), ("3", "promote")]
+    attempts = json.loads((tmp_path / "summary").read_text())["attempts"]
+    assert [(attempt["version"], attempt["action"]) for attempt in attempts] == [("2", "retrain"), ("3", "promote")]
     assert "<html" in (tmp_path / "page").read_text()
     assert '"run_id": "kfp-7"' in (tmp_path / "summary").read_text()
 
@@ -368,7 +374,7 @@ def test_what_was_forgotten_is_withdrawn_and_purged(
     named = {"registered": names}
     load("register").python_func(**inputs_of(chain, "model", "split", "references", evaluation="before"), **named)
     evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation", verdict="passed")
-    out = outputs_in(tmp_path, ladder=dsl.Artifact)
+    out = outputs_in(tmp_path, attempts=dsl.Artifact)
     version = load("promote").python_func(
         **evidence, **out, **named, batch="", parent="1", policy={"on_inconclusive": "stop"}
     )

@@ -16,7 +16,7 @@ def test_every_parameter_has_its_row_in_the_order_of_the_form(pipeline: str) -> 
 
 def test_bounds_choices_and_defaults_are_told() -> None:
     (row,) = (row for row in parameters.table("unlearning").splitlines() if "`stronger`" in row)
-    assert row.endswith("| `1` | Stronger settings to try where a candidate still leaks. At least 0, at most 2. |")
+    assert row.endswith("| `1` | Escalated settings to try where a candidate still leaks. At least 0, at most 2. |")
     (row,) = (row for row in parameters.table("compliance").splitlines() if "`on_inconclusive`" in row)
     assert '`"accept_retrained"`' in row
 

@@ -271,10 +271,10 @@ def names_run(document: Document, actions: list[str]) -> list[str]:
     return names
 
 
-RUNG = {
+ATTEMPT = {
     "first": ["Unlearn", "Audit unlearned", "Evaluate unlearned", "Decide unlearned"],
-    "stronger_1": ["Unlearn, stronger 1", "Audit stronger 1", "Evaluate stronger 1", "Decide stronger 1"],
-    "stronger_2": ["Unlearn, stronger 2", "Audit stronger 2", "Evaluate stronger 2", "Decide stronger 2"],
+    "stronger_1": ["Unlearn, escalated 1", "Audit escalated 1", "Evaluate escalated 1", "Decide escalated 1"],
+    "stronger_2": ["Unlearn, escalated 2", "Audit escalated 2", "Evaluate escalated 2", "Decide escalated 2"],
     "retrained": ["Retrain exactly", "Audit retrained", "Evaluate retrained", "Decide retrained"],
 }
 ALWAYS = [
@@ -287,29 +287,30 @@ ALWAYS = [
 ]
 
 
-def climbs() -> Iterator[list[str]]:
-    """Every way up the ladder, as what each decision may say."""
+def escalations() -> Iterator[list[str]]:
+    """Every way through the escalation policy, as what each decision may say."""
 
-    def go_on(rung: str, path: list[str]) -> Iterator[list[str]]:
+    def go_on(attempt: str, path: list[str]) -> Iterator[list[str]]:
         yield from ([*path, end] for end in ("promote", "accept", "person"))
-        if rung != "retrained":
+        if attempt != "retrained":
             yield from go_on("retrained", [*path, "retrain"])
-        if rung in ("first", "stronger_1"):
-            yield from go_on("stronger_1" if rung == "first" else "stronger_2", [*path, "stronger"])
+        if attempt in ("first", "stronger_1"):
+            yield from go_on("stronger_1" if attempt == "first" else "stronger_2", [*path, "stronger"])
 
     return go_on("first", [])
 
 
-@pytest.mark.parametrize("actions", list(climbs()), ids="-".join)
-def test_every_climb_of_the_ladder_shows_each_rung_and_ends_with_one_report(
+@pytest.mark.parametrize("actions", list(escalations()), ids="-".join)
+def test_every_way_through_the_policy_shows_each_attempt_and_ends_with_one_report(
     documents: dict[str, Document], actions: list[str]
 ) -> None:
-    rungs = ["first"]
+    attempts = ["first"]
     for action in actions[:-1]:
-        rungs.append("retrained" if action == "retrain" else f"stronger_{len(rungs)}")
-    words = [{"first": "unlearned"}.get(rung, rung.replace("_", " ")) for rung in rungs]
+        attempts.append("retrained" if action == "retrain" else f"stronger_{len(attempts)}")
+    words = [{"first": "unlearned"}.get(attempt, attempt.replace("stronger_", "escalated ")) for attempt in attempts]
     kept = words if actions[-1] == "person" else words[:-1]
-    expected = ALWAYS + [name for rung in rungs for name in RUNG[rung]] + [f"Keep {word} as rejected" for word in kept]
+    expected = ALWAYS + [name for attempt in attempts for name in ATTEMPT[attempt]]
+    expected += [f"Keep {word} as rejected" for word in kept]
     expected += {
         "promote": [f"Promote {words[-1]}"],
         "accept": [f"Promote {words[-1]}, though inconclusive"],
@@ -330,7 +331,7 @@ def test_nothing_is_done_before_the_parameters_were_looked_at(documents: dict[st
     assert [name for name, task in inside.items() if not task.get("dependentTasks")] == ["check"]
 
 
-def test_audit_evaluation_and_verdict_are_of_one_rung_wherever_they_are_looked_at(
+def test_audit_evaluation_and_verdict_are_of_one_attempt_wherever_they_are_looked_at(
     documents: dict[str, Document],
 ) -> None:
     """`decide-2` judges what `audit-2` and `evaluate-2` measured."""

@@ -110,11 +110,11 @@ def _verdict(outcome: str, models: dict[str, Any], compared_with: str) -> dict[s
     }
 
 
-def _rungs(
+def _attempts(
     outcome: str, promoted: str | None, retrained: str | None, stronger: int, models: dict[str, Any], compared_with: str
 ) -> list[dict[str, Any]]:
     """The candidates of a run: `stronger` that leaked, the unlearned one, and perhaps an exactly retrained one."""
-    tried = [(f"stronger_{rung}" if rung else "first", "leaks", "stronger") for rung in range(stronger)]
+    tried = [(f"stronger_{attempt}" if attempt else "first", "leaks", "stronger") for attempt in range(stronger)]
     last = {"unlearned": "promote" if outcome == "passed" else "accept", "retrained": "retrain", None: "person"}
     tried.append((f"stronger_{stronger}" if stronger else "first", outcome, last[promoted]))
     if retrained:
@@ -123,8 +123,8 @@ def _rungs(
         tried.append(("retrained", retrained, served if promoted == "retrained" else "person"))
     return [
         {
-            "rung": rung,
-            "method": "retrain" if rung == "retrained" else "gradient_penalty",
+            "name": attempt,
+            "method": "retrain" if attempt == "retrained" else "gradient_penalty",
             "settings": {"weight": 3.0**index, "optimisation": {"epochs": 15}},
             "digest": f"{index + 9:x}" * 64,
             "seconds": 4.3,
@@ -132,7 +132,7 @@ def _rungs(
             "action": action,
             "version": str(index + 2),
         }
-        for index, (rung, judged, action) in enumerate(tried)
+        for index, (attempt, judged, action) in enumerate(tried)
     ]
 
 
@@ -152,10 +152,10 @@ def _summary(
             zip(MODELS, (1.0, LEFT[outcome], 0.0), (0, lost, 0.004), strict=True)
         )
     }
-    rungs = _rungs(outcome, promoted, retrained, stronger, models, compared_with)
-    last = rungs[-1]
+    attempts = _attempts(outcome, promoted, retrained, stronger, models, compared_with)
+    last = attempts[-1]
     versions = {"original": "1"} | {
-        "retrained" if rung["rung"] == "retrained" else "unlearned": rung["version"] for rung in rungs
+        "retrained" if attempt["name"] == "retrained" else "unlearned": attempt["version"] for attempt in attempts
     }
     document = {
         "run_id": "20240611T101500-5f2c",
@@ -175,7 +175,7 @@ def _summary(
         "forget": {"digest": "c" * 64, "kind": "random", "records": 100},
         "models": {name: model for name, model in models.items() if name != "retrained" or compared_with == name},
         "verdict": _verdict(outcome, models, compared_with),
-        "rungs": rungs,
+        "attempts": attempts,
         "promoted": promoted,
         "accepted": accepted_statement(last["verdict"]["reasons"]) if last["action"] == "accept" else None,
         "registry": {

@@ -1,4 +1,4 @@
-"""The ladder: what follows a candidate's verdict.
+"""The escalation policy: what follows a candidate's verdict.
 
     first → stronger_1 → stronger_2 → retrained → a person
 
@@ -6,7 +6,7 @@
 |---|---|---|
 | `passed` | `promote` | `promote` |
 | `leaks` | `stronger` while another is allowed, then as `on_failure` says | `person` |
-| `over_forgotten`, `utility_lost` | as `on_failure` says: a stronger setting would make it worse | `person` |
+| `over_forgotten`, `utility_lost` | as `on_failure` says: an escalated setting would make it worse | `person` |
 | `diverged`: the method made no model | the same | does not occur: there the run ends |
 | `inconclusive` | as `on_inconclusive` says | `accept` if `on_inconclusive` allows it, otherwise `person` |
 
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from unlearning.audit.policy import OnInconclusive, Policy
 from unlearning.audit.results import Outcome, Verdict
@@ -33,26 +33,26 @@ from unlearning.core.files import read_json, write_json
 Action = Literal["promote", "accept", "stronger", "retrain", "person"]
 """What follows a verdict; `promote` and `accept` let the candidate serve."""
 
-Rung = Literal["first", "stronger_1", "stronger_2", "retrained"]
-"""The setting asked for, stronger ones, and training again without the forgotten records."""
+AttemptName = Literal["first", "stronger_1", "stronger_2", "retrained"]
+"""The setting asked for, escalated ones, and training again without the forgotten records."""
 
-RUNGS: tuple[Rung, ...] = get_args(Rung)
+ATTEMPTS: tuple[AttemptName, ...] = get_args(AttemptName)
 SERVING: tuple[Action, ...] = ("promote", "accept")
 """After these the candidate serves."""
 
-RETRAINED: Rung = "retrained"
+RETRAINED: AttemptName = "retrained"
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 Name = TypeVar("Name", bound=str)
 
 
-def rung_named(text: str) -> Rung:
-    """A rung by its name.
+def attempt_named(text: str) -> AttemptName:
+    """An attempt by its name.
 
     Raises:
         UserError: there is none of that name.
     """
-    return _named(text, "rung", RUNGS)
+    return _named(text, "attempt", ATTEMPTS)
 
 
 def action_named(text: str) -> Action:
@@ -71,16 +71,16 @@ def _named(text: str, kind: str, known: tuple[Name, ...]) -> Name:
     raise UserError(f"{kind} {text!r} is unknown: choose {', '.join(known[:-1])} or {known[-1]}")
 
 
-def strength(rung: Rung) -> int:
-    """How many times the first setting was strengthened; exact retraining is no setting of the method."""
-    return 0 if rung == RETRAINED else RUNGS.index(rung)
+def escalation_level(attempt: AttemptName) -> int:
+    """How many times the first setting was escalated; exact retraining is no setting of the method."""
+    return 0 if attempt == RETRAINED else ATTEMPTS.index(attempt)
 
 
-def described(rung: Rung) -> str:
-    """The rung in words."""
-    if rung == RETRAINED:
+def described(attempt: AttemptName) -> str:
+    """The attempt in words."""
+    if attempt == RETRAINED:
         return "exact retraining"
-    return f"stronger setting {strength(rung)}" if strength(rung) else "first setting"
+    return f"escalated setting {escalation_level(attempt)}" if escalation_level(attempt) else "first setting"
 
 
 def may_serve(
@@ -130,21 +130,21 @@ def rejecting_action(text: str) -> Action:
     return action
 
 
-def next_rung(outcome: Outcome, rung: Rung, policy: Policy, *, complete: bool = True) -> Action:
+def next_action(outcome: Outcome, attempt: AttemptName, policy: Policy, *, complete: bool = True) -> Action:
     """What follows a verdict, by the table above.
 
     Args:
         outcome: of the candidate's verdict.
-        rung: what the candidate was made by.
-        policy: how far to go; `stronger` is 0 for a method that cannot be strengthened.
+        attempt: what the candidate was made by.
+        policy: how far to go; `stronger` is 0 for a method that cannot be escalated.
         complete: whether everything was measured that a verdict rests on.
     """
-    serves = may_serve(outcome, policy.on_inconclusive, retrained=rung == RETRAINED, complete=complete)
+    serves = may_serve(outcome, policy.on_inconclusive, retrained=attempt == RETRAINED, complete=complete)
     if serves is not None:
         return serves
-    if rung == RETRAINED:
+    if attempt == RETRAINED:
         return "person"
-    if outcome == "leaks" and strength(rung) < policy.stronger:
+    if outcome == "leaks" and escalation_level(attempt) < policy.stronger:
         return "stronger"
     follows = policy.on_inconclusive if outcome == "inconclusive" else policy.on_failure
     return "retrain" if follows in ("retrain", "accept_retrained") else "person"
@@ -156,10 +156,10 @@ def accepted_statement(reasons: Sequence[str], *, retrained: bool = False) -> st
     return f"{how} although the audit could not tell whether they were forgotten: {'; '.join(reasons)}."
 
 
-class RungSummary(Config):
-    """A candidate of the ladder: what was tried, how it was judged, and what followed."""
+class AttemptSummary(Config):
+    """An attempt: what was tried, how it was judged, and what followed."""
 
-    rung: Rung
+    name: AttemptName = Field(validation_alias=AliasChoices("name", "rung"))
     method: str
     settings: dict[str, Any]
     """Of the method, as they were used."""
@@ -173,33 +173,33 @@ class RungSummary(Config):
     """Registered version, which holds the candidate's own audit; `none` where the method diverged."""
 
 
-_SUMMARIES = TypeAdapter(tuple[RungSummary, ...])
+_SUMMARIES = TypeAdapter(tuple[AttemptSummary, ...])
 
 
-def save_rungs(rungs: tuple[RungSummary, ...], path: Path) -> None:
+def save_attempts(attempts: tuple[AttemptSummary, ...], path: Path) -> None:
     """Write what was tried so far."""
-    write_json(path, _SUMMARIES.dump_python(rungs, mode="json"))
+    write_json(path, _SUMMARIES.dump_python(attempts, mode="json"))
 
 
-def load_rungs(path: Path) -> tuple[RungSummary, ...]:
+def load_attempts(path: Path) -> tuple[AttemptSummary, ...]:
     """Read what was tried so far.
 
     Raises:
         UserError: missing or damaged.
     """
     try:
-        return _SUMMARIES.validate_python(read_json(path, "rungs of the ladder"))
+        return _SUMMARIES.validate_python(read_json(path, "attempts"))
     except ValidationError as error:
-        raise UserError(f"rungs of the ladder {path} are not valid: {error.errors()[0]['msg']}") from None
+        raise UserError(f"attempts {path} are not valid: {error.errors()[0]['msg']}") from None
 
 
-def last_unlearned(rungs: tuple[RungSummary, ...]) -> RungSummary:
+def last_unlearned(attempts: tuple[AttemptSummary, ...]) -> AttemptSummary:
     """The last candidate before exact retraining, the one called `unlearned`.
 
     Raises:
-        UserError: the ladder begins with exact retraining.
+        UserError: the first attempt is exact retraining.
     """
-    found = [each for each in rungs if each.rung != RETRAINED]
+    found = [each for each in attempts if each.name != RETRAINED]
     if not found:
-        raise UserError("the ladder has no rung before exact retraining: give the rungs of the whole run")
+        raise UserError("there is no attempt before exact retraining: give the attempts of the whole run")
     return found[-1]

@@ -35,7 +35,7 @@ class Policy(Margins):
     much as not unlearning) or references (those trained with the original; nothing is retrained; refused where the
     version has none, and for forget_kind class and cluster)."""
     stronger: int = Field(1, ge=0, le=MAX_STRONGER)
-    """Stronger settings to try where a candidate still leaks."""
+    """Escalated settings to try where a candidate still leaks."""
     on_failure: OnFailure = "retrain"
     """What follows a failed verdict: retrain (train again without the forgotten records, audit that) or stop (leave it
     to a person)."""

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from unlearning.audit.escalation import RUNGS, described
+from unlearning.audit.escalation import ATTEMPTS, described
 from unlearning.audit.results import Interval
 from unlearning.lineage.artifacts import Artefacts
 from unlearning.lineage.audits import AuditAnswer
@@ -22,7 +22,7 @@ from unlearning.registry.versions import Version
 SHOWN = 12
 """Digits of a digest that are shown."""
 
-_RUNGS: dict[str, str] = {rung: f" ({described(rung)})" for rung in RUNGS if rung != "first"}
+_ATTEMPTS: dict[str, str] = {attempt: f" ({described(attempt)})" for attempt in ATTEMPTS if attempt != "first"}
 
 
 def label(version: Version) -> str:
@@ -33,8 +33,8 @@ def label(version: Version) -> str:
         return f"version {version.version}{aliases}: registered by something else"
     verdict = "" if tags.verdict == NONE else f", verdict {tags.verdict}"
     gap = f", largest AUC gap {tags.largest_auc_gap}" if tags.largest_auc_gap != NONE else ""
-    # Versions from before there was a ladder have no such tags.
-    made = f"{tags.kind} by {tags.method}{_RUNGS.get(tags.rung, '')}"
+    # Versions from before there was an escalation policy have no such tags.
+    made = f"{tags.kind} by {tags.method}{_ATTEMPTS.get(tags.attempt, '')}"
     accepted = ", accepted all the same" if tags.accepted == "yes" else ""
     requests = tagged(version)
     honours = f", honours {', '.join(sorted(requests))}" if requests else ""

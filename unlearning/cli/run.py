@@ -68,9 +68,9 @@ def run(
     else:
         Console().print(short_table(summary))
         print(f"verdict: {summary.verdict.outcome}; promoted: {summary.promoted or 'nothing'}{_although(summary)}")
-        for rung in summary.rungs:
-            judged = f"{described(rung.rung)}: {rung.verdict.outcome}, then {rung.action}"
-            print(f"tried:   {judged}; version {rung.version}")
+        for attempt in summary.attempts:
+            judged = f"{described(attempt.name)}: {attempt.verdict.outcome}, then {attempt.action}"
+            print(f"tried:   {judged}; version {attempt.version}")
         print(f"report:  {path_text(folder / 'report.html')}")
         print(f"numbers: {path_text(folder / 'summary.json')}")
         print(f"lineage: unlearn lineage show {summary.registry.model_name}")

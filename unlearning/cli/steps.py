@@ -33,7 +33,7 @@ EvaluationFile = Annotated[Path, typer.Option(help="Evaluation, as written by ev
 VerdictFile = Annotated[Path, typer.Option(help="Verdict, as written by decide.")]
 ReferencesFolder = Annotated[Path | None, typer.Option(help="Reference models of the original.")]
 Out = Annotated[Path, typer.Option(help="Where the result is written.")]
-Rung = Annotated[str, typer.Option(help="first, stronger_1, stronger_2 or retrained.")]
+Attempt = Annotated[str, typer.Option(help="first, stronger_1, stronger_2 or retrained.")]
 OnInconclusive = Annotated[
     str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept or accept_retrained.")
 ]
@@ -234,7 +234,7 @@ def unlearn(
     out: Out,
     method: Annotated[str, typer.Option(help="See `unlearn methods`.")] = "gradient_penalty",
     overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
-    rung: Rung = "first",
+    attempt: Attempt = "first",
     seed: Seed = 0,
     device: Device = "auto",
     keep_diverged: Annotated[
@@ -254,7 +254,7 @@ def unlearn(
             forget_path=forget,
             method=method,
             overrides=overrides,
-            rung=rung,
+            attempt=attempt,
             seed=seed,
             device=device,
             keep_diverged=keep_diverged,
@@ -359,8 +359,8 @@ def decide(
     evaluation: EvaluationFile,
     out: Out,
     parameters: dict[str, Any],
-    method: Annotated[str, typer.Option(help="Whose settings would be strengthened.")] = "gradient_penalty",
-    rung: Rung = "first",
+    method: Annotated[str, typer.Option(help="Whose settings would be escalated.")] = "gradient_penalty",
+    attempt: Attempt = "first",
     json: Json = False,
 ) -> None:
     """Evidence to verdict, and to what follows it."""
@@ -371,7 +371,7 @@ def decide(
         evaluation_path=evaluation,
         policy=checked(Policy, parameters),
         method=method,
-        rung=rung,
+        attempt=attempt,
         verdict_path=out,
     )
     verdict = decided.verdict

@@ -71,7 +71,7 @@ UNLEARN = StepCommand(
     settings={
         "method": "--method",
         "overrides": "--overrides",
-        "rung": "--rung",
+        "attempt": "--attempt",
         "seed": "--seed",
         "device": "--device",
         "keep_diverged": "--keep-diverged",

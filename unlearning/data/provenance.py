@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from unlearning.core.config import Checked, Config, first_problem
 from unlearning.core.errors import UserError
@@ -27,7 +27,7 @@ class ProvenanceRecord(Config):
     split: str
     parent: str = ""
     forget: str = ""
-    rung: str | None = None
+    attempt: str | None = Field(None, validation_alias=AliasChoices("attempt", "rung"))
     settings: dict[str, Any] = Field(default_factory=dict)
     processes: int = Field(1, ge=1)
     diverged: str = ""

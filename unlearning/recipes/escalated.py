@@ -1,6 +1,6 @@
-"""What a stronger setting of each method is.
+"""What an escalated setting of each method is.
 
-| settings | one rung stronger |
+| settings | escalated once |
 |---|---|
 | of every method with a forgetting term | its weight × 3, epochs × 1.5 rounded up |
 | of finetuning, which has none | epochs × 2 |
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from unlearning.audit.escalation import RETRAINED, Rung, strength
+from unlearning.audit.escalation import RETRAINED, AttemptName, escalation_level
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.learning.training import OptimisationConfig, TrainingConfig
@@ -21,13 +21,13 @@ from unlearning.recipes.recipe import MethodsConfig, Recipe
 WEIGHT, EPOCHS, EPOCHS_ALONE = 3.0, 1.5, 2
 
 
-def can_be_strengthened(method: str) -> bool:
+def can_be_escalated(method: str) -> bool:
     """Whether the method has settings of its own; exact retraining has not."""
     return method in MethodsConfig.model_fields
 
 
-def strengthened(config: Config) -> Config:
-    """One rung stronger.
+def escalated(config: Config) -> Config:
+    """The settings, escalated once.
 
     Raises:
         UserError: settings of exact retraining.
@@ -38,19 +38,19 @@ def strengthened(config: Config) -> Config:
             return config.model_copy(update={"optimisation": longer, "weight": WEIGHT * weight})
         case OptimisationConfig(epochs=epochs) if not isinstance(config, TrainingConfig):
             return config.model_copy(update={"epochs": EPOCHS_ALONE * epochs})
-    raise UserError("exact retraining cannot be strengthened: choose the rung first or retrained")
+    raise UserError("exact retraining cannot be escalated: choose the attempt first or retrained")
 
 
-def settings_at(recipe: Recipe, method: str, rung: Rung) -> Config:
-    """The settings that the method has on a rung.
+def settings_at(recipe: Recipe, method: str, attempt: AttemptName) -> Config:
+    """The settings that the method has in an attempt.
 
     Raises:
-        UserError: no such method, it cannot be strengthened, or the rung is that of exact retraining and the
+        UserError: no such method, it cannot be escalated, or the attempt is that of exact retraining and the
             method is not.
     """
-    if rung == RETRAINED and method != "retrain":
-        raise UserError(f"rung {rung} is exact retraining: give the method retrain instead of {method}")
+    if attempt == RETRAINED and method != "retrain":
+        raise UserError(f"attempt {attempt} is exact retraining: give the method retrain instead of {method}")
     config = recipe.method_config(method)
-    for _ in range(strength(rung)):
-        config = strengthened(config)
+    for _ in range(escalation_level(attempt)):
+        config = escalated(config)
     return config

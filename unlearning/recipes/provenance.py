@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from unlearning.audit.escalation import Rung
+from unlearning.audit.escalation import AttemptName
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
@@ -26,7 +26,7 @@ class Provenance(Config):
     method: str
     """`pretrain`, or the unlearning method."""
     recipe: Recipe
-    """As it was asked for: what a rung of the ladder strengthens is in `settings`, so that the next request
+    """As it was asked for: what an attempt escalates is in `settings`, so that the next request
     starts from the first setting again."""
     seed: int
     seconds: float = Field(ge=0)
@@ -38,8 +38,8 @@ class Provenance(Config):
     """Digest of the model it was unlearned from; empty for an original."""
     forget: str = ""
     """Digest of the forget set; empty for an original."""
-    rung: Rung | None = None
-    """Of the ladder of settings; None for an original."""
+    attempt: AttemptName | None = Field(None, validation_alias=AliasChoices("attempt", "rung"))
+    """Of the escalation policy; None for an original."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Of the method, as they were used; empty for an original."""
     processes: int = Field(1, ge=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from unlearning.audit.escalation import rung_named
+from unlearning.audit.escalation import attempt_named
 from unlearning.core import settings
 from unlearning.core.errors import TrainingDivergedError
 from unlearning.data import forget_set
@@ -48,7 +48,7 @@ def unlearn(
     forget_path: Path,
     method: str,
     overrides: str,
-    rung: str = "first",
+    attempt: str = "first",
     seed: int,
     device: str,
     gpus: int = 0,
@@ -60,9 +60,9 @@ def unlearn(
     Args:
         method: a name of `unlearning.methods.METHODS`.
         overrides: YAML laid over the method's settings; empty for none.
-        rung: a name of `unlearning.audit.escalation.RUNGS`: how much stronger than these settings.
+        attempt: a name of `unlearning.audit.escalation.ATTEMPTS`: how often these settings are escalated.
         keep_diverged: where the method diverges, write the model as it was and say so in its provenance: no
-            verdict lets it serve, and the ladder goes on. Exact retraining has nothing to go on with.
+            verdict lets it serve, and the next attempt follows. Exact retraining has nothing to go on with.
         candidate_path: folder of the unlearned model.
 
     Raises:
@@ -71,7 +71,7 @@ def unlearn(
     """
     made = provenance.load(model_path)
     recipe = override_method(made.recipe, method, overrides)
-    config = settings_at(recipe, method, rung_named(rung))
+    config = settings_at(recipe, method, attempt_named(attempt))
     snapshot, split = load_split(snapshot_path, split_path)
     forget = forget_set.load(forget_path)
     check_belongs(made, split, forget)
@@ -104,7 +104,7 @@ def unlearn(
             "commit": settings.from_environment().commit,
             "parent": models.digest(model_path),
             "forget": forget.digest,
-            "rung": rung,
+            "attempt": attempt,
             "settings": config.model_dump(mode="json"),
             "diverged": diverged,
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearning.audit import escalation
-from unlearning.audit.escalation import SERVING, Action, RungSummary
+from unlearning.audit.escalation import SERVING, Action, AttemptSummary
 from unlearning.audit.results import Audit, EvaluationReport, Verdict
 from unlearning.core import settings
 from unlearning.core.errors import MissingKeyError, UserError
@@ -35,7 +35,7 @@ class CandidateEvidence:
     verdict: Verdict
     complete: bool
     """Whether everything was measured that the verdict rests on."""
-    earlier: tuple[RungSummary, ...]
+    earlier: tuple[AttemptSummary, ...]
     files: tuple[Path, ...]
     """Shown on the version's page."""
 
@@ -121,8 +121,9 @@ def diverged_action(evidence: CandidateEvidence, action: str) -> Action:
 def _texts(evidence: CandidateEvidence, parent: str, action: Action) -> tuple[str, str]:
     """The statement of an accepted candidate, `none` for any other, and what its page says."""
     made, reasons = evidence.made, evidence.verdict.reasons
-    rung = f" ({escalation.described(escalation.rung_named(made.rung))})" if made.rung and made.rung != "first" else ""
-    how = f"{made.method}{rung} from version {parent}."
+    attempt = escalation.attempt_named(made.attempt or "first")
+    setting = f" ({escalation.described(attempt)})" if attempt != "first" else ""
+    how = f"{made.method}{setting} from version {parent}."
     if action != "accept":
         return "none", " ".join([how, *reasons])
     statement = escalation.accepted_statement(reasons, retrained=made.method == "retrain")
@@ -202,7 +203,7 @@ def register(
 ) -> Version:
     """Register the candidate with its links, once."""
     made, model_name = evidence.made, parent_version.name
-    rung = made.rung or "none"
+    attempt = made.attempt or "none"
     audited = evidence.audit.records
     judged = f"{evidence.verdict.outcome}:{evidence.verdict.compared_with}"
     statement, description = _texts(evidence, parent_version.version, action)
@@ -218,7 +219,7 @@ def register(
     return registry.register(
         NewVersion(
             name=model_name,
-            operation=f"{action}:{judged}:{rung}:{run_name}:{evidence.digest}",
+            operation=f"{action}:{judged}:{attempt}:{run_name}:{evidence.digest}",
             kind="retrained" if made.method == "retrain" else "unlearned",
             folder=evidence.candidate_path,
             digest=evidence.digest,
@@ -232,20 +233,20 @@ def register(
                 DatasetLink("holdout", made.split, audited["holdout"], made.snapshot),
             ),
             metrics=evidence.metrics(),
-            params={"recipe": made.recipe_name, "seed": str(made.seed), "method": made.method, "rung": rung}
+            params={"recipe": made.recipe_name, "seed": str(made.seed), "method": made.method, "attempt": attempt}
             | _flat(made.settings, "settings."),
             files=evidence.files,
         )
     )
 
 
-def record(evidence: CandidateEvidence, version: str, action: Action, ladder_path: Path | None) -> None:
+def record(evidence: CandidateEvidence, version: str, action: Action, attempts_path: Path | None) -> None:
     """What was tried before, and this candidate after it."""
-    if ladder_path is None:
+    if attempts_path is None:
         return
     made = evidence.made
-    rung = RungSummary(
-        rung=escalation.rung_named(made.rung or "first"),
+    attempt = AttemptSummary(
+        name=escalation.attempt_named(made.attempt or "first"),
         method=made.method,
         settings=made.settings,
         digest=evidence.digest,
@@ -254,4 +255,4 @@ def record(evidence: CandidateEvidence, version: str, action: Action, ladder_pat
         action=action,
         version=version,
     )
-    escalation.save_rungs((*evidence.earlier, rung), ladder_path)
+    escalation.save_attempts((*evidence.earlier, attempt), attempts_path)

@@ -34,7 +34,7 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 
-from unlearning.audit.escalation import described, rung_named
+from unlearning.audit.escalation import attempt_named, described
 from unlearning.core.errors import UserError
 from unlearning.registry.tags import NONE, Tags
 from unlearning.registry.versions import CHAMPION, SUPERSEDED, DatasetLink, NewVersion, Version, champion, condemned
@@ -383,9 +383,10 @@ def _identity(new: NewVersion) -> Tags:
 
 
 def _run_name(new: NewVersion) -> str:
-    """What a run is called in MLflow's lists, where several rungs of a ladder stand below each other."""
-    rung = new.tags.rung
-    return f"{new.kind} {new.name}" + (f", {described(rung_named(rung))}" if rung.startswith("stronger") else "")
+    """What a run is called in MLflow's lists, where the attempts of a run stand below each other."""
+    attempt = new.tags.attempt
+    setting = f", {described(attempt_named(attempt))}" if attempt.startswith("stronger") else ""
+    return f"{new.kind} {new.name}{setting}"
 
 
 def _log_model(new: NewVersion) -> ModelInfo:

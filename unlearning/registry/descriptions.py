@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from unlearning.audit.escalation import RUNGS, described
+from unlearning.audit.escalation import ATTEMPTS, described
 from unlearning.registry.client import DESCRIPTION, Registry
 from unlearning.registry.history import by_number, honoured, tagged
 from unlearning.registry.tags import NONE
@@ -27,7 +27,7 @@ _OUTCOMES = {
     "utility_lost": "did not pass its audit: it lost accuracy",
     "inconclusive": "could not be judged by its audit",
 }
-_RUNGS: dict[str, str] = {rung: described(rung) for rung in RUNGS}
+_ATTEMPTS: dict[str, str] = {attempt: described(attempt) for attempt in ATTEMPTS}
 
 
 def tell(registry: Registry, model: str) -> None:
@@ -104,8 +104,8 @@ def _origin(version: Version, versions: Sequence[Version]) -> Iterator[str]:
     if version.tags.kind == "original":
         yield f"The original, trained on snapshot `{_code(snapshot)}`."
     elif parent is not None:
-        rung = version.tags.rung
-        step = f", {_RUNGS[rung]}," if rung in _RUNGS and rung != "first" else ""
+        attempt = version.tags.attempt
+        step = f", {_ATTEMPTS[attempt]}," if attempt in _ATTEMPTS and attempt != "first" else ""
         yield f"Made from {link(parent)} by {_escaped(version.tags.method)}{step} and audited."
         if version.tags.from_snapshot != NONE:
             yield f"It stands for snapshot `{_code(snapshot)}`, which is what was left after forgetting."

@@ -24,6 +24,10 @@ FULFILLED = "fulfilled"
 _PREFIXES = {"requests": "request.", "certificates": "certificate."}
 """Tags of which there is one for each request, by the field that holds them."""
 
+_KEYS = {"attempt": "rung"}
+"""Keys in MLflow that differ from the field's name: versions registered before carry them."""
+_FIELDS = {key: field for field, key in _KEYS.items()}
+
 
 class Tags(Config):
     """What is searchable of a version. Read from MLflow's keys, and written as them; a field that was not given is
@@ -69,7 +73,8 @@ class Tags(Config):
     references: str = NONE
     """How many reference models were trained for it; only an original has any."""
 
-    rung: str = NONE
+    attempt: str = NONE
+    """Which attempt of the escalation policy made it."""
     action: str = NONE
     """What followed its verdict."""
     verdict: str = NONE
@@ -110,8 +115,8 @@ class Tags(Config):
         for key, value in given.items():
             if key in found or key.startswith(tuple(_PREFIXES.values())):
                 continue
-            if key in cls.model_fields:
-                found[key] = value
+            if (field := _FIELDS.get(key, key)) in cls.model_fields:
+                found[field] = value
             else:
                 found["others"][key] = value
         return {key: value for key, value in found.items() if value != {}}
@@ -119,7 +124,9 @@ class Tags(Config):
     @model_serializer
     def written(self) -> dict[str, str]:
         """As MLflow's keys, without what was not given."""
-        fields = {key: getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set}
+        fields = {
+            _KEYS.get(key, key): getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set
+        }
         nested = {key: fields.pop(key) for key in (*_PREFIXES, "others") if key in fields}
         found: dict[str, str] = fields | nested.get("others", {})
         for field, prefix in _PREFIXES.items():
@@ -143,7 +150,7 @@ def accuracy_metrics(evaluation: EvaluationReport, model: str) -> dict[str, floa
 
 
 def provenance_tags(made: ProvenanceRecord, status: str) -> Tags:
-    """The links every version carries. An original stands on no rung, was compared with nothing, and nothing had to
+    """The links every version carries. An original is no attempt, was compared with nothing, and nothing had to
     be accepted."""
     return Tags(
         status=status,
@@ -163,7 +170,7 @@ def provenance_tags(made: ProvenanceRecord, status: str) -> Tags:
         # Those of an original were trained on what a later version has forgotten: only an original has any.
         references="0",
         compared_with=NONE,
-        rung=made.rung or NONE,
+        attempt=made.attempt or NONE,
         action=NONE,
         accepted="no",
         statement=NONE,

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from pydantic import Field
 
-from unlearning.audit.escalation import RungSummary, described
+from unlearning.audit.escalation import AttemptSummary, described
 from unlearning.audit.results import Interval, Outcome
 from unlearning.core.config import Config, read_config
 from unlearning.core.errors import UserError
@@ -50,7 +50,7 @@ class ComparedCandidate(Config):
     paradigm: str
     method: str
     data: str = Field(description="Recipe, or what else tells rows apart.")
-    condition: str = Field(description="What was forgotten, or which rung of which run.")
+    condition: str = Field(description="What was forgotten, or which attempt of which run.")
     seeds: int = Field(gt=0, description="Runs behind the row.")
     gap: Estimate | None = Field(description="AUC minus that of what is compared with; ideal 0.")
     auc: Estimate | None = Field(description="Of the strongest attack; ideal: the retrained model's, about 0.5.")
@@ -87,7 +87,7 @@ def of_runs(summaries: Sequence[Summary]) -> RunComparison:
             f"Gap: of the attack that is furthest from {' or '.join(_what(each) for each in compared)}, which is "
             "further than most by choice; 90 % interval, paired on the same records.",
             "AUC: of the attack that is strongest on the run's original, on the unlearned model; 95 % interval. "
-            "Other rungs of a run keep their comparisons only.",
+            "Other attempts of a run keep their comparisons only.",
             "Lost: the accuracy that suffered most, in percentage points; 90 % interval.",
             "Time: seconds to make the candidate over those of exact retraining, where that was done.",
         ),
@@ -102,20 +102,20 @@ def _what(compared_with: str) -> str:
 def _candidates(summary: Summary) -> Iterator[ComparedCandidate]:
     strongest = strongest_attack(summary)
     shown = next((each for each in summary.models["unlearned"].audit.attacks if each.name == strongest), None)
-    for rung in summary.rungs:
-        judged = rung.verdict
+    for attempt in summary.attempts:
+        judged = attempt.verdict
         gaps = [each.difference for each in judged.comparisons]
         lost = list(judged.utility_lost.values())
         yield ComparedCandidate(
             paradigm=summary.paradigm,
-            method=rung.method,
+            method=attempt.method,
             data=str(summary.recipe.get("name", summary.registry.model_name)),
-            condition=f"{summary.run_id}, {described(rung.rung)}",
+            condition=f"{summary.run_id}, {described(attempt.name)}",
             seeds=1,
             gap=Estimate.of(max(gaps, key=lambda each: abs(each.estimate))) if gaps else None,
-            auc=Estimate.of(shown.auc) if shown is not None and rung.digest == _unlearned(summary) else None,
+            auc=Estimate.of(shown.auc) if shown is not None and attempt.digest == _unlearned(summary) else None,
             lost=_points(max(lost, key=lambda each: each.estimate)) if lost else None,
-            time=_time(summary, rung),
+            time=_time(summary, attempt),
             verdict=judged.outcome,
         )
 
@@ -128,9 +128,9 @@ def _points(interval: Interval) -> Estimate:
     return Estimate(value=100 * interval.estimate, low=100 * interval.low, high=100 * interval.high)
 
 
-def _time(summary: Summary, rung: RungSummary) -> Estimate | None:
+def _time(summary: Summary, attempt: AttemptSummary) -> Estimate | None:
     whole = retraining_seconds(summary)
-    return Estimate(value=rung.seconds / whole) if whole else None
+    return Estimate(value=attempt.seconds / whole) if whole else None
 
 
 def save(comparison: RunComparison, path: Path) -> None:

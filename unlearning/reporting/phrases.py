@@ -21,7 +21,7 @@ OUTCOMES: dict[Outcome, str] = {
 ACTIONS: dict[Action, str] = {
     "promote": "promoted",
     "accept": "accepted without having passed",
-    "stronger": "kept as rejected; a stronger setting was tried",
+    "stronger": "kept as rejected; an escalated setting was tried",
     "retrain": "kept as rejected; retrained exactly",
     "person": "kept as rejected; left to a person",
 }

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearning.audit import inspection_results
-from unlearning.audit.escalation import RETRAINED, Rung, RungSummary, described, last_unlearned
+from unlearning.audit.escalation import RETRAINED, AttemptName, AttemptSummary, described, last_unlearned
 from unlearning.audit.inspection_results import EVIDENCE_FILE, InspectionResults
 from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
 from unlearning.core.errors import UserError
@@ -150,11 +150,11 @@ def answer(summary: Summary) -> str:
     """What happened, in a few sentences, no stronger than the verdict."""
     verdict = summary.verdict
     first = f"The unlearned model {OUTCOMES[verdict.outcome]}: {why(verdict)}.{_tried_before(summary)}"
-    last = summary.rungs[-1]
+    last = summary.attempts[-1]
     if summary.promoted is None:
         either = f" Nor did a model retrained exactly pass: it {OUTCOMES[last.verdict.outcome]}."
         serving = f"version {summary.registry.champion} keeps serving and a person has to decide."
-        return f"{first}{either if last.rung == RETRAINED else ''} Nothing was promoted; {serving}"
+        return f"{first}{either if last.name == RETRAINED else ''} Nothing was promoted; {serving}"
     version = summary.registry.versions.get(summary.promoted, summary.registry.champion)
     which = "It" if summary.promoted == "unlearned" else "A model retrained exactly, without the forget set,"
     if summary.accepted is None:
@@ -163,11 +163,11 @@ def answer(summary: Summary) -> str:
 
 
 def _tried_before(summary: Summary) -> str:
-    """The rungs below that of the unlearned model."""
-    below = [rung for rung in summary.rungs if rung.rung != RETRAINED][:-1]
+    """The attempts before that of the unlearned model."""
+    below = [attempt for attempt in summary.attempts if attempt.name != RETRAINED][:-1]
     if not below:
         return ""
-    told = [f"the {described(rung.rung)} {OUTCOMES[rung.verdict.outcome]}" for rung in below]
+    told = [f"the {described(attempt.name)} {OUTCOMES[attempt.verdict.outcome]}" for attempt in below]
     return f" Before it, {' and '.join(told)}."
 
 
@@ -182,10 +182,10 @@ def repetitions(summary: Summary) -> str:
     return f"{counts.found} found by their pixels, {done}; alike to the model besides: {counts.alike}"
 
 
-def beside(summary: Summary) -> list[RungSummary]:
+def beside(summary: Summary) -> list[AttemptSummary]:
     """The candidates that were tried beside the one called unlearned, which the page shows in full."""
-    shown = last_unlearned(summary.rungs)
-    return [rung for rung in summary.rungs if rung is not shown]
+    shown = last_unlearned(summary.attempts)
+    return [attempt for attempt in summary.attempts if attempt is not shown]
 
 
 def roc_captions(summary: Summary) -> dict[str, str]:
@@ -347,12 +347,12 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "accuracies", figures.accuracy_dots(summary)
     yield "lineage", lineage.graph(summary.registry.model_name, summary.registry.history)
     yield "comparison", _comparison(summary.verdict)
-    for rung in beside(summary):
-        yield f"comparison {rung.rung}", _comparison(rung.verdict, rung.rung)
+    for attempt in beside(summary):
+        yield f"comparison {attempt.name}", _comparison(attempt.verdict, attempt.name)
 
 
-def _comparison(verdict: Verdict, rung: Rung | None = None) -> str:
-    return figures.comparison_forest(verdict, rung) if verdict.comparisons else ""
+def _comparison(verdict: Verdict, attempt: AttemptName | None = None) -> str:
+    return figures.comparison_forest(verdict, attempt) if verdict.comparisons else ""
 
 
 def _ratio(seconds: float, whole: float) -> str:

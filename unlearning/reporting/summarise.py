@@ -12,7 +12,7 @@ from typing import Literal
 
 from unlearning import __version__
 from unlearning.audit import escalation
-from unlearning.audit.escalation import RETRAINED, SERVING, RungSummary, accepted_statement
+from unlearning.audit.escalation import RETRAINED, SERVING, AttemptSummary, accepted_statement
 from unlearning.audit.results import Audit, EvaluationReport, Verdict, load_audit, load_evaluation, load_verdict
 from unlearning.core import settings
 from unlearning.core.errors import UserError
@@ -52,8 +52,8 @@ class ReportInputs:
     audit_path: Path
     evaluation_path: Path
     verdict_path: Path
-    ladder_path: Path
-    """Every rung of the run; candidate, audit, evaluation and verdict are of the last one before exact
+    attempts_path: Path
+    """Every attempt of the run; candidate, audit, evaluation and verdict are of the last one before exact
     retraining."""
     evidence_path: Path
     """Of the paper's figures, measured on the same models."""
@@ -79,17 +79,17 @@ def _models(inputs: ReportInputs, audit: Audit, evaluation: EvaluationReport) ->
     }
 
 
-def _rungs(path: Path, audit: Audit, verdict: Verdict) -> tuple[RungSummary, ...]:
-    rungs = escalation.load_rungs(path)
-    last = escalation.last_unlearned(rungs)
+def _attempts(path: Path, audit: Audit, verdict: Verdict) -> tuple[AttemptSummary, ...]:
+    attempts = escalation.load_attempts(path)
+    last = escalation.last_unlearned(attempts)
     if (last.digest, last.verdict) != (audit.models["candidate"].model, verdict):
-        raise UserError("the last rung before exact retraining is not the candidate given: give that one's evidence")
-    return rungs
+        raise UserError("the last attempt before exact retraining is not the candidate given: give that one's evidence")
+    return attempts
 
 
-def _promoted(rungs: tuple[RungSummary, ...]) -> tuple[Literal["unlearned", "retrained"] | None, str | None]:
+def _promoted(attempts: tuple[AttemptSummary, ...]) -> tuple[Literal["unlearned", "retrained"] | None, str | None]:
     """What became champion, and the statement under which, if it had not passed."""
-    last = rungs[-1]
+    last = attempts[-1]
     if last.action not in SERVING:
         return None, None
     statement = (
@@ -97,13 +97,13 @@ def _promoted(rungs: tuple[RungSummary, ...]) -> tuple[Literal["unlearned", "ret
         if last.action == "accept"
         else None
     )
-    return ("retrained" if last.rung == RETRAINED else "unlearned"), statement
+    return ("retrained" if last.name == RETRAINED else "unlearned"), statement
 
 
-def _versions_of(original: str, rungs: tuple[RungSummary, ...]) -> dict[str, str]:
-    """Registered version of every model that was looked at in full; a later rung takes the place of an earlier,
+def _versions_of(original: str, attempts: tuple[AttemptSummary, ...]) -> dict[str, str]:
+    """Registered version of every model that was looked at in full; a later attempt takes the place of an earlier,
     and has none itself where its method diverged."""
-    found = {"retrained" if each.rung == RETRAINED else "unlearned": each.version for each in rungs}
+    found = {"retrained" if each.name == RETRAINED else "unlearned": each.version for each in attempts}
     return {"original": original} | {name: version for name, version in found.items() if version != NONE}
 
 
@@ -148,8 +148,8 @@ def summarise(inputs: ReportInputs) -> Summary:
     made = load_record(inputs.candidate_path)
     audit, evaluation = load_audit(inputs.audit_path), load_evaluation(inputs.evaluation_path)
     verdict = load_verdict(inputs.verdict_path)
-    rungs = _rungs(inputs.ladder_path, audit, verdict)
-    promoted, accepted = _promoted(rungs)
+    attempts = _attempts(inputs.attempts_path, audit, verdict)
+    promoted, accepted = _promoted(attempts)
     snapshot, split, forget = _data(inputs, splits.load(inputs.split_path))
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
@@ -169,13 +169,13 @@ def summarise(inputs: ReportInputs) -> Summary:
         forget=forget,
         models=_models(inputs, audit, evaluation),
         verdict=verdict,
-        rungs=rungs,
+        attempts=attempts,
         promoted=promoted,
         accepted=accepted,
         registry=RegistrySummary(
             tracking_uri=registry.shown_uri,
             model_name=inputs.model_name,
-            versions=_versions_of(inputs.original_version, rungs),
+            versions=_versions_of(inputs.original_version, attempts),
             champion=registry.resolve(inputs.model_name, CHAMPION).version,
             history=history,
         ),

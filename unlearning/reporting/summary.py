@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from unlearning.audit import results
-from unlearning.audit.escalation import RETRAINED, RungSummary
+from unlearning.audit.escalation import RETRAINED, AttemptSummary
 from unlearning.audit.results import Accuracies, ModelAudit, Verdict
 from unlearning.core.config import Config, read_config
 from unlearning.core.errors import UserError
@@ -16,7 +16,7 @@ from unlearning.core.files import write_json
 from unlearning.data.forget_selection import NearDuplicateCounts
 from unlearning.registry.overview import VersionSummary
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
 
 
 class ModelSummary(Config):
@@ -64,21 +64,26 @@ class RegistrySummary(Config):
     model_name: str
     versions: dict[str, str]
     """Model to registered version, such as {"original": "1", "unlearned": "2"}; `retrained` is the candidate
-    of that rung, not the reference."""
+    of that attempt, not the reference."""
     champion: str
     """The version that serves after this run."""
     history: tuple[VersionSummary, ...] = ()
     """The model's newest versions when the run ended, oldest first."""
 
 
+def _newest(version: object) -> object:
+    """Version 3 differs from 4 in names alone, which the fields know: read as version 4."""
+    return SCHEMA_VERSION if version == 3 else version
+
+
 class Summary(Config):
     """A finished run of the unlearning pipeline."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Annotated[Literal[4], BeforeValidator(_newest)] = SCHEMA_VERSION
     run_id: str
     created: str
     recipe: dict[str, Any]
-    """As it was asked for; what was strengthened is in `rungs`."""
+    """As it was asked for; what was escalated is in `attempts`."""
     seed: int
     commit: str
     versions: dict[str, str]
@@ -91,8 +96,8 @@ class Summary(Config):
     models: dict[str, ModelSummary]
     """`original`, `unlearned` and, unless references were compared with, `retrained`, in this order."""
     verdict: Verdict
-    """On the unlearned model: the candidate of the last rung before exact retraining."""
-    rungs: tuple[RungSummary, ...] = Field(min_length=1)
+    """On the unlearned model: the candidate of the last attempt before exact retraining."""
+    attempts: tuple[AttemptSummary, ...] = Field(min_length=1, validation_alias=AliasChoices("attempts", "rungs"))
     """Every candidate of the run, in the order they were tried."""
     promoted: Literal["unlearned", "retrained"] | None
     """What became champion: the unlearned model, a candidate that was retrained exactly, or nothing."""
@@ -116,10 +121,10 @@ def load(path: Path) -> Summary:
 
 
 def retraining_seconds(summary: Summary) -> float | None:
-    """Seconds of exact retraining, as a reference or as the last rung; None where nothing was retrained."""
+    """Seconds of exact retraining, as a reference or as the last attempt; None where nothing was retrained."""
     if "retrained" in summary.models:
         return summary.models["retrained"].seconds
-    return next((each.seconds for each in summary.rungs if each.rung == RETRAINED), None)
+    return next((each.seconds for each in summary.attempts if each.name == RETRAINED), None)
 
 
 def strongest_attack(summary: Summary) -> str:

@@ -12,7 +12,7 @@ from unlearning.reporting.phrases import OUTCOMES, WORDS, why
 FOLLOWS: dict[Action, str] = {
     "promote": "It is promoted.",
     "accept": "It is accepted without having passed, as the run's parameters say.",
-    "stronger": "It is kept as rejected, and a stronger setting is tried.",
+    "stronger": "It is kept as rejected, and an escalated setting is tried.",
     "retrain": "It is kept as rejected, and a model is retrained exactly.",
     "person": "It is kept as rejected, and a person has to decide.",
 }

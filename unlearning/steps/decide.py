@@ -11,7 +11,7 @@ from unlearning.audit.results import Verdict, load_audit, load_evaluation
 from unlearning.audit.verdict import complete, verdict_of
 from unlearning.core.config import Config
 from unlearning.core.files import write_json, write_text
-from unlearning.recipes.escalated import can_be_strengthened
+from unlearning.recipes.escalated import can_be_escalated
 from unlearning.reporting import verdict_markdown
 
 
@@ -28,7 +28,7 @@ def decide(
     evaluation_path: Path,
     policy: Policy,
     method: str,
-    rung: str = "first",
+    attempt: str = "first",
     verdict_path: Path,
     page_path: Path | None = None,
 ) -> Decision:
@@ -36,19 +36,19 @@ def decide(
 
     Args:
         policy: how it is judged, and what follows.
-        method: whose settings the ladder strengthens.
-        rung: what the candidate was made by, a name of `unlearning.audit.escalation.RUNGS`.
+        method: whose settings would be escalated.
+        attempt: what the candidate was made by, a name of `unlearning.audit.escalation.ATTEMPTS`.
         page_path: where the verdict is also told in Markdown.
 
     Raises:
         UserError: the evidence is not of one piece, or a parameter has no meaning.
     """
-    made_by = escalation.rung_named(rung)
-    if not can_be_strengthened(method):
+    made_by = escalation.attempt_named(attempt)
+    if not can_be_escalated(method):
         policy = policy.model_copy(update={"stronger": 0})
     audit, evaluation = load_audit(audit_path), load_evaluation(evaluation_path)
     verdict = verdict_of(audit, evaluation, policy.auc_margin, policy.utility_margin)
-    action = escalation.next_rung(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
+    action = escalation.next_action(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
     write_json(verdict_path, verdict.model_dump(mode="json"))
     if page_path is not None:
         write_text(page_path, verdict_markdown.markdown(verdict, action))

@@ -49,7 +49,7 @@ def evidence_at(
         evaluation=evaluation,
         verdict=verdict,
         complete=complete(audit, evaluation),
-        earlier=escalation.load_rungs(earlier_path) if earlier_path is not None else (),
+        earlier=escalation.load_attempts(earlier_path) if earlier_path is not None else (),
         files=(audit_path, evaluation_path, verdict_path, candidate_path / PROVENANCE_FILE),
     )
     candidate.check(evidence)
@@ -65,7 +65,7 @@ def promote(
     run_name: str,
     policy: Policy = Policy(),  # noqa: B008 - cannot be changed
     batch: str = "",
-    ladder_path: Path | None = None,
+    attempts_path: Path | None = None,
 ) -> Version:
     """Register the candidate, linked to its parent, and let it serve.
 
@@ -75,7 +75,7 @@ def promote(
         policy: with `on_inconclusive` `accept` a candidate may serve that was audited in full and could not be judged,
             with `accept_retrained` only one that was retrained exactly.
         batch: the compliance batch that it was made for; empty for none.
-        ladder_path: where the rungs so far are written, this one included; None for nowhere.
+        attempts_path: where the attempts so far are written, this one included; None for nowhere.
 
     Raises:
         UserError: its verdict, judged again from the evidence, is not `passed`, nor one that is accepted; or
@@ -92,5 +92,5 @@ def promote(
     check_follows(registry, before, candidate.registered_before(registry, evidence, before))
     version = candidate.register(registry, evidence, before, run_name=run_name, batch=batch, action=action)
     served = serve(registry, version, run_name, follows=before)
-    candidate.record(evidence, version.version, action, ladder_path)
+    candidate.record(evidence, version.version, action, attempts_path)
     return served

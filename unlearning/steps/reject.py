@@ -22,14 +22,14 @@ def reject(
     run_name: str,
     action: str = "person",
     batch: str = "",
-    ladder_path: Path | None = None,
+    attempts_path: Path | None = None,
 ) -> Version:
     """Register the candidate as rejected, so that the record is complete; `champion` stays.
 
     Args:
         action: what follows: `stronger`, `retrain` or `person`.
         batch: the compliance batch that it was made for; empty for none.
-        ladder_path: where the rungs so far are written, this one included; None for nowhere.
+        attempts_path: where the attempts so far are written, this one included; None for nowhere.
 
     Raises:
         UserError: the candidate passed, so there is nothing to reject, its method made no model, or the action
@@ -40,18 +40,18 @@ def reject(
     before = candidate.parent_of(registry, evidence, model_name, parent)
     version = candidate.register(registry, evidence, before, run_name=run_name, batch=batch, action=follows)
     descriptions.tell(registry, version.name)
-    candidate.record(evidence, version.version, follows, ladder_path)
+    candidate.record(evidence, version.version, follows, attempts_path)
     return registry.resolve(version.name, version.version)
 
 
-def note_diverged(evidence: CandidateEvidence, *, action: str, ladder_path: Path) -> None:
+def note_diverged(evidence: CandidateEvidence, *, action: str, attempts_path: Path) -> None:
     """Keep on record that a method made no model. Nothing is registered: the candidate is a model that exists.
 
     Args:
         action: what follows: `retrain` or `person`.
-        ladder_path: where the rungs so far are written, this one included.
+        attempts_path: where the attempts so far are written, this one included.
 
     Raises:
         UserError: the method made a model, or the action is none that follows.
     """
-    candidate.record(evidence, NONE, candidate.diverged_action(evidence, action), ladder_path)
+    candidate.record(evidence, NONE, candidate.diverged_action(evidence, action), attempts_path)

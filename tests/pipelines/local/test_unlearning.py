@@ -135,7 +135,7 @@ def accepted(stopped: Finished) -> Finished:
 
 @pytest.fixture(scope="module")
 def escalated(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Finished:
-    """A whole class is to be forgotten by a method that changes next to nothing, even where it is strengthened, so
+    """A whole class is to be forgotten by a method that changes next to nothing, even where it is escalated, so
     an exact retraining must help.
 
     To the retrained model the class is strange and its AUC far below that of the candidate.
@@ -157,8 +157,8 @@ def by_references(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -
 
 
 @pytest.fixture(scope="module")
-def climbed_by_references(by_references: Finished) -> Finished:
-    """The same run, gone on with by somebody whose margin nothing can keep: the ladder is climbed to its end."""
+def escalated_by_references(by_references: Finished) -> Finished:
+    """The same run, gone on with by somebody whose margin nothing can keep: the escalation policy goes to its end."""
     assert by_references.summary
     assert by_references.versions, "read before anything changes"
     parameters = by_references.folder / "run.json"
@@ -275,7 +275,7 @@ def test_a_failed_run_that_stops_says_so_with_its_exit_code(stopped: Finished) -
     assert "promoted: nothing" in stopped.out
     found = stopped.summary
     assert (found.paradigm, found.promoted, found.accepted) == ("simclr", None, None)
-    assert [(rung.rung, rung.verdict.outcome, rung.action) for rung in found.rungs] == [
+    assert [(attempt.name, attempt.verdict.outcome, attempt.action) for attempt in found.attempts] == [
         ("first", "inconclusive", "person")
     ]
     assert "only 6 forget records were audited" in found.verdict.reasons[0]
@@ -288,7 +288,7 @@ def test_a_failed_candidate_is_on_record_and_the_original_still_serves(stopped: 
     assert (original.aliases, original.tags.status) == (("champion",), "serving")
     assert (unlearned.aliases, unlearned.tags.status) == ((), "rejected")
     assert unlearned.tags.verdict == "inconclusive"
-    assert (unlearned.tags.rung, unlearned.tags.action, unlearned.tags.accepted) == ("first", "person", "no")
+    assert (unlearned.tags.attempt, unlearned.tags.action, unlearned.tags.accepted) == ("first", "person", "no")
     assert stopped.summary.registry.champion == original.version == "1"
 
 
@@ -313,36 +313,36 @@ def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: F
     assert escalated.code == EXIT_OK, escalated.err
     found = escalated.summary
     assert (found.verdict.outcome, found.promoted, found.accepted) == ("leaks", "retrained", None)
-    assert [(rung.rung, rung.verdict.outcome, rung.action, rung.version) for rung in found.rungs] == [
+    assert [(attempt.name, attempt.verdict.outcome, attempt.action, attempt.version) for attempt in found.attempts] == [
         ("first", "leaks", "stronger", "2"),
         ("stronger_1", "leaks", "retrain", "3"),
         ("retrained", "passed", "promote", "4"),
     ]
-    assert [rung.settings["epochs"] for rung in found.rungs] == [1, 2, 40]
+    assert [attempt.settings["epochs"] for attempt in found.attempts] == [1, 2, 40]
     assert found.forget.kind == "class"
     original, *rejected, retrained = escalated.versions
     assert [each.tags.status for each in escalated.versions] == ["superseded", "rejected", "rejected", "serving"]
-    assert [each.tags.rung for each in rejected] == ["first", "stronger_1"]
+    assert [each.tags.attempt for each in rejected] == ["first", "stronger_1"]
     assert {each.tags.parent for each in (*rejected, retrained)} == {original.version}
     assert retrained.aliases == ("champion",)
     assert found.registry.versions == {"original": "1", "unlearned": "3", "retrained": "4"}
 
 
 @pytest.mark.nightly
-def test_every_rung_is_in_mlflow_with_an_audit_of_its_own(escalated: Finished) -> None:
-    for rung, version in zip(escalated.summary.rungs, escalated.versions[1:], strict=True):
+def test_every_attempt_is_in_mlflow_with_an_audit_of_its_own(escalated: Finished) -> None:
+    for attempt, version in zip(escalated.summary.attempts, escalated.versions[1:], strict=True):
         (artifacts,) = (escalated.home / "mlartifacts").glob(f"**/{version.tags.run}/artifacts")
         audited = read_json(artifacts / "audit", "audit")
-        assert audited["models"]["candidate"]["model"] == version.tags.digest == rung.digest
+        assert audited["models"]["candidate"]["model"] == version.tags.digest == attempt.digest
 
 
 @pytest.mark.nightly
-def test_the_artifacts_of_a_climb_are_those_of_its_summary(escalated: Finished) -> None:
+def test_the_artifacts_of_an_escalated_run_are_those_of_its_summary(escalated: Finished) -> None:
     found, told = artifacts_of(escalated.folder), escalated.summary
     assert {name: models.digest(path) for name, path in found.models.items()} == {
         name: model.digest for name, model in told.models.items()
     }
-    assert models.digest(found.models["unlearned"]) == told.rungs[1].digest
+    assert models.digest(found.models["unlearned"]) == told.attempts[1].digest
 
 
 @pytest.mark.nightly
@@ -390,29 +390,29 @@ def test_its_versions_say_what_they_were_compared_with(by_references: Finished) 
 
 
 @pytest.mark.nightly
-def test_exact_retraining_as_the_last_rung_is_compared_with_references_too(climbed_by_references: Finished) -> None:
-    found = climbed_by_references.summary
-    assert found.rungs[-1].rung == "retrained", climbed_by_references.err
-    assert found.rungs[-1].method == "retrain"
-    assert {rung.verdict.compared_with for rung in found.rungs} == {"references"}
+def test_exact_retraining_as_last_attempt_is_compared_with_references_too(escalated_by_references: Finished) -> None:
+    found = escalated_by_references.summary
+    assert found.attempts[-1].name == "retrained", escalated_by_references.err
+    assert found.attempts[-1].method == "retrain"
+    assert {attempt.verdict.compared_with for attempt in found.attempts} == {"references"}
     assert list(found.models) == ["original", "unlearned"]
-    page = (climbed_by_references.folder / "report.html").read_text()
+    page = (escalated_by_references.folder / "report.html").read_text()
     assert "× the time of exact retraining" in page
     assert '<th scope="col">retrained</th>' not in page
 
 
 @pytest.mark.nightly
-def test_a_method_that_diverges_is_a_failed_rung_and_the_ladder_goes_on(diverged: Finished) -> None:
+def test_a_method_that_diverges_is_a_failed_attempt_and_the_escalation_goes_on(diverged: Finished) -> None:
     assert diverged.code == EXIT_OK, diverged.err
     assert "verdict: diverged; promoted: retrained" in diverged.out
     assert "tried:   first setting: diverged, then retrain; version none" in diverged.out
     found = diverged.summary
-    assert [(rung.rung, rung.verdict.outcome, rung.action, rung.version) for rung in found.rungs] == [
+    assert [(attempt.name, attempt.verdict.outcome, attempt.action, attempt.version) for attempt in found.attempts] == [
         ("first", "diverged", "retrain", "none"),
         ("retrained", "passed", "promote", "2"),
     ]
     assert "the loss became nan" in found.verdict.reasons[0]
-    assert found.rungs[0].settings["optimisation"]["learning_rate"] == 1e30
+    assert found.attempts[0].settings["optimisation"]["learning_rate"] == 1e30
     page = html.unescape((diverged.folder / "report.html").read_text())
     assert found.verdict.reasons[0] in page
     assert "The unlearned model diverged" in page

@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from unlearning.audit.escalation import (
     ACTIONS,
+    ATTEMPTS,
     RETRAINED,
-    RUNGS,
     SERVING,
     Action,
-    Rung,
+    AttemptName,
     accepted_statement,
     action_named,
+    attempt_named,
     described,
+    escalation_level,
     may_serve,
-    next_rung,
+    next_action,
     rejecting_action,
-    rung_named,
     serving_action,
-    strength,
 )
 from unlearning.audit.policy import MAX_STRONGER, OnFailure, OnInconclusive, Policy
 from unlearning.audit.results import Outcome
@@ -36,62 +36,62 @@ POLICIES = [
     for on_inconclusive in get_args(OnInconclusive)
 ]
 EVERYTHING = [
-    (outcome, rung, chosen, complete)
+    (outcome, attempt, chosen, complete)
     for outcome in OUTCOMES
-    for rung in RUNGS
+    for attempt in ATTEMPTS
     for chosen in POLICIES
     for complete in (True, False)
 ]
 
 
-def after(outcome: Outcome, rung: Rung = "first", **chosen: Any) -> Action:
-    return next_rung(outcome, rung, Policy(**chosen))
+def after(outcome: Outcome, attempt: AttemptName = "first", **chosen: Any) -> Action:
+    return next_action(outcome, attempt, Policy(**chosen))
 
 
 def test_nothing_but_a_passed_candidate_is_promoted() -> None:
-    for outcome, rung, chosen, complete in EVERYTHING:
-        assert (next_rung(outcome, rung, chosen, complete=complete) == "promote") == (outcome == "passed")
+    for outcome, attempt, chosen, complete in EVERYTHING:
+        assert (next_action(outcome, attempt, chosen, complete=complete) == "promote") == (outcome == "passed")
 
 
 def test_nothing_but_an_inconclusive_candidate_that_was_audited_in_full_is_accepted_and_only_where_asked() -> None:
-    for outcome, rung, chosen, complete in EVERYTHING:
-        wanted = ("accept", "accept_retrained") if rung == RETRAINED else ("accept",)
+    for outcome, attempt, chosen, complete in EVERYTHING:
+        wanted = ("accept", "accept_retrained") if attempt == RETRAINED else ("accept",)
         asked = outcome == "inconclusive" and chosen.on_inconclusive in wanted and complete
-        assert (next_rung(outcome, rung, chosen, complete=complete) == "accept") == asked
+        assert (next_action(outcome, attempt, chosen, complete=complete) == "accept") == asked
 
 
-def test_only_what_leaks_is_tried_again_with_a_stronger_setting_and_no_more_often_than_allowed() -> None:
-    for outcome, rung, chosen, complete in EVERYTHING:
-        again = outcome == "leaks" and rung != RETRAINED and RUNGS.index(rung) < chosen.stronger
-        assert (next_rung(outcome, rung, chosen, complete=complete) == "stronger") == again
+def test_only_what_leaks_is_tried_again_with_an_escalated_setting_and_no_more_often_than_allowed() -> None:
+    for outcome, attempt, chosen, complete in EVERYTHING:
+        again = outcome == "leaks" and attempt != RETRAINED and ATTEMPTS.index(attempt) < chosen.stronger
+        assert (next_action(outcome, attempt, chosen, complete=complete) == "stronger") == again
 
 
 def test_nothing_is_retrained_where_the_policy_says_stop_nor_twice() -> None:
-    for outcome, rung, chosen, complete in EVERYTHING:
-        if next_rung(outcome, rung, chosen, complete=complete) == "retrain":
-            assert rung != RETRAINED
+    for outcome, attempt, chosen, complete in EVERYTHING:
+        if next_action(outcome, attempt, chosen, complete=complete) == "retrain":
+            assert attempt != RETRAINED
             assert outcome != "passed"
             says = chosen.on_inconclusive if outcome == "inconclusive" else chosen.on_failure
             assert says in ("retrain", "accept_retrained")
 
 
 @given(st.sampled_from(POLICIES), st.lists(st.sampled_from(OUTCOMES), min_size=MAX_STRONGER + 2))
-def test_every_climb_ends_after_as_many_rungs_as_there_are(chosen: Policy, outcomes: list[Outcome]) -> None:
-    rung: Rung = "first"
-    tried = [rung]
+def test_every_escalation_ends_after_as_many_attempts_as_there_are(chosen: Policy, outcomes: list[Outcome]) -> None:
+    attempt: AttemptName = "first"
+    tried = [attempt]
     for outcome in outcomes:
-        action = next_rung(outcome, rung, chosen)
+        action = next_action(outcome, attempt, chosen)
         if action in ("promote", "accept", "person"):
             break
-        rung = RETRAINED if action == "retrain" else RUNGS[RUNGS.index(rung) + 1]
-        tried.append(rung)
+        attempt = RETRAINED if action == "retrain" else ATTEMPTS[ATTEMPTS.index(attempt) + 1]
+        tried.append(attempt)
     assert action in ("promote", "accept", "person")
     assert len(set(tried)) == len(tried) <= chosen.stronger + 2
-    assert all(strength(each) <= chosen.stronger for each in tried)
+    assert all(escalation_level(each) <= chosen.stronger for each in tried)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "rung", "chosen", "expected"),
+    ("outcome", "attempt", "chosen", "expected"),
     [
         ("passed", "first", {}, "promote"),
         ("leaks", "first", {}, "stronger"),
@@ -117,13 +117,15 @@ def test_every_climb_ends_after_as_many_rungs_as_there_are(chosen: Policy, outco
         ("passed", "retrained", {}, "promote"),
     ],
 )
-def test_the_table_of_decisions(outcome: Outcome, rung: Rung, chosen: dict[str, Any], expected: Action) -> None:
-    assert after(outcome, rung, **chosen) == expected
+def test_the_table_of_decisions(
+    outcome: Outcome, attempt: AttemptName, chosen: dict[str, Any], expected: Action
+) -> None:
+    assert after(outcome, attempt, **chosen) == expected
 
 
 def test_what_lacks_an_attack_is_left_to_a_person_where_the_rest_would_be_accepted() -> None:
     accepting = Policy(on_inconclusive="accept")
-    assert next_rung("inconclusive", "first", accepting, complete=False) == "person"
+    assert next_action("inconclusive", "first", accepting, complete=False) == "person"
     assert may_serve("inconclusive", "accept", retrained=False, complete=False) is None
     assert may_serve("inconclusive", "accept_retrained", retrained=True, complete=False) is None
     assert may_serve("inconclusive", "accept_retrained", retrained=False, complete=True) is None
@@ -165,20 +167,20 @@ def test_a_policy_without_meaning_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_rungs_and_actions_are_known_by_name() -> None:
-    assert [rung_named(name) for name in RUNGS] == list(RUNGS)
+def test_attempts_and_actions_are_known_by_name() -> None:
+    assert [attempt_named(name) for name in ATTEMPTS] == list(ATTEMPTS)
     assert [action_named(name) for name in ACTIONS] == list(ACTIONS)
-    for call in (rung_named, action_named):
+    for call in (attempt_named, action_named):
         with pytest.raises(UserError, match="'roof' is unknown: choose"):
             call("roof")
 
 
-def test_rungs_have_a_strength_and_words() -> None:
-    assert [strength(rung) for rung in RUNGS] == [0, 1, 2, 0]
-    assert [described(rung) for rung in RUNGS] == [
+def test_attempts_have_a_level_and_words() -> None:
+    assert [escalation_level(attempt) for attempt in ATTEMPTS] == [0, 1, 2, 0]
+    assert [described(attempt) for attempt in ATTEMPTS] == [
         "first setting",
-        "stronger setting 1",
-        "stronger setting 2",
+        "escalated setting 1",
+        "escalated setting 2",
         "exact retraining",
     ]
 

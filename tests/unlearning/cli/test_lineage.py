@@ -77,12 +77,12 @@ def test_an_unknown_model_is_told_in_one_line(cli: Cli, home: Path) -> None:
     assert "model 'nobody' is not in the registry" in answer.error
 
 
-def test_what_was_accepted_without_having_passed_and_on_which_rung_is_told() -> None:
+def test_what_was_accepted_without_having_passed_and_on_which_attempt_is_told() -> None:
     tags = {"kind": "unlearned", "method": "finetune", "status": "serving", "verdict": "inconclusive"}
     tags |= {"rung": "stronger_1", "accepted": "yes"}
     told = label(Version(name="m", version="3", aliases=("champion",), tags=tags, description=""))
     assert told == (
-        "version 3 [champion]: unlearned by finetune (stronger setting 1), serving, verdict inconclusive, "
+        "version 3 [champion]: unlearned by finetune (escalated setting 1), serving, verdict inconclusive, "
         "accepted all the same"
     )
 

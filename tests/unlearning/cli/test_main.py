@@ -184,8 +184,8 @@ def test_the_exit_code_says_whether_anything_was_promoted(
     assert answer.code == code
     assert last in answer.out.splitlines()
     tried = [line for line in answer.out.splitlines() if line.startswith("tried: ")]
-    assert len(tried) == len(finished.rungs)
-    assert all(rung.verdict.outcome in line for rung, line in zip(finished.rungs, tried, strict=True))
+    assert len(tried) == len(finished.attempts)
+    assert all(attempt.verdict.outcome in line for attempt, line in zip(finished.attempts, tried, strict=True))
     scripted = cli("run", "--dataset", "digits", "--json")
     assert scripted.code == code
     assert Summary.model_validate_json(scripted.out) == finished
@@ -202,9 +202,9 @@ def test_the_options_reach_the_run(
 
     monkeypatch.setattr(unlearning, "run_locally", remember)
     given = ("--paradigm", "supervised", "--seed", 3, "--forget-kind", "class", "--forget-class", "7", "--quiet")
-    ladder = ("--stronger", 2, "--on-failure", "stop", "--on-inconclusive", "accept")
+    escalation = ("--stronger", 2, "--on-failure", "stop", "--on-inconclusive", "accept")
     erasure = ("--erased", "drop", "--include-near-duplicates")
-    assert cli("run", "--dataset", "digits", *given, *ladder, *erasure, "--run-id", "mine").code == EXIT_OK
+    assert cli("run", "--dataset", "digits", *given, *escalation, *erasure, "--run-id", "mine").code == EXIT_OK
     run, how = seen
     wanted = LocalRun(recipe="digits-supervised", seed=3, forget_kind="class", forget_class="7")
     told = {"stronger": 2, "on_failure": "stop", "on_inconclusive": "accept"}
@@ -368,11 +368,11 @@ def test_runs_are_compared_on_one_page(cli: Cli, finished: Summary, home: Path, 
     page = tmp_path / "out" / "page.html"
     answer = cli("compare", "--output", page, "--json")
     assert answer.code == EXIT_OK, answer.err
-    assert len(json.loads(answer.out)["entries"]) == len(finished.rungs)
+    assert len(json.loads(answer.out)["entries"]) == len(finished.attempts)
     assert "</html>" in page.read_text()
     (tmp_path / "saved.json").write_text(answer.out)
     again = cli("compare", tmp_path / "saved.json", "--output", tmp_path / "again.html")
-    assert f"{len(finished.rungs)} candidates: " in again.out
+    assert f"{len(finished.attempts)} candidates: " in again.out
     assert (tmp_path / "again.html").read_text() == page.read_text()
 
 

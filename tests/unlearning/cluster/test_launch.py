@@ -85,7 +85,7 @@ def test_every_option_is_one_of_the_command_line(command: launch.StepCommand) ->
 
 
 def test_a_keyword_that_no_option_stands_for_is_loud(chain: Chain, tmp_path: Path) -> None:
-    given = forgetting(chain, tmp_path / "out") | {"colour": "red", "rung": "first", "keep_diverged": False}
+    given = forgetting(chain, tmp_path / "out") | {"colour": "red", "attempt": "first", "keep_diverged": False}
     with pytest.raises(TypeError, match="no option for colour"):
         launch.UNLEARN.line(given, given)
 

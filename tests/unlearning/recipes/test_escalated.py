@@ -5,16 +5,16 @@ import math
 import pytest
 
 from unlearning import recipes
-from unlearning.audit.escalation import RUNGS
+from unlearning.audit.escalation import ATTEMPTS
 from unlearning.audit.policy import MAX_STRONGER
 from unlearning.core.errors import UserError
 from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS
 from unlearning.methods.objective import UnlearningConfig
-from unlearning.recipes.escalated import can_be_strengthened, settings_at, strengthened
+from unlearning.recipes.escalated import can_be_escalated, escalated, settings_at
 
 RECIPE = recipes.load("digits-simclr")
-STRENGTHS = RUNGS[: MAX_STRONGER + 1]
+LEVELS = ATTEMPTS[: MAX_STRONGER + 1]
 FITTED = [name for name, method in METHODS.items() if issubclass(method.config, UnlearningConfig)]
 
 
@@ -24,10 +24,10 @@ def test_a_forgetting_term_weighs_three_times_as_much_and_is_minimised_half_as_l
     first = RECIPE.method_config(method)
     assert isinstance(first, UnlearningConfig)
     epochs = first.optimisation.epochs
-    for rung in STRENGTHS:
-        found = settings_at(RECIPE, method, rung)
+    for attempt in LEVELS:
+        found = settings_at(RECIPE, method, attempt)
         assert isinstance(found, UnlearningConfig)
-        assert found.weight == pytest.approx(first.weight * 3 ** STRENGTHS.index(rung))
+        assert found.weight == pytest.approx(first.weight * 3 ** LEVELS.index(attempt))
         assert found.optimisation.epochs == epochs
         rest = {"weight": first.weight, "optimisation": first.optimisation}
         assert found.model_copy(update=rest) == first, "nothing else changes"
@@ -35,30 +35,30 @@ def test_a_forgetting_term_weighs_three_times_as_much_and_is_minimised_half_as_l
 
 
 def test_finetuning_has_only_its_epochs_to_strengthen() -> None:
-    epochs = [settings_at(RECIPE, "finetune", rung) for rung in STRENGTHS]
+    epochs = [settings_at(RECIPE, "finetune", attempt) for attempt in LEVELS]
     first = RECIPE.methods.finetune
     assert epochs == [first.model_copy(update={"epochs": count * first.epochs}) for count in (1, 2, 4)]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_stronger_settings_are_valid_settings(method: str) -> None:
-    if not can_be_strengthened(method):
+def test_escalated_settings_are_valid_settings(method: str) -> None:
+    if not can_be_escalated(method):
         assert method == "retrain"
         return
-    found = settings_at(RECIPE, method, RUNGS[MAX_STRONGER])
+    found = settings_at(RECIPE, method, ATTEMPTS[MAX_STRONGER])
     assert METHODS[method].config.model_validate(found.model_dump()) == found != RECIPE.method_config(method)
 
 
 def test_one_epoch_becomes_more_than_one() -> None:
     shortest = OptimisationConfig(epochs=1)
-    assert strengthened(shortest) == OptimisationConfig(epochs=2)
-    found = strengthened(UnlearningConfig(optimisation=shortest, weight=0.5))
+    assert escalated(shortest) == OptimisationConfig(epochs=2)
+    found = escalated(UnlearningConfig(optimisation=shortest, weight=0.5))
     assert found == UnlearningConfig(optimisation=OptimisationConfig(epochs=2), weight=1.5)
 
 
 def test_exact_retraining_is_done_with_the_settings_of_training_or_not_at_all() -> None:
     assert settings_at(RECIPE, "retrain", "first") == settings_at(RECIPE, "retrain", "retrained") == RECIPE.training
-    with pytest.raises(UserError, match="exact retraining cannot be strengthened"):
+    with pytest.raises(UserError, match="exact retraining cannot be escalated"):
         settings_at(RECIPE, "retrain", "stronger_1")
-    with pytest.raises(UserError, match="rung retrained is exact retraining: give the method retrain"):
+    with pytest.raises(UserError, match="attempt retrained is exact retraining: give the method retrain"):
         settings_at(RECIPE, "finetune", "retrained")

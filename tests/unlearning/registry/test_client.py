@@ -156,13 +156,15 @@ def test_a_run_made_the_logged_model_and_records_what_is_known(fixture: Fixture,
 
 
 @pytest.mark.parametrize(
-    ("rung", "shown"),
-    [("", ""), ("first", ""), ("retrained", ""), ("stronger_1", ", stronger setting 1")],
+    ("attempt", "shown"),
+    [("", ""), ("first", ""), ("retrained", ""), ("stronger_1", ", escalated setting 1")],
 )
 def test_a_run_has_a_name_of_its_own_and_says_what_its_version_says(
-    fixture: Fixture, name: str, rung: str, shown: str
+    fixture: Fixture, name: str, attempt: str, shown: str
 ) -> None:
-    made = fixture.register(name, f"rung {rung}", kind="unlearned", description="It forgot.", tags={"rung": rung})
+    made = fixture.register(
+        name, f"attempt {attempt}", kind="unlearned", description="It forgot.", tags={"rung": attempt}
+    )
     run = fixture.run_of(made)
     assert run.info.run_name == f"unlearned {name}{shown}"
     assert run.data.tags["mlflow.note.content"] == made.description == "It forgot."

@@ -63,9 +63,9 @@ def test_without_a_champion_it_is_said() -> None:
     assert descriptions.model_story([version(1)]) == "No version serves."
 
 
-def test_a_rung_of_the_ladder_is_named() -> None:
-    versions = [version(1), version(2, 1, rung="stronger_1"), version(3, 1, rung="first")]
-    assert "by finetune, stronger setting 1, and audited" in descriptions.version_story(versions[1], versions)
+def test_an_escalated_attempt_is_named() -> None:
+    versions = [version(1), version(2, 1, attempt="stronger_1"), version(3, 1, attempt="first")]
+    assert "by finetune, escalated setting 1, and audited" in descriptions.version_story(versions[1], versions)
     assert "by finetune and audited" in descriptions.version_story(versions[2], versions)
 
 

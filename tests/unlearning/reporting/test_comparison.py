@@ -28,23 +28,23 @@ def document(*entries: ComparedCandidate) -> RunComparison:
 def test_every_candidate_of_every_run_is_a_row_with_what_its_verdict_says(make_summary: Make) -> None:
     runs = [make_summary("passed", "unlearned"), make_summary("leaks", "retrained", "passed", supervised=True)]
     found = comparison.of_runs(runs)
-    assert [entry.verdict for entry in found.entries] == [r.verdict.outcome for run in runs for r in run.rungs]
-    assert [entry.paradigm for entry in found.entries] == [run.paradigm for run in runs for _ in run.rungs]
-    entry, judged = found.entries[0], runs[0].rungs[0].verdict
+    assert [entry.verdict for entry in found.entries] == [r.verdict.outcome for run in runs for r in run.attempts]
+    assert [entry.paradigm for entry in found.entries] == [run.paradigm for run in runs for _ in run.attempts]
+    entry, judged = found.entries[0], runs[0].attempts[0].verdict
     furthest = max((each.difference for each in judged.comparisons), key=lambda each: abs(each.estimate))
     assert entry.gap == Estimate(value=furthest.estimate, low=furthest.low, high=furthest.high)
     worst = max(judged.utility_lost.values(), key=lambda each: each.estimate)
     assert entry.lost is not None
     assert entry.lost.value == pytest.approx(100 * worst.estimate)
     assert entry.time is not None
-    assert entry.time.value == pytest.approx(runs[0].rungs[0].seconds / runs[0].models["retrained"].seconds)
+    assert entry.time.value == pytest.approx(runs[0].attempts[0].seconds / runs[0].models["retrained"].seconds)
 
 
 def test_the_auc_is_told_of_the_candidate_that_the_report_shows_in_full_alone(make_summary: Make) -> None:
     run = make_summary("leaks", "retrained", "passed")
     rows = comparison.of_runs([run]).entries
     shown = [entry.auc is not None for entry in rows]
-    assert shown == [rung.digest == run.models["unlearned"].digest for rung in run.rungs]
+    assert shown == [attempt.digest == run.models["unlearned"].digest for attempt in run.attempts]
 
 
 def test_nothing_retrained_has_no_time_over_retraining(make_summary: Make) -> None:

@@ -177,8 +177,10 @@ def test_the_first_screen_tells_what_references_show(make_summary: Make) -> None
     assert "Ideal: as references show" in report.lead(made.model_copy(update={"verdict": bare}))[0]["note"]
 
 
-def test_where_the_ladder_retrained_its_time_is_the_measure(make_summary: Make, edited: Make) -> None:
-    made = edited(make_summary("leaks", "retrained", "passed", compared_with="references"), 43, "rungs", 1, "seconds")
+def test_where_the_last_attempt_retrained_its_time_is_the_measure(make_summary: Make, edited: Make) -> None:
+    made = edited(
+        make_summary("leaks", "retrained", "passed", compared_with="references"), 43, "attempts", 1, "seconds"
+    )
     assert report.lead(made)[2]["note"].startswith("0.10 × the time of exact retraining. Below 1 is cheaper.")
     assert report.measure_rows(made)[-1].cells[1] == ("4.3", "0.10 × retraining")
 
@@ -216,7 +218,7 @@ def test_the_page_says_that_a_method_diverged_and_what_is_shown_in_its_place(mak
 
 def test_the_answer_tells_what_was_tried_before(make_summary: Make) -> None:
     answer = report.answer(make_summary("passed", "unlearned", stronger=2))
-    assert "Before it, the first setting still leaks and the stronger setting 1 still leaks." in answer
+    assert "Before it, the first setting still leaks and the escalated setting 1 still leaks." in answer
     assert answer.endswith("It was promoted as version 4.")
 
 
@@ -248,7 +250,7 @@ def test_every_outcome_is_the_first_thing_on_the_page(make_summary: Make, outcom
     assert f"Verdict: {OUTCOMES[outcome]}" in page.text
     assert summary.verdict.reasons[0] in page.text
     assert "statement" not in {attributes.get("class") for attributes in page.all("p")}
-    assert not [told for told in ("another rung", "one more try") if told in page.text]
+    assert not [told for told in ("another attempt", "one more try") if told in page.text]
     if outcome != "passed":
         assert "Verdict: passed" not in page.text
 
@@ -322,9 +324,9 @@ def test_hostile_text_stays_text(make_summary: Make, edited: Make) -> None:
     hostile = '<script>alert("x")</script><img src=http://evil/x onerror=alert(1)>'
     summary = edited(make_summary("passed", "unlearned", stronger=1), hostile, "registry", "model_name")
     summary = edited(summary, [hostile], "verdict", "reasons")
-    summary = edited(summary, [hostile], "rungs", 0, "verdict", "reasons")
-    summary = edited(summary, {hostile: hostile}, "rungs", 0, "settings")
-    summary = edited(summary, hostile, "rungs", 0, "version")
+    summary = edited(summary, [hostile], "attempts", 0, "verdict", "reasons")
+    summary = edited(summary, {hostile: hostile}, "attempts", 0, "settings")
+    summary = edited(summary, hostile, "attempts", 0, "version")
     summary = edited(summary, hostile, "accepted")
     summary = edited(summary, {hostile: hostile, "x_y": [hostile]}, "recipe")
     summary = edited(summary, hostile, "verdict", "comparisons", 0, "attack")
@@ -354,12 +356,12 @@ def test_the_limits_are_stated(html: str) -> None:
     assert "Passing means equivalence with the retrained model within the margin, for the attacks tested" in text
 
 
-def test_every_rung_is_told_with_its_settings_and_its_verdict(make_summary: Make, html: str) -> None:
-    assert "Verdict on another rung: exact retraining" in Page(html).text
+def test_every_attempt_is_told_with_its_settings_and_its_verdict(make_summary: Make, html: str) -> None:
+    assert "Verdict on another attempt: exact retraining" in Page(html).text
     text = Page(report.render(make_summary("passed", "unlearned", stronger=1))).text
-    assert "Verdict on another rung: first setting" in text
+    assert "Verdict on another attempt: first setting" in text
     assert "weight 3.0, optimisation.epochs 15" in text
-    assert "kept as rejected; a stronger setting was tried" in text
+    assert "kept as rejected; an escalated setting was tried" in text
     assert "one of 2 with at most 10 %" in text
 
 

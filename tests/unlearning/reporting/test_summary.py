@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from unlearning.audit.escalation import last_unlearned, load_rungs, save_rungs
+from unlearning.audit.escalation import last_unlearned, load_attempts, save_attempts
 from unlearning.core.errors import UserError
 from unlearning.reporting.summary import Summary, load, save, strongest_attack
 
@@ -43,9 +43,9 @@ def test_a_summary_comes_back_as_it_was_saved(
         (("promoted",), "original", "promoted"),
         (("schema_version",), 2, "schema_version"),
         (("verdict", "compared_with"), "nothing", "verdict.compared_with"),
-        (("rungs",), [], "rungs"),
-        (("rungs", 0, "action"), "pray", "rungs.0.action"),
-        (("rungs", 0, "rung"), "stronger_9", "rungs.0.rung"),
+        (("attempts",), [], "attempts"),
+        (("attempts", 0, "action"), "pray", "attempts.0.action"),
+        (("attempts", 0, "name"), "stronger_9", "attempts.0.name"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(
@@ -105,21 +105,38 @@ def test_every_field_is_documented() -> None:
         assert documented == list(part["properties"]), name
 
 
-def test_rungs_come_back_as_they_were_saved(make_summary: Make, tmp_path: Path) -> None:
-    rungs = make_summary("leaks", "retrained", "passed", stronger=1).rungs
-    save_rungs(rungs, tmp_path / "ladder")
-    assert load_rungs(tmp_path / "ladder") == rungs
-    with pytest.raises(UserError, match=r"rungs of the ladder: .* does not exist"):
-        load_rungs(tmp_path / "nowhere")
-    (tmp_path / "ladder").write_text('[{"rung": "roof"}]')
+def test_attempts_come_back_as_they_were_saved(make_summary: Make, tmp_path: Path) -> None:
+    attempts = make_summary("leaks", "retrained", "passed", stronger=1).attempts
+    save_attempts(attempts, tmp_path / "attempts")
+    assert load_attempts(tmp_path / "attempts") == attempts
+    with pytest.raises(UserError, match=r"attempts: .* does not exist"):
+        load_attempts(tmp_path / "nowhere")
+    (tmp_path / "attempts").write_text('[{"name": "roof"}]')
     with pytest.raises(UserError, match="are not valid"):
-        load_rungs(tmp_path / "ladder")
+        load_attempts(tmp_path / "attempts")
+
+
+def test_documents_with_the_names_of_version_3_are_read(make_summary: Make, tmp_path: Path) -> None:
+    summary = make_summary("leaks", "retrained", "passed", stronger=1)
+    save(summary, tmp_path / "summary.json")
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert (written["schema_version"], written["attempts"][1]["name"]) == (4, "stronger_1")
+    before = [{"rung" if key == "name" else key: value for key, value in each.items()} for each in written["attempts"]]
+    (tmp_path / "attempts").write_text(json.dumps(before))
+    assert load_attempts(tmp_path / "attempts") == summary.attempts
+    old = written | {"schema_version": 3, "rungs": before}
+    (tmp_path / "summary.json").write_text(json.dumps(old))
+    with pytest.raises(UserError, match="rungs"):  # both names at once have no meaning
+        load(tmp_path / "summary.json")
+    del old["attempts"]
+    (tmp_path / "summary.json").write_text(json.dumps(old))
+    assert load(tmp_path / "summary.json") == summary
 
 
 def test_the_unlearned_model_is_the_last_before_exact_retraining(make_summary: Make) -> None:
-    rungs = make_summary("leaks", "retrained", "passed", stronger=1).rungs
-    assert [rung.rung for rung in rungs] == ["first", "stronger_1", "retrained"]
-    assert last_unlearned(rungs) == rungs[1]
-    assert last_unlearned(rungs[:1]) == rungs[0]
-    with pytest.raises(UserError, match="no rung before exact retraining"):
-        last_unlearned(rungs[2:])
+    attempts = make_summary("leaks", "retrained", "passed", stronger=1).attempts
+    assert [attempt.name for attempt in attempts] == ["first", "stronger_1", "retrained"]
+    assert last_unlearned(attempts) == attempts[1]
+    assert last_unlearned(attempts[:1]) == attempts[0]
+    with pytest.raises(UserError, match="no attempt before exact retraining"):
+        last_unlearned(attempts[2:])

@@ -113,7 +113,7 @@ def test_the_word_that_nothing_was_retrained_is_taken_for_no_retrained_model(
 
 
 def test_an_exactly_retrained_candidate_is_audited_beside_references(chain: Chain, tmp_path: Path) -> None:
-    """The last rung of the ladder, where nothing was retrained to compare with."""
+    """The last attempt, where nothing was retrained to compare with."""
     found = audit_into(chain, tmp_path / "audit", candidate_path=chain["retrained"], retrained_path=None)
     assert found.compared_with == "references"
     assert found.models["candidate"].model == models.digest(chain["retrained"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from unlearning.audit.escalation import RUNGS
+from unlearning.audit.escalation import ATTEMPTS
 from unlearning.audit.policy import Policy
 from unlearning.audit.results import load_audit, load_evaluation, load_verdict
 from unlearning.audit.verdict import complete
@@ -140,7 +140,7 @@ def test_what_follows_too_few_records_is_the_policys(
 
 
 @pytest.mark.parametrize(("method", "action"), [("gradient_penalty", "stronger"), ("retrain", "retrain")])
-def test_a_leak_is_met_with_a_stronger_setting_if_the_method_has_any(
+def test_a_leak_is_met_with_an_escalated_setting_if_the_method_has_any(
     chain: Chain, tmp_path: Path, method: str, action: str
 ) -> None:
     audit = read_json(chain["audit"], "audit")
@@ -152,9 +152,9 @@ def test_a_leak_is_met_with_a_stronger_setting_if_the_method_has_any(
     assert (decided.verdict.outcome, decided.action) == ("leaks", action)
 
 
-def test_a_passed_candidate_is_promoted_from_every_rung(chain: Chain, tmp_path: Path) -> None:
-    for rung in RUNGS:
-        assert decide_into(chain, tmp_path / "verdict", rung=rung).action == "promote"
+def test_a_passed_candidate_is_promoted_from_every_attempt(chain: Chain, tmp_path: Path) -> None:
+    for attempt in ATTEMPTS:
+        assert decide_into(chain, tmp_path / "verdict", attempt=attempt).action == "promote"
 
 
 def test_an_attack_that_is_missing_is_not_a_matter_of_records(chain: Chain, tmp_path: Path) -> None:
@@ -173,9 +173,9 @@ def test_an_attack_that_is_missing_is_not_a_matter_of_records(chain: Chain, tmp_
 
 
 @pytest.mark.parametrize(
-    "changed", [{"rung": "roof"}, {"stronger": 3}, {"on_failure": "accept"}, {"on_inconclusive": "it's"}]
+    "changed", [{"attempt": "roof"}, {"stronger": 3}, {"on_failure": "accept"}, {"on_inconclusive": "it's"}]
 )
-def test_a_ladder_without_meaning_is_refused_and_writes_nothing(
+def test_an_escalation_policy_without_meaning_is_refused_and_writes_nothing(
     chain: Chain, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     with pytest.raises(UserError, match=next(iter(changed))):

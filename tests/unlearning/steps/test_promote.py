@@ -247,7 +247,7 @@ def test_accepting_what_was_rejected_before_is_a_version_of_its_own(parent: Vers
     assert (made.version, made.tags.status, made.tags.accepted) == ("3", "serving", "yes")
 
 
-def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Paths, failed: CandidateEvidence) -> None:
+def test_every_version_says_which_attempt_made_it(parent: Version, evidence: Paths, failed: CandidateEvidence) -> None:
     kept = reject(failed, model_name=parent.name, parent="1", run_name="run", action="stronger")
     made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     names = ("rung", "action", "accepted", "statement")
@@ -256,23 +256,23 @@ def test_every_version_has_its_place_on_the_ladder(parent: Version, evidence: Pa
     assert [made.tags.written()[name] for name in names] == ["first", "promote", "no", "none"]
 
 
-def test_the_settings_of_every_rung_can_be_compared_in_mlflow(parent: Version, evidence: Paths) -> None:
+def test_the_settings_of_every_attempt_can_be_compared_in_mlflow(parent: Version, evidence: Paths) -> None:
     made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     registry = Registry(settings.from_environment().tracking_uri)
     params = registry.client.get_run(made.tags.run).data.params
     assert {"rung": "first", "settings.weight": "0.1", "settings.optimisation.epochs": "2"}.items() <= params.items()
 
 
-def test_the_rungs_are_handed_on_from_one_to_the_next(
+def test_the_attempts_are_handed_on_from_one_to_the_next(
     parent: Version, evidence: Paths, failed: CandidateEvidence, tmp_path: Path
 ) -> None:
     below, above = tmp_path / "below", tmp_path / "above"
     where: dict[str, Any] = {"model_name": parent.name, "parent": "1", "run_name": "run"}
-    kept = reject(failed, **where, action="stronger", ladder_path=below)
-    made = promote(evidence_at(**evidence, earlier_path=below), **where, ladder_path=above)
-    (first,) = escalation.load_rungs(below)
+    kept = reject(failed, **where, action="stronger", attempts_path=below)
+    made = promote(evidence_at(**evidence, earlier_path=below), **where, attempts_path=above)
+    (first,) = escalation.load_attempts(below)
     assert (first.version, first.action, first.verdict) == (kept.version, "stronger", failed.verdict)
     assert first.settings["weight"] == 0.1
-    again, last = escalation.load_rungs(above)
+    again, last = escalation.load_attempts(above)
     assert again == first
     assert (last.version, last.action, last.verdict.outcome) == (made.version, "promote", "passed")

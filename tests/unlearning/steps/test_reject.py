@@ -32,11 +32,12 @@ def test_what_diverged_is_on_record_and_nowhere_else(
     parent: Version, diverged: Paths, chain: Chain, tmp_path: Path
 ) -> None:
     given = evidence_at(**diverged)
-    note_diverged(given, action="retrain", ladder_path=tmp_path / "ladder")
-    (rung,) = escalation.load_rungs(tmp_path / "ladder")
-    assert (rung.rung, rung.verdict.outcome, rung.action, rung.version) == ("first", "diverged", "retrain", "none")
-    assert rung.verdict.reasons == (given.made.diverged,)
-    assert rung.digest == models.digest(chain["model"])
+    note_diverged(given, action="retrain", attempts_path=tmp_path / "attempts")
+    (attempt,) = escalation.load_attempts(tmp_path / "attempts")
+    found = (attempt.name, attempt.verdict.outcome, attempt.action, attempt.version)
+    assert found == ("first", "diverged", "retrain", "none")
+    assert attempt.verdict.reasons == (given.made.diverged,)
+    assert attempt.digest == models.digest(chain["model"])
     with pytest.raises(UserError, match="verdict diverged: only a passed candidate can be promoted"):
         promote(given, model_name=parent.name, parent="1", run_name="run", policy=Policy(on_inconclusive="accept"))
     with pytest.raises(UserError, match="there is nothing to register"):
@@ -46,10 +47,10 @@ def test_what_diverged_is_on_record_and_nowhere_else(
 
 def test_only_what_diverged_is_noted_as_such(diverged: Paths, failed: CandidateEvidence, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the method made a model"):
-        note_diverged(failed, action="retrain", ladder_path=tmp_path / "ladder")
+        note_diverged(failed, action="retrain", attempts_path=tmp_path / "attempts")
     for action, problem in (("accept", "lets the candidate serve"), ("roof", "is unknown")):
         with pytest.raises(UserError, match=problem):
-            note_diverged(evidence_at(**diverged), action=action, ladder_path=tmp_path / "ladder")
+            note_diverged(evidence_at(**diverged), action=action, attempts_path=tmp_path / "attempts")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from markupsafe import escape
 
 from unlearning.audit import escalation
-from unlearning.audit.escalation import RungSummary, accepted_statement
+from unlearning.audit.escalation import AttemptSummary, accepted_statement
 from unlearning.audit.results import Verdict, load_verdict
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
@@ -27,10 +27,10 @@ Chain = dict[str, Path]
 Paths = dict[str, Path]
 
 
-def rung(chain: Chain, judged: str, version: str = "2", **changed: Any) -> RungSummary:
-    """The candidate of the chain as a rung; `passed` and `failed` are the verdicts of the chain."""
-    made = RungSummary(
-        rung="first",
+def attempt(chain: Chain, judged: str, version: str = "2", **changed: Any) -> AttemptSummary:
+    """The candidate of the chain as an attempt; `passed` and `failed` are the verdicts of the chain."""
+    made = AttemptSummary(
+        name="first",
         method="gradient_penalty",
         settings={"weight": 0.1},
         digest=models.digest(chain["candidate"]),
@@ -44,13 +44,13 @@ def rung(chain: Chain, judged: str, version: str = "2", **changed: Any) -> RungS
 
 @pytest.fixture
 def inputs(chain: Chain, parent: Version, drawn: Callable[..., Path], tmp_path: Path) -> Callable[..., ReportInputs]:
-    """The chain with a given verdict and rungs."""
+    """The chain with a given verdict and attempts."""
     named = {f"{name}_path": chain[name] for name in ("snapshot", "split", "forget", "audit", "evaluation")}
     named |= {"original_path": chain["model"]} | {f"{name}_path": chain[name] for name in ("candidate", "retrained")}
 
-    def make(verdict: Path, *rungs: RungSummary) -> ReportInputs:
-        escalation.save_rungs(rungs or (rung(chain, verdict.name),), tmp_path / "ladder")
-        paths: dict[str, Any] = named | {"verdict_path": verdict, "ladder_path": tmp_path / "ladder"}
+    def make(verdict: Path, *attempts: AttemptSummary) -> ReportInputs:
+        escalation.save_attempts(attempts or (attempt(chain, verdict.name),), tmp_path / "attempts")
+        paths: dict[str, Any] = named | {"verdict_path": verdict, "attempts_path": tmp_path / "attempts"}
         paths["evidence_path"] = drawn()
         return ReportInputs(**paths, model_name=parent.name, original_version="1", run_name="run")
 
@@ -90,7 +90,7 @@ def inputs_by_references(
 ) -> ReportInputs:
     """The run where nothing was retrained."""
     verdict = load_verdict(by_references["passed"])
-    told = inputs(by_references["passed"], rung(chain, "passed", verdict=verdict))
+    told = inputs(by_references["passed"], attempt(chain, "passed", verdict=verdict))
     paths: dict[str, Any] = {f"{name}_path": by_references[name] for name in ("retrained", "audit", "evaluation")}
     return replace(told, **paths, evidence_path=drawn(retrained=by_references["retrained"]))
 
@@ -101,7 +101,7 @@ def test_a_run_that_retrained_nothing_has_no_retrained_model(
     made = report(inputs_by_references, summary_path=tmp_path / "summary.json", page_path=tmp_path / "report.html")
     assert summary.load(tmp_path / "summary.json") == made
     assert list(made.models) == ["original", "unlearned"]
-    assert (made.schema_version, made.verdict.compared_with, made.promoted) == (3, "references", "unlearned")
+    assert (made.schema_version, made.verdict.compared_with, made.promoted) == (4, "references", "unlearned")
     assert {each.reference for each in made.verdict.comparisons} == {"references"}
     assert "Cross-check" not in (tmp_path / "report.html").read_text()
     assert made == summarise(replace(inputs_by_references, retrained_path=None)).model_copy(
@@ -153,12 +153,14 @@ def test_a_failed_run_says_what_was_promoted_instead(
     promoted: str | None,
     versions: dict[str, str],
 ) -> None:
-    rungs = [rung(chain, verdicts[0], action="person" if len(verdicts) == 1 else "retrain")]
-    rungs += [rung(chain, each, "3", rung="retrained", method="retrain", digest="e" * 64) for each in verdicts[1:]]
-    made = summarise(inputs(chain["failed"], *rungs))
+    attempts = [attempt(chain, verdicts[0], action="person" if len(verdicts) == 1 else "retrain")]
+    attempts += [
+        attempt(chain, each, "3", name="retrained", method="retrain", digest="e" * 64) for each in verdicts[1:]
+    ]
+    made = summarise(inputs(chain["failed"], *attempts))
     assert (made.promoted, made.registry.champion, made.accepted) == (promoted, "1", None)
     assert made.registry.versions == versions
-    assert list(made.rungs) == rungs
+    assert list(made.attempts) == attempts
 
 
 def test_a_setting_that_diverged_is_told_and_has_no_version(
@@ -171,12 +173,12 @@ def test_a_setting_that_diverged_is_told_and_has_no_version(
     """The first setting's version is not that of the model shown, which is the original."""
     wild = load_verdict(diverged_chain["diverged"])
     digest = models.digest(chain["model"])
-    rungs = [
-        rung(chain, "failed", action="stronger"),
-        rung(chain, "failed", "none", rung="stronger_1", digest=digest, verdict=wild, action="retrain"),
-        rung(chain, "passed", "3", rung="retrained", method="retrain", digest="e" * 64),
+    attempts = [
+        attempt(chain, "failed", action="stronger"),
+        attempt(chain, "failed", "none", name="stronger_1", digest=digest, verdict=wild, action="retrain"),
+        attempt(chain, "passed", "3", name="retrained", method="retrain", digest="e" * 64),
     ]
-    given = inputs(diverged_chain["diverged"], *rungs)
+    given = inputs(diverged_chain["diverged"], *attempts)
     changed: dict[str, Any] = {f"{name}_path": diverged_chain[name] for name in ("candidate", "audit", "evaluation")}
     changed["evidence_path"] = drawn(candidate=diverged_chain["candidate"])
     told = report(replace(given, **changed), summary_path=tmp_path / "summary.json", page_path=tmp_path / "report.html")
@@ -189,8 +191,8 @@ def test_a_setting_that_diverged_is_told_and_has_no_version(
 def test_the_unlearned_model_is_that_of_the_strongest_setting(
     inputs: Callable[..., ReportInputs], chain: Chain
 ) -> None:
-    first = rung(chain, "failed", digest="e" * 64, action="stronger")
-    made = summarise(inputs(chain["passed"], first, rung(chain, "passed", "3", rung="stronger_1")))
+    first = attempt(chain, "failed", digest="e" * 64, action="stronger")
+    made = summarise(inputs(chain["passed"], first, attempt(chain, "passed", "3", name="stronger_1")))
     assert (made.promoted, made.verdict.outcome) == ("unlearned", "passed")
     assert made.registry.versions == {"original": "1", "unlearned": "3"}
 
@@ -204,22 +206,22 @@ def test_an_accepted_model_is_printed_with_its_statement(
 ) -> None:
     verdict = unsure(chain)
     write_json(tmp_path / "verdict", verdict.model_dump(mode="json"))
-    written = write_report(tmp_path / "verdict", rung(chain, "failed", verdict=verdict, action="accept"))
+    written = write_report(tmp_path / "verdict", attempt(chain, "failed", verdict=verdict, action="accept"))
     assert (written.promoted, written.accepted) == ("unlearned", accepted_statement(verdict.reasons))
     assert f'<p class="statement" role="note">{escape(written.accepted)}</p>' in (tmp_path / "report.html").read_text()
 
 
 def test_an_exactly_retrained_model_may_be_accepted_too(inputs: Callable[..., ReportInputs], chain: Chain) -> None:
-    last = rung(chain, "failed", "3", verdict=unsure(chain), action="accept", rung="retrained", method="retrain")
-    made = summarise(inputs(chain["failed"], rung(chain, "failed", action="retrain"), last))
+    last = attempt(chain, "failed", "3", verdict=unsure(chain), action="accept", name="retrained", method="retrain")
+    made = summarise(inputs(chain["failed"], attempt(chain, "failed", action="retrain"), last))
     assert (made.promoted, made.accepted) == ("retrained", accepted_statement(last.verdict.reasons, retrained=True))
 
 
-@pytest.mark.parametrize("wrong", ["digest", "rung", "verdict"])
-def test_evidence_of_another_rung_is_refused(inputs: Callable[..., ReportInputs], chain: Chain, wrong: str) -> None:
-    values: dict[str, Any] = {"digest": "e" * 64, "rung": "retrained", "verdict": load_verdict(chain["failed"])}
-    with pytest.raises(UserError, match="rung"):
-        summarise(inputs(chain["passed"], rung(chain, "passed", **{wrong: values[wrong]})))
+@pytest.mark.parametrize("wrong", ["digest", "name", "verdict"])
+def test_evidence_of_another_attempt_is_refused(inputs: Callable[..., ReportInputs], chain: Chain, wrong: str) -> None:
+    values: dict[str, Any] = {"digest": "e" * 64, "name": "retrained", "verdict": load_verdict(chain["failed"])}
+    with pytest.raises(UserError, match="attempt"):
+        summarise(inputs(chain["passed"], attempt(chain, "passed", **{wrong: values[wrong]})))
 
 
 def test_no_record_id_is_on_the_page_or_in_the_summary(
@@ -239,5 +241,5 @@ def test_a_damaged_verdict_writes_nothing(write_report: Callable[..., Summary], 
     broken = tmp_path / "verdict"
     broken.write_text("{}")
     with pytest.raises(UserError, match="is not valid"):
-        write_report(broken, rung(chain, "passed"))
-    assert {path.name for path in tmp_path.iterdir()} == {"verdict", "ladder"}
+        write_report(broken, attempt(chain, "passed"))
+    assert {path.name for path in tmp_path.iterdir()} == {"verdict", "attempts"}

@@ -59,12 +59,12 @@ def test_overrides_are_recorded_where_the_model_is(chain: Chain, tmp_path: Path)
     assert made.recipe.methods.gradient_penalty_stage2.weight == 0.1
 
 
-def test_a_stronger_rung_says_so_and_leaves_the_recipe_as_it_was(chain: Chain, tmp_path: Path) -> None:
+def test_an_escalated_attempt_says_so_and_leaves_the_recipe_as_it_was(chain: Chain, tmp_path: Path) -> None:
     """The next request starts from the first setting again, not from where this one ended."""
     first = provenance.load(chain["candidate"])
-    unlearn_into(chain, tmp_path / "candidate", rung="stronger_1")
+    unlearn_into(chain, tmp_path / "candidate", attempt="stronger_1")
     made = provenance.load(tmp_path / "candidate")
-    assert (first.rung, made.rung, provenance.load(chain["model"]).rung) == ("first", "stronger_1", None)
+    assert (first.attempt, made.attempt, provenance.load(chain["model"]).attempt) == ("first", "stronger_1", None)
     assert made.recipe == first.recipe
     assert (first.settings["weight"], first.settings["optimisation"]["epochs"]) == (0.1, 2)
     assert (made.settings["weight"], made.settings["optimisation"]["epochs"]) == (pytest.approx(0.3), 3)
@@ -84,14 +84,14 @@ def test_a_method_that_diverges_is_an_error_or_leaves_the_model_as_it_was(
     with pytest.raises(TrainingDivergedError, match=why):
         unlearn_into(chain, tmp_path / "candidate", overrides=overrides)
     assert list(tmp_path.iterdir()) == []
-    kept = unlearn_into(chain, tmp_path / "candidate", overrides=overrides, keep_diverged=True, rung="first")
+    kept = unlearn_into(chain, tmp_path / "candidate", overrides=overrides, keep_diverged=True, attempt="first")
     made, before = provenance.load(tmp_path / "candidate"), provenance.load(chain["model"])
     assert kept.digest == models.digest(tmp_path / "candidate") == models.digest(chain["model"]) == made.parent
     assert why in kept.diverged
     assert kept.diverged.startswith("gradient_penalty diverged and made no model")
     assert "\n" not in kept.diverged
     assert made.diverged == kept.diverged
-    assert (made.method, made.rung, before.diverged) == ("gradient_penalty", "first", "")
+    assert (made.method, made.attempt, before.diverged) == ("gradient_penalty", "first", "")
     assert made.settings["optimisation"]["learning_rate"] >= 1e30
 
 
@@ -110,10 +110,10 @@ def test_exact_retraining_that_diverges_is_always_an_error(chain: Chain, tmp_pat
     wild = made.recipe.training.model_copy(update={"learning_rate": 1e30})
     recipe = made.recipe.model_copy(update={"training": wild})
     provenance.save(made.model_copy(update={"recipe": recipe}), tmp_path / "model")
-    for rung in ("first", "retrained"):
+    for attempt in ("first", "retrained"):
         with pytest.raises(TrainingDivergedError, match="retrain: the loss became nan"):
             unlearn_into(
-                chain, tmp_path / "candidate", model_path=tmp_path / "model", method="retrain", rung=rung,
+                chain, tmp_path / "candidate", model_path=tmp_path / "model", method="retrain", attempt=attempt,
                 keep_diverged=True,
             )  # fmt: skip
     assert not (tmp_path / "candidate").exists()
@@ -122,9 +122,9 @@ def test_exact_retraining_that_diverges_is_always_an_error(chain: Chain, tmp_pat
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"rung": "roof"}, "rung 'roof' is unknown"),
-        ({"rung": "retrained"}, "rung retrained is exact retraining: give the method retrain"),
-        ({"rung": "stronger_1", "method": "retrain"}, "exact retraining cannot be strengthened"),
+        ({"attempt": "roof"}, "attempt 'roof' is unknown"),
+        ({"attempt": "retrained"}, "attempt retrained is exact retraining: give the method retrain"),
+        ({"attempt": "stronger_1", "method": "retrain"}, "exact retraining cannot be escalated"),
         ({"method": "amnesia"}, "method 'amnesia' is unknown"),
         ({"overrides": "strength: 1"}, "strength: Extra inputs"),
         ({"method": "retrain", "overrides": "epochs: 1"}, "has no settings of its own"),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, StringConstraints, model_validator
 
-from unlearning.audit.escalation import Rung
+from unlearning.audit.escalation import AttemptName
 from unlearning.audit.results import Interval, Outcome, Reference
 from unlearning.compliance.fields import Digest, RequestId
 from unlearning.core.config import Config
@@ -86,7 +86,8 @@ class Making(Config):
     method: Word
     settings: dict[str, JsonValue]
     """Of the method, as they were used."""
-    rung: Rung
+    rung: AttemptName
+    """The attempt, by the name that signed statements have for it."""
     seed: int
     commit: Annotated[Text, StringConstraints(max_length=60)]
     """Of this software."""

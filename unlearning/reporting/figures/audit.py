@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unlearning.audit.escalation import RETRAINED, Rung, described
+from unlearning.audit.escalation import RETRAINED, AttemptName, described
 from unlearning.audit.results import AttackResult, Interval, SignalHistogram, Verdict
 from unlearning.core.errors import UserError
 from unlearning.reporting.figures.style import COLOURS, FORGET, INK, LINES, MARKERS, STYLE, svg
@@ -99,15 +99,15 @@ def cost_bars(summary: Summary) -> str:
         return svg(figure, "cost", f"Seconds to make each model: {spoken}.")
 
 
-def comparison_forest(verdict: Verdict, rung: Rung | None = None) -> str:
+def comparison_forest(verdict: Verdict, attempt: AttemptName | None = None) -> str:
     """Paired AUC difference per attack from what was compared with, and the margin as a band.
 
     Args:
-        verdict: on the unlearned model, or on the candidate of another rung.
-        rung: that other rung.
+        verdict: on the unlearned model, or on the candidate of another attempt.
+        attempt: that other attempt.
     """
-    model = "retrained" if rung == RETRAINED else "unlearned"
-    told = f"candidate of the {described(rung)}" if rung else "unlearned model"
+    model = "retrained" if attempt == RETRAINED else "unlearned"
+    told = f"candidate of the {described(attempt)}" if attempt else "unlearned model"
     rows = {comparison.attack: comparison.difference for comparison in verdict.comparisons}
     margin, words = verdict.auc_margin, WORDS[verdict.compared_with]
     with mpl.rc_context(STYLE):
@@ -121,7 +121,7 @@ def comparison_forest(verdict: Verdict, rung: Rung | None = None) -> str:
         axes.set_xlabel(words.axis)
         spoken = _spoken(rows, signed=True)
         text = f"AUC on the {told} minus {words.spoken}, margin ±{margin:g}. {spoken}."
-        return svg(figure, f"comparison-{rung or model}", text)
+        return svg(figure, f"comparison-{attempt or model}", text)
 
 
 def signal_histograms(summary: Summary, signal: str) -> str:

@@ -35,7 +35,7 @@ TO = {
         "extended", "resolved", "claimed", "released", "unlearned", "escalated", "fulfilled:never_trained",
         "fulfilled:accepted",
     ],
-    "to strengthen": [
+    "to escalate": [
         "extended", "resolved", "claimed", "released", "unlearned", "escalated", "fulfilled:never_trained",
     ],
     "escalated": ["extended", "resolved", "withdrawn", "rejected", "released"],
@@ -57,7 +57,7 @@ PATHS = {
     "unlearned": UNTIL_AUDIT,
     "to promote": [*UNTIL_AUDIT, "audited:promote"],
     "to accept": [*UNTIL_AUDIT, "audited:accept"],
-    "to strengthen": [*UNTIL_AUDIT, "audited:stronger"],
+    "to escalate": [*UNTIL_AUDIT, "audited:stronger"],
     "escalated": [*UNTIL_AUDIT, "audited:person", "escalated"],
     "fulfilled": [*UNTIL_AUDIT, "audited:promote", "fulfilled:unlearned"],
     "certified": [*UNTIL_AUDIT, "audited:promote", "fulfilled:unlearned", "certified"],
