@@ -8,7 +8,7 @@ import pytest
 from unlearning import recipes
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
-from unlearning.data.provenance import PROVENANCE_FILE
+from unlearning.data.provenance import PROVENANCE_FILE, load_record
 from unlearning.recipes import provenance
 from unlearning.recipes.provenance import Provenance
 
@@ -48,6 +48,15 @@ def test_every_shipped_recipe_survives_the_file(made: Provenance, tmp_path: Path
     written = made.model_copy(update={"recipe": recipes.load(name)})
     provenance.save(written, tmp_path)
     assert provenance.load(tmp_path) == written
+
+
+def test_a_file_that_calls_the_attempt_a_rung_is_read(made: Provenance, tmp_path: Path) -> None:
+    escalated = made.model_copy(update={"attempt": "stronger_1"})
+    document = escalated.model_dump(mode="json")
+    document["rung"] = document.pop("attempt")
+    write_json(tmp_path / PROVENANCE_FILE, document)
+    assert provenance.load(tmp_path) == escalated
+    assert load_record(tmp_path) == escalated.record()
 
 
 def test_an_original_has_neither_parent_nor_forget_set(made: Provenance, tmp_path: Path) -> None:

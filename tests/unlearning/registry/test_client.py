@@ -155,6 +155,12 @@ def test_a_run_made_the_logged_model_and_records_what_is_known(fixture: Fixture,
     assert "evaluation.json" in [each.path for each in on_page]
 
 
+def test_the_attempt_keeps_its_key_in_mlflow() -> None:
+    tags = Tags(attempt="stronger_1")
+    assert tags.written() == {"rung": "stronger_1"}
+    assert Tags.model_validate(tags.written()) == tags
+
+
 @pytest.mark.parametrize(
     ("attempt", "shown"),
     [("", ""), ("first", ""), ("retrained", ""), ("stronger_1", ", escalated setting 1")],
