@@ -2,7 +2,7 @@
 
 Four kinds of models whose right verdict is known, all judged beside reference models:
 
-- `never_trained`: a reference model and records it never saw, in simulated forget sets. Any verdict of
+- `never_trained`: a reference model and records it was not trained on, in simulated forget sets. Any verdict of
   `leaks` or `over_forgotten` is a false alarm.
 - `untouched`: an original, or a reference model, and records it was trained on. It should leak.
 - `retrained`: exactly retrained without the forget set. It should pass, or be inconclusive.
@@ -136,7 +136,7 @@ def without_pair(references: References, number: int) -> References:
 def simulated(
     references: References, *, known: bool, sets: int, size: int, seed: int
 ) -> Iterator[tuple[AuditedModel, ReferenceBaseline]]:
-    """References in the place of the audited model, with forget sets of records they know, or never saw."""
+    """References in the place of the audited model, with forget sets of their members or of non-members."""
     draw = np.random.default_rng(seed)
     for turn in range(sets):
         number = turn % COUNT
@@ -146,7 +146,7 @@ def simulated(
 
 
 def over_forget(bench: Bench, retain: Records, forget: Records, calibration: Records, seed: int) -> Model:
-    """A model that knows the forgotten records less than any stranger."""
+    """A model that knows the forgotten records less than any non-member."""
     if bench.recipe.paradigm.name == "supervised":
         return _mislabelled(bench, retain, forget, seed)
     model, paradigm = bench.original.clone(), bench.paradigm.while_unlearning()

@@ -139,13 +139,13 @@ def build(folder: Path) -> None:
         "R2": divided.members[6:14],
         "R3": divided.members[20:23],
         "quiet": (divided.holdout[0], divided.test[1]),
-        "stranger": ("0" * 64,),
+        "unknown": ("0" * 64,),
     }
     now = datetime.now(UTC)
     some = [Request(id=name, records=ids, received=now - timedelta(days=3)) for name, ids in asked.items()]
     intake.add(open_store(settings.from_environment().store), some, by="benchmark", now=now)
     keys.write_private(keys.new(), folder / "key.pem")
-    asked.pop("stranger")
-    world = World(folder=folder, asked=asked, never_trained=("quiet",), unknown=("stranger",))
+    asked.pop("unknown")
+    world = World(folder=folder, asked=asked, never_trained=("quiet",), unknown=("unknown",))
     write_json(folder / "world.json", world.model_dump(mode="json"))
     shutil.copytree(world.home, world.saved)

@@ -1,6 +1,6 @@
-"""What a stranger does first, by a script that follows the README: a fresh clone, empty caches, its two commands.
+"""What a new user does first, by a script that follows the README: a fresh clone, empty caches, its two commands.
 
-Each command is timed; lines that its work begins or ends with are kept, so that what a stranger reads can be read
+Each command is timed; lines that its work begins or ends with are kept, so that what a new user reads can be read
 afterwards. `python -m benchmarks.first_use`.
 """
 
@@ -27,11 +27,11 @@ SECTION = "## Two commands"
 KEPT = 6
 """Lines kept of the beginning and of the end of what a command says."""
 FORGOTTEN = ("UNLEARNING_", "MLFLOW_", "AWS_", "VIRTUAL_ENV", "PYTHONPATH", "VENV", "MAKE", "MFLAGS")
-"""Beginnings of variables that a stranger has not set."""
+"""Beginnings of variables that a new user has not set."""
 
 
 class Timed(Config):
-    """One command as a stranger ran it."""
+    """One command as a new user ran it."""
 
     command: str
     seconds: float
@@ -66,7 +66,7 @@ def commands(readme: str, section: str = SECTION) -> list[str]:
 
 
 def surroundings(home: Path) -> dict[str, str]:
-    """What a stranger's shell has: a home of its own, no caches, none of our settings."""
+    """What a new user's shell has: a home of its own, no caches, none of our settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FORGOTTEN)}
     return kept | {"HOME": str(home), "PIP_NO_CACHE_DIR": "1", "XDG_CACHE_HOME": str(home / ".cache")}
 

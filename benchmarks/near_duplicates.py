@@ -1,4 +1,5 @@
-"""`python -m benchmarks.near_duplicates`: how often strangers are taken for near-duplicates, and copies are found.
+"""`python -m benchmarks.near_duplicates`: how often unrelated records are taken for near-duplicates, and
+copies are found.
 
 Members of a recipe, an original trained on them, and copies made of some: moved, brighter, darker, compressed,
 mirrored. The bounds were chosen on seed 0; what is shown is measured on others, whose members are another sample.
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import torch
 import typer
 from PIL import Image
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -63,7 +64,7 @@ class MeasuredPairs(Config):
     members: int
     nearest: dict[float, float]
     """Quantiles of the correlation of each member with its nearest among half of the others."""
-    strangers: dict[float, float]
+    unrelated: dict[float, float] = Field(validation_alias=AliasChoices("unrelated", "strangers"))
     """Share of kept members found though nobody copied anything, by the bound: a fifth of the members is forgotten."""
     alike: float
     """Share of kept members that only the model's own bound finds."""
@@ -145,19 +146,19 @@ def _share(hits: Tensor) -> float:
 
 
 def measure(bench: Bench) -> MeasuredPairs:
-    """Strangers and copies of one original."""
+    """Unrelated records and copies of one original."""
     config, split, snapshot = bench.recipe.near_duplicates, bench.split, bench.snapshot
     images = snapshot.rows(split.members).images
     half = len(images) // 2
     halves = ((images[:half], images[half:]), (images[half:], images[:half]))
     nearest = torch.cat([correlations(others, some, config.shift)[0] for some, others in halves])
-    strangers, alike, limits = dict.fromkeys(BOUNDS, 0.0), 0.0, []
+    unrelated, alike, limits = dict.fromkeys(BOUNDS, 0.0), 0.0, []
     for draw in range(SETS):
         forget = forget_set.select(split, snapshot, kind="random", fraction=0.2, seed=draw)
         kept = split.retained(forget.ids)
         by_pixels, _ = correlations(snapshot.rows(forget.ids).images, snapshot.rows(kept).images, config.shift)
         for each in BOUNDS:
-            strangers[each] += _share(by_pixels >= each) / SETS
+            unrelated[each] += _share(by_pixels >= each) / SETS
         side = bench.recipe.data.image_side
         found = find(snapshot, split, forget, bench.original, side=side, config=config, device=CPU)
         alike += len(found.alike) / len(kept) / SETS
@@ -167,7 +168,7 @@ def measure(bench: Bench) -> MeasuredPairs:
         seed=bench.seed,
         members=len(images),
         nearest={each: float(nearest.quantile(each)) for each in QUANTILES},
-        strangers=strangers,
+        unrelated=unrelated,
         alike=alike,
         cosine=mean(limits),
         copies=_copies(bench, config, mean(limits)),
@@ -188,7 +189,7 @@ def _pixels_table(found: list[MeasuredPairs]) -> list[str]:
         "| | " + " | ".join(f"correlation ≥ {each:g}" for each in BOUNDS) + " |",
         "|---" * (1 + len(BOUNDS)) + "|",
     ]
-    rows = {"strangers: kept members found when a fifth is forgotten": [one.strangers for one in found]}
+    rows = {"unrelated: kept members found when a fifth is forgotten": [one.unrelated for one in found]}
     rows |= {f"copies: {kind}": [one.copies[kind].correlation for one in found] for kind in found[0].copies}
     return lines + [
         f"| {name} | {' | '.join(_range([one[each] for one in shares]) for each in BOUNDS)} |"
@@ -199,12 +200,12 @@ def _pixels_table(found: list[MeasuredPairs]) -> list[str]:
 def _model_table(found: list[MeasuredPairs]) -> list[str]:
     grouped = {name: [one for one in found if one.paradigm == name] for name in sorted({o.paradigm for o in found})}
     bounds = [f"{_range([one.cosine for one in some], False)} | —" for some in grouped.values()]
-    strangers = [f"{_range([one.alike for one in some])} | —" for some in grouped.values()]
+    unrelated = [f"{_range([one.alike for one in some])} | —" for some in grouped.values()]
     lines = [
         "| | " + " | ".join(f"{name}, cosine | {name}, both" for name in grouped) + " |",
         "|---" * (1 + 2 * len(grouped)) + "|",
         f"| bound | {' | '.join(bounds)} |",
-        f"| strangers that only the model finds | {' | '.join(strangers)} |",
+        f"| unrelated that only the model finds | {' | '.join(unrelated)} |",
     ]
     for kind in found[0].copies:
         shares = [[one.copies[kind] for one in some] for some in grouped.values()]
@@ -224,7 +225,7 @@ def render(found: list[MeasuredPairs], dataset: str) -> str:
         f"{100 * each:g} % below {_range([one.nearest[each] for one in pixels], False)}" for each in QUANTILES
     )
     lines = [
-        "# Near-duplicates: strangers taken for copies, and copies found", "",
+        "# Near-duplicates: unrelated records taken for copies, and copies found", "",
         f"{found[0].members:,} members of `{dataset}`, seeds {seeds}; the bounds were chosen on seed 0. Shares are",
         "in per cent; where there are two numbers, they are the least and the largest over seeds.", "",
         f"In use: a correlation of {config.correlation:g}, where pictures may be moved by {config.shift} pixel.",
@@ -233,7 +234,7 @@ def render(found: list[MeasuredPairs], dataset: str) -> str:
         f"By the model's own bound of the cosine, which {100 * config.alike:g} % of the kept members reach with",
         "another kept member; and where the bounds of correlation and cosine must both be reached:", "",
         *_model_table(found), "",
-        "Some of the strangers may be real repetitions in the data.", "",
+        "Some of the unrelated records may be real repetitions in the data.", "",
         f"Command: `python -m benchmarks.near_duplicates`. Originals by paradigm and seed: {originals}. "
         f"Commits: {', '.join(sorted({one.commit[:12] for one in found}))}. Machine: {found[0].machine}.", "",
     ]  # fmt: skip
@@ -248,7 +249,7 @@ def main(
         "benchmarks/results/near_duplicates.json"
     ),
 ) -> None:
-    """Measure strangers and copies. Originals that `output` holds are not trained again."""
+    """Measure unrelated records and copies. Originals that `output` holds are not trained again."""
     try:
         found = MEASURED.validate_python(read_json(output, "near-duplicates measured")) if output.exists() else []
         done = {(each.paradigm, each.seed) for each in found}

@@ -1,6 +1,6 @@
 """What an audit of so many forgotten records can see, and what it can show to be equal: formulas and simulations.
 
-    smallest AUC        that one attack finds with power .8 (`unlearning.audit.power.detectable_auc`)
+    minimum detectable AUC, by one attack with power .8 (`unlearning.audit.power.detectable_auc`)
     smallest margin     inside which two equal models are shown to be with power .8:
                         (z_.95 + z_.90) · SE (Schuirmann 1987; the inverse of `equivalence_power`)
 
@@ -74,9 +74,9 @@ def load(path: Path) -> tuple[Simulated, ...]:
     return SIMULATED.validate_python(read_json(path, "simulated audits")) if path.exists() else ()
 
 
-def null_error(members: int, strangers: int) -> float:
+def null_error(members: int, non_members: int) -> float:
     """Standard error of the AUC where there is nothing to find (Mann & Whitney 1947)."""
-    return math.sqrt((members + strangers + 1) / (12 * members * strangers))
+    return math.sqrt((members + non_members + 1) / (12 * members * non_members))
 
 
 def passable_margin(standard_error: float, power: float = POWER) -> float:
@@ -84,9 +84,9 @@ def passable_margin(standard_error: float, power: float = POWER) -> float:
     return (NINETY + float(norm.ppf((1 + power) / 2))) * standard_error
 
 
-def unrelated_margin(members: int, strangers: int) -> float:
+def unrelated_margin(members: int, non_members: int) -> float:
     """The same for two models whose scores have nothing to do with each other."""
-    return passable_margin(math.sqrt(2) * null_error(members, strangers))
+    return passable_margin(math.sqrt(2) * null_error(members, non_members))
 
 
 def simulate(forgotten: int, holdout: int, *, sets: int, seed: int) -> Simulated:
@@ -143,7 +143,7 @@ def figure(simulated: Sequence[Simulated], measured: dict[int, list[float]]) -> 
         for forgotten, errors in measured.items():
             margins = [passable_margin(error) for error in errors]
             passable.plot([forgotten] * len(margins), margins, "_", color=INK, markersize=9, label="measured attacks")
-        seen.set(title="Smallest AUC that one attack finds", ylabel=f"AUC, power {POWER}", ylim=(0.5, None))
+        seen.set(title="Minimum detectable AUC of one attack", ylabel=f"AUC, power {POWER}", ylim=(0.5, None))
         passable.set(title="Smallest margin that equal models keep", ylabel=f"± AUC, power {POWER}", ylim=(0, None))
         passed.sharey(found)
         for axes, what in ((found, "share found"), (passed, "share inside")):
@@ -151,7 +151,7 @@ def figure(simulated: Sequence[Simulated], measured: dict[int, list[float]]) -> 
             axes.set(ylabel=what, xlabel="forgotten records", title=f"Simulated: {what}, {simulated[0].sets:,} sets")
         _sizes(found)
         drawing.legend(*passable.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-        label = "Smallest AUC found and smallest margin kept by forgotten records and holdout, and simulated shares"
+        label = "Minimum detectable AUC and smallest margin kept by forgotten records and holdout, and simulated shares"
         return svg(drawing, "audit-power", f"{label}, which should be {POWER}.")
 
 
@@ -209,7 +209,7 @@ def lines(simulated: Sequence[Simulated], picture: str) -> list[str]:
         _off(simulated, "found_by_interval", "Found by the audit's own interval (DeLong)"),
         _off(simulated, "passed", "Equal models inside the margin"),
     ]
-    head = ("forgotten", "holdout", "smallest AUC", "found", "found by interval", "smallest margin", "inside it")
+    head = ("forgotten", "holdout", "minimum AUC", "found", "found by interval", "smallest margin", "inside it")
     rows = [
         (str(each.forgotten), str(each.holdout), f"{each.auc:.3f}", _cell(each.found, each),
          _cell(each.found_by_interval, each), f"{each.margin:.3f}", _cell(each.passed, each))
@@ -217,7 +217,7 @@ def lines(simulated: Sequence[Simulated], picture: str) -> list[str]:
     ]  # fmt: skip
     return [
         "", "## What it can see", "",
-        f"![Smallest AUC that is found and smallest margin that is kept, by forgotten records]({picture})", "",
+        f"![Minimum detectable AUC and smallest margin that is kept, by forgotten records]({picture})", "",
         f"Of one attack alone, with power {POWER}; a verdict asks more: `leaks` an interval that holds for all attacks",
         "together, `passed` every attack inside its margin. The margins are of two equal models whose scores have",
         "nothing to do with each other; dashes are the attacks above on retrained models, which agree with what they",

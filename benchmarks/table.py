@@ -25,7 +25,7 @@ INTRODUCTION = """\
 # How well each method forgets
 
 At the scale of one CPU. Every figure is a mean over seeds with its 95 % t-interval; AUC and rates are of the forget
-set against holdout records that no model saw.
+set against holdout non-members.
 
 | column | meaning | ideal |
 |---|---|---|

@@ -57,14 +57,14 @@ class Bench:
 
 @dataclass(frozen=True)
 class Case:
-    """A bench with something to forget, and the model that never saw it."""
+    """A bench with something to forget, and the model not trained on it."""
 
     bench: Bench
     forget: Records
     retain: Records
     calibration: Records
     holdout: Records
-    """As the attacks use it: of a class or a cluster, strangers of the same sort."""
+    """As the attacks use it: of a class or a cluster, non-members of the same sort."""
     test: Records
     retrained: Model
     seconds: float
@@ -94,7 +94,7 @@ def prepare(recipe: Recipe, seed: int, kept: Path | None = None) -> Bench:
 
 
 def _matching_holdout(bench: Bench, request: ForgetRequest, forgotten: tuple[str, ...]) -> tuple[str, ...]:
-    """Strangers of the same sort as the forget set, or an attack would only tell the sorts apart."""
+    """Non-members of the same sort as the forget set, or an attack would only tell the sorts apart."""
     holdout = bench.split.holdout
     if request.kind == "class":
         labels = bench.snapshot.rows(holdout).labels

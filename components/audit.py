@@ -24,7 +24,7 @@ def audit(
     said_after: Output[ClassificationMetrics],
 ) -> None:
     """Attack forget set against holdout on every model; ROC curves of the original's strongest attack, and how many
-    forgotten records and strangers it calls members of the candidate's training.
+    forgotten records and non-members it calls members of the candidate's training.
 
     Where references are compared with, there is no retrained model and no curve of one.
     """

@@ -15,7 +15,7 @@ def decide(
     verdict: Output[Artifact],
     told: Output[Markdown],
 ) -> str:
-    """Equivalent to a model that never saw the records, and as useful? Returns what follows: promote, accept,
+    """Equivalent to a model not trained on the records, and as useful? Returns what follows: promote, accept,
     stronger, retrain or person."""
     from pathlib import Path
 

@@ -13,7 +13,7 @@ split = ul.make_split(snapshot.manifest, recipe.split, seed)
 chosen = ul.select_forget_set(split, snapshot, kind="random", fraction=0.2, seed=seed)
 forget, retain = snapshot.rows(chosen.ids), snapshot.rows(split.retained(chosen.ids))
 
-# %% An original that learned all members, one unlearned from it, and one that never saw the forget set.
+# %% An original that learned all members, one unlearned from it, and one not trained on the forget set.
 paradigm = ul.make_paradigm(recipe.paradigm)
 with ul.initialisation(seed, "pretrain"):
     original = paradigm.build(recipe.encoder, snapshot.manifest.image_shape, snapshot.manifest.class_names)
@@ -23,7 +23,7 @@ models = {"original": original}
 for name, method in (("candidate", "gradient_penalty"), ("retrained", "retrain")):
     models[name] = ul.METHODS[method](original, paradigm, **parts, config=recipe.method_config(method), seed=seed + 1)
 
-# %% How well can forgotten records be told from records that no model saw? AUC with its 95 % interval.
+# %% How well can forgotten records be told from non-members? AUC with its 95 % interval.
 named, holdout = {name: (name, model) for name, model in models.items()}, snapshot.rows(split.holdout)
 found = ul.audit_models(
     named, paradigm, forget=forget, holdout=holdout, retained=retain, config=recipe.signals, seed=seed,

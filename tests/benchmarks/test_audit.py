@@ -44,7 +44,7 @@ def test_without_a_pair_every_record_is_still_outside_half(references: Reference
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_simulated_forget_sets_are_of_records_the_model_knows_or_never_saw(references: References, known: bool) -> None:
+def test_simulated_forget_sets_are_of_members_or_of_non_members(references: References, known: bool) -> None:
     sets = list(simulated(references, known=known, sets=20, size=10, seed=3))
     assert len(sets) == 20
     for turn, (model, forgotten) in enumerate(sets):

@@ -20,7 +20,7 @@ def test_a_readme_without_them_is_refused(readme: str) -> None:
         commands(readme)
 
 
-def test_a_stranger_has_none_of_our_settings_and_no_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_user_has_none_of_our_settings_and_no_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNLEARNING_HOME", "/somewhere")
     monkeypatch.setenv("VIRTUAL_ENV", "/ours")
     monkeypatch.setenv("MAKELEVEL", "1")
@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_commands_run_in_a_clone_and_the_first_that_fails_is_the_last(project: Path, tmp_path: Path) -> None:
-    steps = follow(project, ["make run", "make fail", "make run"], tmp_path / "stranger")
+    steps = follow(project, ["make run", "make fail", "make run"], tmp_path / "new_user")
     assert [(each.command, each.code) for each in steps] == [("git clone", 0), ("make run", 0), ("make fail", 2)]
     assert steps[1].said == ("made", "Makefile"), "what is not committed is not there"
     told = page(FirstUse(commit="c" * 40, cores=2, steps=steps))

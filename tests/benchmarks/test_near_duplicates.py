@@ -40,7 +40,7 @@ def test_compression_changes_little_and_lower_quality_more(channels: int) -> Non
 
 def test_the_measures_are_shares_and_fall_with_the_bound(measured: MeasuredPairs) -> None:
     assert measured.members == 300
-    for shares in (measured.strangers, *(each.correlation for each in measured.copies.values())):
+    for shares in (measured.unrelated, *(each.correlation for each in measured.copies.values())):
         values = list(shares.values())
         assert all(0 <= each <= 1 for each in values)
         assert values == sorted(values, reverse=True)
@@ -48,7 +48,7 @@ def test_the_measures_are_shares_and_fall_with_the_bound(measured: MeasuredPairs
         assert each.both <= min(each.cosine, each.correlation[NearDuplicateConfig().correlation])
     assert list(measured.nearest.values()) == sorted(measured.nearest.values())
     assert measured.copies["3 % darker"].correlation[0.97] == 1
-    assert measured.strangers[0.995] < 0.05
+    assert measured.unrelated[0.995] < 0.05
 
 
 def test_every_copy_differs_from_its_original() -> None:
@@ -59,12 +59,12 @@ def test_every_copy_differs_from_its_original() -> None:
 
 
 def test_the_page_shows_every_kind_of_copy_and_the_range_over_seeds(measured: MeasuredPairs) -> None:
-    other = measured.model_copy(update={"seed": 5, "strangers": dict.fromkeys(measured.strangers, 0.5)})
+    other = measured.model_copy(update={"seed": 5, "unrelated": dict.fromkeys(measured.unrelated, 0.5)})
     page = render([measured, other], "digits")
     assert "seeds 0, 5" in page
     assert all(page.count(f"| copies: {kind} |") == 2 for kind in measured.copies)
-    strangers = next(line for line in page.splitlines() if line.startswith("| strangers: "))
-    assert strangers.count(" to 50.0 |") == 5
+    unrelated = next(line for line in page.splitlines() if line.startswith("| unrelated: "))
+    assert unrelated.count(" to 50.0 |") == 5
 
 
 def test_originals_that_were_measured_are_not_measured_again(

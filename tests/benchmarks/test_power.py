@@ -44,7 +44,7 @@ def test_the_margin_is_the_one_that_equal_models_keep_with_that_power(wanted: fl
 
 
 def test_the_error_without_a_leak_is_that_of_shuffled_ranks() -> None:
-    """Every order of 3 members among 4 strangers, one by one."""
+    """Every order of 3 members among 4 non-members, one by one."""
     draw = np.random.default_rng(0)
     areas = []
     for _ in range(40_000):

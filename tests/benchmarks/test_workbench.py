@@ -26,7 +26,7 @@ def test_a_random_forget_set_meets_the_whole_holdout(bench: Bench) -> None:
     assert len(case.forget) + len(case.retain) == len(bench.split.members)
 
 
-def test_a_forgotten_class_meets_strangers_of_that_class_alone(bench: Bench) -> None:
+def test_a_forgotten_class_meets_non_members_of_that_class_alone(bench: Bench) -> None:
     case = case_of(bench, "class", 0.2)
     (label,) = set(case.forget.labels.tolist())
     assert set(case.holdout.labels.tolist()) == {label}
@@ -36,10 +36,10 @@ def test_a_forgotten_class_meets_strangers_of_that_class_alone(bench: Bench) -> 
 
 
 @pytest.mark.parametrize(("fraction", "expected"), [(0.02, FEWEST), (0.2, 60)])
-def test_a_cluster_meets_the_strangers_nearest_to_its_middle(bench: Bench, fraction: float, expected: int) -> None:
+def test_a_cluster_meets_the_non_members_nearest_to_its_middle(bench: Bench, fraction: float, expected: int) -> None:
     case = case_of(bench, "cluster", fraction)
     assert len(case.holdout) == expected
-    forgotten, met, strangers = (
+    forgotten, met, non_members = (
         np.asarray(images.flatten(1), dtype=np.float64)
         for images in (
             case.forget.images,
@@ -48,7 +48,7 @@ def test_a_cluster_meets_the_strangers_nearest_to_its_middle(bench: Bench, fract
         )
     )
     middle = forgotten[np.linalg.norm(forgotten - forgotten.mean(axis=0), axis=1).argmin()]
-    nearest = np.sort(np.linalg.norm(strangers - middle, axis=1))[:expected]
+    nearest = np.sort(np.linalg.norm(non_members - middle, axis=1))[:expected]
     assert np.allclose(np.sort(np.linalg.norm(met - middle, axis=1)), nearest)
 
 

@@ -218,15 +218,15 @@ def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> Non
     out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
     load("audit").python_func(**given, seed=0, hardware=ON_CPU, **out)
     assert (tmp_path / "audit").read_bytes() == chain["audit"].read_bytes()
-    (caught, missed), (mistaken, passed) = confusion_of(out["said_after"])
+    (caught, missed), (false_positives, passed) = confusion_of(out["said_after"])
     assert caught + missed == 120
     audit = Audit.model_validate_json((tmp_path / "audit").read_text())
     strongest = strongest_attack(audit.models["original"])
     rates = next(attack.rates for attack in audit.models["candidate"].attacks if attack.name == strongest)
     assert rates is not None
     assert rates.precision is not None
-    assert caught / (caught + mistaken) == pytest.approx(rates.precision.estimate)
-    balanced = (caught / (caught + missed) + passed / (mistaken + passed)) / 2
+    assert caught / (caught + false_positives) == pytest.approx(rates.precision.estimate)
+    balanced = (caught / (caught + missed) + passed / (false_positives + passed)) / 2
     assert balanced == pytest.approx(rates.accuracy), "another way to the same counts"
     assert caught / 120 == pytest.approx(rates.recall.estimate)
     for name in CURVES[:3]:

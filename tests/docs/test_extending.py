@@ -95,7 +95,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
 def test_training_steps_of_the_new_paradigm_lower_the_loss(followed: Followed) -> None:
     for seen in followed.found["seeds"]:
         assert seen["after"] < 0.8 * seen["before"]
-        assert seen["test"] < math.log(4), "the turns of pictures never seen are told better than by chance"
+        assert seen["test"] < math.log(4), "the turns of test pictures are told better than by chance"
 
 
 def test_the_new_method_runs_and_brings_answers_nearer_to_the_teachers(followed: Followed) -> None:

@@ -227,7 +227,7 @@ def _audit_result(outcome: str = "passed", statement: str | None = None) -> dict
         "reasons": [REASONS[outcome]],
         "statement": statement,
         "forgotten": 100,
-        "strangers": 300,
+        "non_members": 300,
         "attacks": attacks,
         "auc_margin": 0.05,
         "utility_margin": 0.05,
@@ -307,7 +307,7 @@ def make_statement() -> Callable[..., Statement]:
 
 
 def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int = 40) -> InspectionResults:
-    """Forgotten records stand where members do on the original, and among the never seen afterwards."""
+    """Forgotten records stand where members do on the original, and among the non-members afterwards."""
     draw = np.random.default_rng(7)
     sizes = {"forget": forgotten, "retained": 90, "holdout": 70}
 
@@ -331,11 +331,11 @@ def _evidence(paradigm: str = "simclr", *, training: bool = True, forgotten: int
 
     def epoch(number: int) -> Epoch:
         apart = number / 10
-        likely = {side: sample(0.5 + 0.04 * number * (side == "members"), 30) for side in ("members", "strangers")}
+        likely = {side: sample(0.5 + 0.04 * number * (side == "members"), 30) for side in ("members", "non_members")}
         likely = {side: Sample(values=tuple(np.clip(s.values, 0, 1).tolist())) for side, s in likely.items()}
         return Epoch(
             epoch=number,
-            view_similarity={"members": sample(0.5 + 0.3 * apart, 30), "strangers": sample(0.5, 30)},
+            view_similarity={"members": sample(0.5 + 0.3 * apart, 30), "non_members": sample(0.5, 30)},
             probability={} if paradigm == "byol" else likely,
         )
 

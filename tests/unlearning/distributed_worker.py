@@ -88,7 +88,7 @@ def kept(name: str, model: Model, recording: Recording) -> dict[str, Tensor]:
 
 
 def records() -> tuple[Records, Records, Records]:
-    """Members, and of others those to forget and those never seen."""
+    """Members, those of them to forget, and non-members."""
     one, two, three = (random_records(count, seed, (1, 6, 6)) for seed, count in enumerate((50, 21, 30)))
     return one, two, three
 
@@ -103,10 +103,10 @@ def trained(paradigm: str, encoder: str, dtype: torch.dtype) -> tuple[Model, dic
 def unlearned(paradigm: str, encoder: str) -> dict[str, Tensor]:
     """In double precision: in single precision a few steps of the penalty make rounding visible."""
     model, found = trained(paradigm, encoder, torch.float64)
-    members, forget, strangers = records()
+    members, forget, non_members = records()
     given: dict[str, Any] = {"retain": members, "forget": forget, "config": PENALTY, "seed": 2}
     first, recording = model.clone(), Recording(PARADIGMS[paradigm], torch.float64)
-    stage_1(first, recording, calibration=strangers, **given)
+    stage_1(first, recording, calibration=non_members, **given)
     found |= kept(f"{paradigm}.{encoder}.stage 1", first, recording)
     second, recording = model.clone(), Recording(PARADIGMS[paradigm], torch.float64)
     second.spec = second.spec.model_copy(update={"gradient_target": (-3.0, -2.0, -1.0)})

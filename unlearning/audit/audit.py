@@ -79,8 +79,8 @@ def measure_like_references(
     order = np.argsort(np.concatenate([rows, kept]))
     members = concatenate(forget, retained)[torch.from_numpy(order).to(forget.images.device)]
     whole = measure(model, paradigm, concatenate(members, holdout), manifest.signals, seed=manifest.seed)
-    strangers = np.arange(len(members), len(whole.losses))
-    return AuditedModel(whole.rows(rows), whole.rows(strangers), whole.rows(kept))
+    non_members = np.arange(len(members), len(whole.losses))
+    return AuditedModel(whole.rows(rows), whole.rows(non_members), whole.rows(kept))
 
 
 def _attack_result(name: str, scores: MembershipScores) -> AttackResult:
@@ -148,17 +148,17 @@ def compare(
     """Every attack on the candidate beside what the reference says it should find."""
     differences = {}
     for name, scores in candidate.items():
-        members, strangers = placements(*scores.pair)
+        members, non_members = placements(*scores.pair)
         # References compared with themselves are placed at one half: see `out_of_training`.
-        should = expected.get(name, (np.full_like(members, 0.5), np.full_like(strangers, 0.5)))
-        differences[name] = Placed(members - should[0], strangers - should[1], scores.error_factor)
+        should = expected.get(name, (np.full_like(members, 0.5), np.full_like(non_members, 0.5)))
+        differences[name] = Placed(members - should[0], non_members - should[1], scores.error_factor)
     holdout = len(candidate["loss"].holdout)
     together = simultaneous_intervals(differences, holdout, bounds=(-1.0, 1.0), seed=derive(seed, "simultaneous"))
     return tuple(
         Comparison(
             attack=name,
             reference=reference,
-            difference=placed_interval(each.members, each.strangers, error_factor=each.error_factor),
+            difference=placed_interval(each.members, each.non_members, error_factor=each.error_factor),
             simultaneous=together[name],
         )
         for name, each in differences.items()
@@ -178,7 +178,7 @@ def audit(
     forget_digest: str,
     forgotten: ReferenceBaseline | None = None,
 ) -> Audit:
-    """Attack every model and compare the candidate with what a model that never saw the records shows.
+    """Attack every model and compare the candidate with what a model not trained on the records shows.
 
     That is the retrained model where there is one, and otherwise the reference models; with both, the
     second comparison is kept beside the first.
@@ -186,7 +186,7 @@ def audit(
     Args:
         models: `original`, `candidate` and, unless there are references, `retrained`, each with the digest of
             its weights.
-        forget, holdout, retained: the audited records; holdout was never seen by any model. With references,
+        forget, holdout, retained: the audited records; no model was trained on holdout. With references,
             holdout and retained are in the order of the split.
         config: how often each record is looked at.
         seed: of views, batches and folds, the same for every model.

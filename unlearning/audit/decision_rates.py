@@ -8,19 +8,19 @@ from unlearning.audit.statistics import Scores, predictions, proportion_interval
 FINEST = 0.001
 
 
-def rates(members: Scores, strangers: Scores) -> Rates:
+def rates(members: Scores, non_members: Scores) -> Rates:
     """The rates of one attack's scores, with the answers of `statistics.guesses`.
 
     Args:
         members: (m ≥ 2,) scores of the records under suspicion; larger means member.
-        strangers: (n ≥ 2,) scores of records never trained on.
+        non_members: (n ≥ 2,) scores of records never trained on.
     """
-    of_members, of_strangers = predictions(members, strangers)
-    hits, called = int(of_members.sum()), int(of_members.sum() + of_strangers.sum())
+    of_members, of_non_members = predictions(members, non_members)
+    hits, called = int(of_members.sum()), int(of_members.sum() + of_non_members.sum())
     return Rates(
-        accuracy=float((of_members.mean() + 1 - of_strangers.mean()) / 2),
+        accuracy=float((of_members.mean() + 1 - of_non_members.mean()) / 2),
         precision=proportion_interval(hits, called) if called else None,
         recall=proportion_interval(hits, len(members)),
-        tpr_at_01_fpr=tpr_at_fpr(members, strangers, FINEST),
-        resolved=len(strangers) >= 1 / FINEST,
+        tpr_at_01_fpr=tpr_at_fpr(members, non_members, FINEST),
+        resolved=len(non_members) >= 1 / FINEST,
     )

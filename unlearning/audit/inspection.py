@@ -101,14 +101,16 @@ def measure_models(
 
 
 @torch.no_grad()
-def observe(model: Model, paradigm: Paradigm, members: Records, strangers: Records, *, epoch: int, seed: int) -> Epoch:
+def observe(
+    model: Model, paradigm: Paradigm, members: Records, non_members: Records, *, epoch: int, seed: int
+) -> Epoch:
     """How sure a model is of records it is trained on and of others; leaves its mode as it was.
 
     Both groups are measured in one batch, so that contrastive losses have the same negatives.
     """
     was_training = model.training
     model.eval()
-    groups = [_first(records, SHOWN // 2) for records in (members, strangers)]
+    groups = [_first(records, SHOWN // 2) for records in (members, non_members)]
     batch, draw = concatenate(*groups), generator(seed, "observe", members.images.device)
     views = torch.cat([paradigm.views(batch.images, draw) for _ in range(2)])
     similarity = mean_pairwise_cosine(torch.stack([model(view) for view in views]))
@@ -127,7 +129,7 @@ def trace_training(
     model: Model,
     paradigm: Paradigm,
     members: Records,
-    strangers: Records,
+    non_members: Records,
     config: OptimisationConfig,
     *,
     seed: int,
@@ -138,11 +140,11 @@ def trace_training(
     Watching draws from a generator of its own, so the training is the one that made the model.
     """
     at = {round(config.epochs ** (look / (looks - 1))) for look in range(looks)} if looks > 1 else {config.epochs}
-    found = [observe(model, paradigm, members, strangers, epoch=0, seed=seed)]
+    found = [observe(model, paradigm, members, non_members, epoch=0, seed=seed)]
 
     def watch(epoch: int) -> None:
         if epoch in at:
-            found.append(observe(model, paradigm, members, strangers, epoch=epoch, seed=seed))
+            found.append(observe(model, paradigm, members, non_members, epoch=epoch, seed=seed))
 
     train(model, paradigm, members, config, seed=seed, purpose="pretrain", after_epoch=watch)
     return tuple(found)

@@ -6,11 +6,12 @@ among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from unlearning.core.config import Config, read_config
 from unlearning.core.files import write_json
@@ -18,9 +19,9 @@ from unlearning.core.files import write_json
 EVIDENCE_FILE = "evidence.json"
 
 GROUPS = ("forget", "retained", "holdout")
-"""Of records, when a model has unlearned: the forgotten, the other members, and the never seen."""
+"""Of records, when a model has unlearned: the forgotten, the other members, and the non-members."""
 
-SIDES = ("members", "strangers")
+SIDES = ("members", "non_members")
 """Of records, while a model is trained."""
 
 
@@ -54,7 +55,7 @@ class ModelEvidence(Config):
     log_gradients: dict[str, Sample] = Field(description="log g by group; members have small ones.")
     losses: dict[str, Sample] = Field(description="Per-record loss by group, mean over views.")
     embedding: dict[str, tuple[tuple[float, float], ...]] = Field(description="Features on two axes, by group.")
-    neighbours: dict[str, Neighbourhood] = Field(description="Of forgotten and of never seen records, by group.")
+    neighbours: dict[str, Neighbourhood] = Field(description="Of forgotten records and of non-members, by group.")
 
 
 class Epoch(Config):
@@ -65,6 +66,16 @@ class Epoch(Config):
     probability: dict[str, Sample] = Field(
         description="Probability of the right answer: exp(−loss). Empty for BYOL, whose loss is no likelihood."
     )
+
+    @field_validator("view_similarity", "probability", mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        """Also what was written when non-members were called strangers."""
+        if not isinstance(given, Mapping) or "strangers" not in given:
+            return given
+        if "non_members" in given:
+            raise ValueError("names the non-members twice, as non_members and as strangers")
+        return {"non_members" if side == "strangers" else side: values for side, values in given.items()}
 
 
 class InspectionResults(Config):

@@ -68,16 +68,16 @@ def _minimise(rows: Matrix, signs: Vector, weights: Vector) -> Vector:
     raise ArithmeticError(f"logistic regression did not converge in {STEPS} steps")
 
 
-def fit(members: Matrix, strangers: Matrix) -> Linear:
-    """The direction that best tells members from strangers, both groups weighing the same.
+def fit(members: Matrix, non_members: Matrix) -> Linear:
+    """The direction that best tells members from non-members, both groups weighing the same.
 
     Args:
-        members, strangers: (M, S) and (N, S) signals, at least one row each.
+        members, non_members: (M, S) and (N, S) signals, at least one row each.
 
     Raises:
         ValueError: a signal is not finite.
     """
-    signals, counts = np.concatenate([members, strangers]), (len(members), len(strangers))
+    signals, counts = np.concatenate([members, non_members]), (len(members), len(non_members))
     if not np.isfinite(signals).all():
         raise ValueError("a signal is not finite")
     mean, scale = _standardisation(signals)

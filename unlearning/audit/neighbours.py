@@ -1,7 +1,7 @@
 """Nearest neighbours in feature space: whom a model takes a record for.
 
 What forgetting does to them shows on a few images what the audit says of all: a forgotten image should
-have the neighbours that it would have, had the model never seen it.
+have the neighbours that it would have, had the model not been trained on it.
 """
 
 from __future__ import annotations

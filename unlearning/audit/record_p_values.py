@@ -1,4 +1,4 @@
-"""Record by record: does this one look as it does to models that never saw it?"""
+"""Record by record: does this one look as it does to models not trained on it?"""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LEVEL = 0.05
 
 
 def p_values(target: Array, reference: Array, trained: Mask) -> Array:
-    """Chance that a model which never saw a record knows it as well as this one does, or better.
+    """Chance that a model not trained on a record knows it as well as this one does, or better.
 
-    The n references that never saw it give a mean and a spread; the next such model is then t-distributed
+    The n references not trained on it give a mean and a spread; the next such model is then t-distributed
     around the mean with n − 1 degrees of freedom and √(1 + 1/n) times the spread (the predictive
     distribution of normal values).
 
@@ -30,10 +30,10 @@ def p_values(target: Array, reference: Array, trained: Mask) -> Array:
         trained: (K, N) which reference was trained on which record.
 
     Returns:
-        (N,) in (0, 1); uniform for a model that never saw the records, small for one that knows them.
+        (N,) in (0, 1); uniform for a model not trained on the records, small for one that knows them.
 
     Raises:
-        ValueError: a record has fewer than 2 references that never saw it.
+        ValueError: a record has fewer than 2 references not trained on it.
     """
     outside = ~trained
     count = outside.sum(axis=0)

@@ -1,6 +1,6 @@
-"""What an audit would say of a model that never saw the forget set, without training one.
+"""What an audit would say of a model not trained on the forget set, without training one.
 
-Every reference model never saw half of the forgotten records. It is put in the place of the audited
+No reference model was trained on half of the forgotten records. It is put in the place of the audited
 model, over those records, and the means over all references say what each attack should find.
 """
 
@@ -110,7 +110,7 @@ def without(references: References, number: int) -> References:
 
 
 def _each(forgotten: ReferenceBaseline, seed: int) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
-    """Which forgotten records a reference never saw, and every attack's scores over them."""
+    """Which forgotten records a reference was not trained on, and every attack's scores over them."""
     trained, left_out = forgotten.trained, forgotten.left_out
     for number, outside in enumerate(~trained):
         if not outside.any():
@@ -126,9 +126,9 @@ def _each(forgotten: ReferenceBaseline, seed: int) -> Iterator[tuple[Mask, dict[
 
 
 def out_of_training(forgotten: ReferenceBaseline, seed: int) -> dict[str, Placements]:
-    """For each attack, the placements that models show which never saw the records.
+    """For each attack, the placements that models not trained on the records show.
 
-    A forgotten record's is its mean over the references that never saw it, a holdout record's over all.
+    A forgotten record's is its mean over the references not trained on it, a holdout record's over all.
     `lira_online` compares with those very models, so that by symmetry one of them is placed at ½.
 
     Args:

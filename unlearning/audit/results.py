@@ -12,7 +12,7 @@ from unlearning.core.errors import UserError
 from unlearning.core.files import read_json
 
 Reference = Literal["retrained", "references"]
-"""What the candidate is compared with: the exactly retrained model, or reference models that never saw a record."""
+"""What the candidate is compared with: the exactly retrained model, or reference models not trained on a record."""
 
 UtilityReference = Literal["retrained", "original"]
 """Whose accuracy the candidate's is compared with."""
@@ -57,14 +57,14 @@ class Rates(Config):
     tpr_at_01_fpr: Interval
     """At 0.1 % false alarms; ideal about 0.001."""
     resolved: bool
-    """Whether there are enough strangers (1,000) for 0.1 % to be more than none at all."""
+    """Whether there are enough non-members (1,000) for 0.1 % to be more than none at all."""
 
 
 class AttackResult(Config):
     """One membership-inference attack on one model: forget set against holdout.
 
-    `auc` is 0.5 when the attack cannot tell forgotten records from strangers; above, they still
-    look like members; below, they look less like members than strangers do. The ideal is the
+    `auc` is 0.5 when the attack cannot tell forgotten records from non-members; above, they still
+    look like members; below, they look less like members than non-members do. The ideal is the
     retrained model's value.
     """
 
@@ -73,7 +73,7 @@ class AttackResult(Config):
     """Whether the encoder's output is all that it needs."""
     auc: Interval
     tpr_at_1_fpr: Interval
-    """Share of the forget set recognised while 1 % of strangers are mistaken; ideal about 0.01."""
+    """Share of the forget set recognised at a false-positive rate of 1 %; ideal about 0.01."""
     rates: Rates | None = None
     roc: Roc
 
@@ -92,13 +92,13 @@ class SignalHistogram(Config):
 
 
 class PerRecord(Config):
-    """The forget set's p-values of "looks like models that never saw it", small where it looks like a member."""
+    """The forget set's p-values of "looks like models not trained on it", small where it looks like a member."""
 
     records: int
     suspicious: Interval
     """Share of records with p < 0.05; ideal 0.05."""
     unfamiliar: Interval
-    """Share of records with p > 0.95, less familiar than to models that never saw them; ideal 0.05."""
+    """Share of records with p > 0.95, less familiar than to models not trained on them; ideal 0.05."""
     pooled: float = Field(ge=0, le=1)
     """Two-sided p-value that forgotten and holdout records have the same p-values; small is not forgotten,
     whichever way."""
@@ -122,7 +122,7 @@ class ModelAudit(Config):
 
 
 class Comparison(Config):
-    """How far one attack's AUC on the candidate is from its AUC on models that never saw the records, paired
+    """How far one attack's AUC on the candidate is from its AUC on models not trained on the records, paired
     on the same records: 0 is ideal, positive still leaks more, negative forgot too much."""
 
     attack: str
@@ -210,11 +210,11 @@ def confusion(audit: Audit, model: str) -> tuple[list[str], list[list[int]]] | N
         return None
     forgotten = audit.records["forget"]
     caught = round(rates.recall.estimate * forgotten)
-    mistaken = round(caught / rates.precision.estimate - caught) if rates.precision and caught else 0
+    false_positives = round(caught / rates.precision.estimate - caught) if rates.precision and caught else 0
     false_alarms = 1 - (2 * rates.accuracy - rates.recall.estimate)
-    # Of LiRA the strangers are other models on the forgotten records, and not as many as the holdout.
-    strangers = round(mistaken / false_alarms) if mistaken else audit.records["holdout"]
-    return ["member", "stranger"], [[caught, forgotten - caught], [mistaken, strangers - mistaken]]
+    # Of LiRA the non-members are other models on the forgotten records, and not as many as the holdout.
+    non_members = round(false_positives / false_alarms) if false_positives else audit.records["holdout"]
+    return ["member", "non-member"], [[caught, forgotten - caught], [false_positives, non_members - false_positives]]
 
 
 def _read(kind: type[Checked], path: Path, what: str) -> Checked:

@@ -1,4 +1,4 @@
-"""Signals: numbers per record that tell members from strangers. Larger always means "member"."""
+"""Signals: numbers per record that tell members from non-members. Larger always means "member"."""
 
 from __future__ import annotations
 

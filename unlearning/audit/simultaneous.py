@@ -24,13 +24,13 @@ class Placed:
     """(m,) and (n,) placements of one attack, or differences of them, see `statistics.placements`."""
 
     members: Scores
-    strangers: Scores
+    non_members: Scores
     error_factor: float = 1.0
 
     @property
     def error(self) -> float:
         """Standard error of the mean of `members`."""
-        return self.error_factor * standard_error(self.members, self.strangers)
+        return self.error_factor * standard_error(self.members, self.non_members)
 
 
 def _centred(placements: Scores) -> Array:
@@ -38,23 +38,23 @@ def _centred(placements: Scores) -> Array:
     return np.asarray((placements - placements.mean()) / math.sqrt(count * max(count - 1, 1)))
 
 
-def _influence(placed: Placed, strangers: int, own: int, total: int) -> Array:
-    """What every record adds to the estimate's error: members, then the shared strangers, then those that only
+def _influence(placed: Placed, non_members: int, own: int, total: int) -> Array:
+    """What every record adds to the estimate's error: members, then the shared non-members, then those that only
     this attack has, in columns `own` and on. The squares add up to DeLong's variance."""
-    members, others = _centred(placed.members), _centred(placed.strangers)
+    members, others = _centred(placed.members), _centred(placed.non_members)
     found = np.zeros(total)
     found[: len(members)] = members
-    start = len(members) if len(others) == strangers else own
+    start = len(members) if len(others) == non_members else own
     found[start : start + len(others)] = others
     return found
 
 
-def correlations(attacks: Mapping[str, Placed], strangers: int) -> Array:
+def correlations(attacks: Mapping[str, Placed], non_members: int) -> Array:
     """(A, A) correlations of the attacks' errors, by DeLong's components (1988).
 
     Args:
         attacks: A attacks, all on the same members.
-        strangers: how many the attacks share; an attack with another number has its own.
+        non_members: how many the attacks share; an attack with another number has its own.
 
     Raises:
         ValueError: an attack has other members than the first.
@@ -62,11 +62,11 @@ def correlations(attacks: Mapping[str, Placed], strangers: int) -> Array:
     members = len(next(iter(attacks.values())).members)
     if any(len(each.members) != members for each in attacks.values()):
         raise ValueError("attacks on different members have no correlation: give one placement per member to each")
-    extra = [len(each.strangers) if len(each.strangers) != strangers else 0 for each in attacks.values()]
-    starts = members + strangers + np.cumsum([0, *extra])
+    extra = [len(each.non_members) if len(each.non_members) != non_members else 0 for each in attacks.values()]
+    starts = members + non_members + np.cumsum([0, *extra])
     rows = np.stack(
         [
-            _influence(each, strangers, int(start), int(starts[-1]))
+            _influence(each, non_members, int(start), int(starts[-1]))
             for each, start in zip(attacks.values(), starts[:-1], strict=True)
         ]
     )
@@ -90,13 +90,13 @@ def critical_value(correlation: Array, level: float, seed: int) -> float:
 
 
 def simultaneous_intervals(
-    attacks: Mapping[str, Placed], strangers: int, *, bounds: tuple[float, float], level: float = 0.95, seed: int = 0
+    attacks: Mapping[str, Placed], non_members: int, *, bounds: tuple[float, float], level: float = 0.95, seed: int = 0
 ) -> dict[str, Interval]:
     """Intervals that all hold at once with probability `level`.
 
     Args:
         attacks: placements for AUCs, differences of placements for differences of AUCs.
-        strangers: how many strangers the attacks share.
+        non_members: how many non-members the attacks share.
         bounds: smallest and largest possible value.
         level: coverage of all of them together.
         seed: of the draws behind the critical value.
@@ -107,7 +107,7 @@ def simultaneous_intervals(
     """
     # Sorted, so that the same attacks draw the same numbers in whatever order they come.
     judged = {name: attacks[name] for name in sorted(attacks) if 0 < attacks[name].error < math.inf}
-    reach = critical_value(correlations(judged, strangers), level, seed) if judged else 0.0
+    reach = critical_value(correlations(judged, non_members), level, seed) if judged else 0.0
     found = {}
     for name, each in attacks.items():
         estimate, error = float(each.members.mean()), each.error

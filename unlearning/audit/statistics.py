@@ -16,23 +16,23 @@ Scores = npt.NDArray[np.float64]
 ROC_POINTS = 201
 
 
-def placements(members: Scores, strangers: Scores) -> tuple[Scores, Scores]:
+def placements(members: Scores, non_members: Scores) -> tuple[Scores, Scores]:
     """For each record, the share of the other group on its right side; ties count one half.
 
     The structural components V10 and V01 of DeLong et al. (1988), by midranks.
     """
-    m, n = len(members), len(strangers)
-    ranks = stats.rankdata(np.concatenate([members, strangers]))
+    m, n = len(members), len(non_members)
+    ranks = stats.rankdata(np.concatenate([members, non_members]))
     of_members = (ranks[:m] - stats.rankdata(members)) / n
-    of_strangers = 1 - (ranks[m:] - stats.rankdata(strangers)) / m
-    return of_members, of_strangers
+    of_non_members = 1 - (ranks[m:] - stats.rankdata(non_members)) / m
+    return of_members, of_non_members
 
 
-def standard_error(of_members: Scores, of_strangers: Scores) -> float:
+def standard_error(of_members: Scores, of_non_members: Scores) -> float:
     """DeLong's; infinite when a group is a single record, whose spread nobody knows."""
-    if min(len(of_members), len(of_strangers)) < 2:
+    if min(len(of_members), len(of_non_members)) < 2:
         return math.inf
-    variance = of_members.var(ddof=1) / len(of_members) + of_strangers.var(ddof=1) / len(of_strangers)
+    variance = of_members.var(ddof=1) / len(of_members) + of_non_members.var(ddof=1) / len(of_non_members)
     return float(np.sqrt(variance))
 
 
@@ -41,22 +41,22 @@ def _normal_interval(estimate: float, error: float, level: float, low: float, hi
     return Interval(estimate=estimate, low=max(low, estimate - reach), high=min(high, estimate + reach), level=level)
 
 
-def auc_interval(members: Scores, strangers: Scores, level: float = 0.95, *, error_factor: float = 1.0) -> Interval:
+def auc_interval(members: Scores, non_members: Scores, level: float = 0.95, *, error_factor: float = 1.0) -> Interval:
     """Area under the ROC curve with DeLong's interval (DeLong, DeLong & Clarke-Pearson 1988).
 
     Args:
         members: (m,) scores of the records under suspicion.
-        strangers: (n,) scores of records never trained on.
+        non_members: (n,) scores of records never trained on.
         level: coverage.
         error_factor: widens the interval where DeLong's error is known to be too small.
 
     Returns:
-        0.5 for scores that tell nothing, 1 when every member scores above every stranger. With
+        0.5 for scores that tell nothing, 1 when every member scores above every non-member. With
         complete separation the variance is estimated as 0 and the interval is a point; with a
         single record in a group it is everything that is possible.
     """
-    of_members, of_strangers = placements(members, strangers)
-    error = error_factor * standard_error(of_members, of_strangers)
+    of_members, of_non_members = placements(members, non_members)
+    error = error_factor * standard_error(of_members, of_non_members)
     return _normal_interval(float(of_members.mean()), error, level, 0.0, 1.0)
 
 
@@ -66,40 +66,42 @@ def auc_difference(
     """AUC of the first scoring minus AUC of the second, paired on the same records (DeLong 1988).
 
     Args:
-        first, second: (members, strangers) scores; row i is the same record in both.
+        first, second: (members, non-members) scores; row i is the same record in both.
         level: coverage; 0.90 makes the interval equal to two one-sided tests at 5 %.
         error_factor: widens the interval where DeLong's error is known to be too small.
     """
-    a_members, a_strangers = placements(*first)
-    b_members, b_strangers = placements(*second)
-    return placed_interval(a_members - b_members, a_strangers - b_strangers, level, error_factor=error_factor)
+    a_members, a_non_members = placements(*first)
+    b_members, b_non_members = placements(*second)
+    return placed_interval(a_members - b_members, a_non_members - b_non_members, level, error_factor=error_factor)
 
 
-def placed_interval(members: Scores, strangers: Scores, level: float = 0.90, *, error_factor: float = 1.0) -> Interval:
+def placed_interval(
+    members: Scores, non_members: Scores, level: float = 0.90, *, error_factor: float = 1.0
+) -> Interval:
     """The same from (m,) and (n,) differences of `placements`, of which either may be a mean over several models."""
-    error = error_factor * standard_error(members, strangers)
+    error = error_factor * standard_error(members, non_members)
     return _normal_interval(float(members.mean()), error, level, -1.0, 1.0)
 
 
-def clustered_error(members: Scores, strangers: Scores, cluster: npt.NDArray[np.intp]) -> float:
-    """Standard error of the AUC when strangers come in clusters, one around each member.
+def clustered_error(members: Scores, non_members: Scores, cluster: npt.NDArray[np.intp]) -> float:
+    """Standard error of the AUC when non-members come in clusters, one around each member.
 
     Obuchowski 1997 (Biometrics 53, 567-578): what belongs to one record moves together.
 
     Args:
         members: (m,) scores, one per record.
-        strangers: (n,) scores, several per record.
-        cluster: (n,) the record of each stranger, a row of `members`.
+        non_members: (n,) scores, several per record.
+        cluster: (n,) the record of each non-member, a row of `members`.
 
     Returns:
         The error; infinite for a single record.
     """
     if len(members) < 2:
         return math.inf
-    of_members, of_strangers = placements(members, strangers)
+    of_members, of_non_members = placements(members, non_members)
     count = len(members)
-    sums = np.bincount(cluster, of_strangers - of_strangers.mean(), minlength=count)
-    influence = (of_members - of_members.mean()) / count + sums / len(strangers)
+    sums = np.bincount(cluster, of_non_members - of_non_members.mean(), minlength=count)
+    influence = (of_members - of_members.mean()) / count + sums / len(non_members)
     return float(np.sqrt(count / (count - 1) * np.square(influence).sum()))
 
 
@@ -118,18 +120,18 @@ def mean_difference(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_],
     return _normal_interval(float(differences.mean()), error, level, -1.0, 1.0)
 
 
-def tpr_at_fpr(members: Scores, strangers: Scores, rate: float = 0.01, level: float = 0.95) -> Interval:
-    """Share of members above the threshold that at most `rate` of the strangers exceed.
+def tpr_at_fpr(members: Scores, non_members: Scores, rate: float = 0.01, level: float = 0.95) -> Interval:
+    """Share of members above the threshold that at most `rate` of the non-members exceed.
 
     The interval (Clopper–Pearson) is for the members at that threshold; it does not include the
     uncertainty of the threshold itself.
     """
-    allowed = int(rate * len(strangers) + 1e-9)
-    threshold = np.sort(strangers)[::-1][allowed]
+    allowed = int(rate * len(non_members) + 1e-9)
+    threshold = np.sort(non_members)[::-1][allowed]
     return proportion_interval(int((members > threshold).sum()), len(members), level)
 
 
-def predictions(members: Scores, strangers: Scores) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def predictions(members: Scores, non_members: Scores) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Whom an attack calls members, by the threshold that does best on others.
 
     The threshold that scores best on every other record judges the rest, and the other way round,
@@ -137,45 +139,45 @@ def predictions(members: Scores, strangers: Scores) -> tuple[npt.NDArray[np.bool
 
     Args:
         members: (m ≥ 2,) scores of the records under suspicion.
-        strangers: (n ≥ 2,) scores of records never trained on.
+        non_members: (n ≥ 2,) scores of records never trained on.
 
     Returns:
         (m,) and (n,), true for "member".
     """
-    called = np.zeros(len(members), dtype=bool), np.zeros(len(strangers), dtype=bool)
+    called = np.zeros(len(members), dtype=bool), np.zeros(len(non_members), dtype=bool)
     for half in (0, 1):
-        threshold = _best_threshold(members[half::2], strangers[half::2])
-        for group, answers in zip((members, strangers), called, strict=True):
+        threshold = _best_threshold(members[half::2], non_members[half::2])
+        for group, answers in zip((members, non_members), called, strict=True):
             answers[1 - half :: 2] = group[1 - half :: 2] > threshold
     return called
 
 
-def balanced_accuracy(members: Scores, strangers: Scores) -> float:
+def balanced_accuracy(members: Scores, non_members: Scores) -> float:
     """Accuracy of `predictions`, with both groups and both halves counting the same.
 
     0.5 tells nothing and is what a model that forgot should have; 1 tells everybody apart.
 
     Args:
         members: (m ≥ 2,) scores of the records under suspicion.
-        strangers: (n ≥ 2,) scores of records never trained on.
+        non_members: (n ≥ 2,) scores of records never trained on.
     """
-    of_members, of_strangers = predictions(members, strangers)
-    shares = [(of_members[half::2].mean() + (~of_strangers[half::2]).mean()) / 2 for half in (0, 1)]
+    of_members, of_non_members = predictions(members, non_members)
+    shares = [(of_members[half::2].mean() + (~of_non_members[half::2]).mean()) / 2 for half in (0, 1)]
     return float(np.mean(shares))
 
 
-def _best_threshold(members: Scores, strangers: Scores) -> float:
-    truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])
-    scores = np.concatenate([members, strangers])
+def _best_threshold(members: Scores, non_members: Scores) -> float:
+    truth = np.concatenate([np.ones(len(members)), np.zeros(len(non_members))])
+    scores = np.concatenate([members, non_members])
     false_rate, true_rate, thresholds = roc_curve(truth, scores, drop_intermediate=False)
     # roc_curve calls a score at the threshold a member; ours must be above it.
     return float(np.nextafter(thresholds[np.argmax(true_rate - false_rate)], -np.inf))
 
 
-def roc(members: Scores, strangers: Scores) -> Roc:
+def roc(members: Scores, non_members: Scores) -> Roc:
     """The ROC curve, thinned to `ROC_POINTS` points."""
-    truth = np.concatenate([np.ones(len(members)), np.zeros(len(strangers))])
-    false_rate, true_rate, _ = roc_curve(truth, np.concatenate([members, strangers]))
+    truth = np.concatenate([np.ones(len(members)), np.zeros(len(non_members))])
+    false_rate, true_rate, _ = roc_curve(truth, np.concatenate([members, non_members]))
     kept = np.unique(np.linspace(0, len(false_rate) - 1, ROC_POINTS).round().astype(int))
     return Roc(
         false_positive_rate=tuple(float(value) for value in false_rate[kept]),

@@ -1,4 +1,4 @@
-"""The decision: equivalent to a model that never saw the records, and still as useful.
+"""The decision: equivalent to a model not trained on the records, and still as useful.
 
 | every attack within ± auc_margin | utility lost within its margin | outcome |
 |---|---|---|
@@ -83,7 +83,7 @@ def _within(interval: Interval, margin: float) -> bool:
 
 WHOSE: dict[Reference, str] = {
     "retrained": "the retrained model's",
-    "references": "that of models that never saw the records",
+    "references": "that of models not trained on the records",
 }
 AGAINST: dict[UtilityReference, str] = {"retrained": "the retrained model", "original": "the original"}
 """Whose accuracy is compared with, in words."""

@@ -36,6 +36,6 @@ class NearDuplicateCounts(Config):
     found: int = Field(ge=0)
     """By their pixels: nearly the same picture."""
     alike: int = Field(ge=0)
-    """Others that the model hardly tells apart from a forgotten record; most of them are strangers."""
+    """Others that the model hardly tells apart from a forgotten record; most of them are unrelated."""
     included: bool
     """Whether those found were added to the forget set."""

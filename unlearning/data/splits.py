@@ -67,11 +67,11 @@ class Split(Config):
             raise UserError("the forget set is empty: name at least one member to forget")
         if len(set(forget)) != len(forget):
             raise UserError("the forget set names a record twice: give each record id once")
-        strangers = sorted(set(forget) - set(self.members))
-        if strangers:
+        non_members = sorted(set(forget) - set(self.members))
+        if non_members:
             raise UserError(
-                f"{len(strangers)} of {len(forget)} records to forget are not members of split "
-                f"{self.digest[:12]}, the first is {strangers[0]!r}: only members can be forgotten"
+                f"{len(non_members)} of {len(forget)} records to forget are not members of split "
+                f"{self.digest[:12]}, the first is {non_members[0]!r}: only members can be forgotten"
             )
         wanted = set(forget)
         kept = tuple(identity for identity in self.members if identity not in wanted)

@@ -6,9 +6,10 @@ Two measures, each of a kept member and the forgotten record that is nearest to 
   at every offset of up to `shift` pixels; both are brought to mean 0 and length 1 there, and the largest product
   counts. So 1 is the same picture whatever its brightness and contrast. Pictures larger than `SIDE` are averaged down
   to that before. A picture without any contrast resembles none.
-- `cosine` of the model's own embeddings, which is only told. How near strangers are to one another depends on how a
-  model was trained, so the bound is the model's own: the share `alike` of the kept members have another kept member
-  as near. It finds mirror images where the model does not tell those apart, and pictures that are not alike at all.
+- `cosine` of the model's own embeddings, which is only reported. How near unrelated records are to one another depends
+  on how a model was trained, so the bound is the model's own: the share `alike` of the kept members have another kept
+  member as near. It finds mirror images where the model does not tell those apart, and pictures that are not alike at
+  all.
 
 Measured on Fashion-MNIST (`benchmarks/results/near_duplicates.md`): to ask for both at once would lose shifted copies.
 """

@@ -9,14 +9,14 @@ from unlearning.registry.versions import Version
 
 
 class Attacked(Config):
-    """One attack on the version, and beside a model that never saw the records."""
+    """One attack on the version, and beside a model not trained on the records."""
 
     name: str
     black_box: bool
     auc: Interval
     tpr_at_1_fpr: Interval
     difference: Interval | None
-    """AUC minus that of a model that never saw the records; None where it was not compared."""
+    """AUC minus that of a model not trained on the records; None where it was not compared."""
     simultaneous: Interval | None
     """The same for all attacks together."""
 

@@ -1,8 +1,8 @@
 """Unlearning with a gradient penalty: our reading of Wang & Chen, 2405.07317.
 
-With g(x) = ‖∂ℓ(x)/∂v‖₂ (see `input_gradients`), members trained on have small g and records
-never seen have large g. Both stages keep training on the retain set and lift g of the forget set
-to where it would be had those records never been seen:
+With g(x) = ‖∂ℓ(x)/∂v‖₂ (see `input_gradients`), members have small g and non-members
+large g. Both stages keep training on the retain set and lift g of the forget set
+to where it would be had the model not been trained on those records:
 
     L(θ) = mean over retain of ℓ(x; θ)  +  λ · D( log g(forget; θ), target )²  +  δ · drift(θ)
 

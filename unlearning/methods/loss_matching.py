@@ -43,10 +43,10 @@ def loss_matching(
     def mismatch(draw: torch.Generator) -> Tensor:
         forgotten = draw_batch(forget, config.forget_batch, draw)
         unseen = draw_batch(calibration, len(forgotten), draw)
-        members, strangers = paradigm.views(forgotten.images, draw), paradigm.views(unseen.images, draw)
+        members, non_members = paradigm.views(forgotten.images, draw), paradigm.views(unseen.images, draw)
         with torch.no_grad():
-            target = paradigm.per_sample_loss(model, strangers, unseen.labels, context_records=members)
-        losses = paradigm.per_sample_loss(model, members, forgotten.labels, context_records=strangers)
+            target = paradigm.per_sample_loss(model, non_members, unseen.labels, context_records=members)
+        losses = paradigm.per_sample_loss(model, members, forgotten.labels, context_records=non_members)
         return distance(losses.clamp_min(SMALLEST_LOSS).log(), target.clamp_min(SMALLEST_LOSS).log(), config.match)
 
     return minimise(model, paradigm, retain, mismatch, config, seed=seed, purpose="loss_matching")

@@ -10,7 +10,7 @@ from unlearning.learning.training import OptimisationConfig, train
 
 
 def retrain(model: Model, paradigm: Paradigm, *, retain: Records, config: OptimisationConfig, seed: int) -> Model:
-    """A model that never saw the forget set: fresh weights, and only retained records.
+    """A model not trained on the forget set: fresh weights, and only retained records.
 
     The given model lends its architecture; none of its weights are used.
     """

@@ -99,12 +99,12 @@ WORDS: dict[Reference, Words] = {
         ),
     ),
     "references": Words(
-        forgotten="models that never saw the records",
+        forgotten="models not trained on the records",
         useful="the original",
         again="the original",
-        minus="what reference models show that never saw the records",
+        minus="what reference models not trained on the records show",
         axis="AUC minus references' AUC (band: margin)",
-        spoken="that of references that never saw the records",
+        spoken="that of references not trained on the records",
         accuracy="the original",
         decides="the references",
         ideals=Ideals(

@@ -225,12 +225,12 @@ def lead(summary: Summary) -> list[dict[str, str]]:
 
 
 def _shown_by_references(summary: Summary, attack: str) -> str:
-    """The AUC that models show which never saw the records: the candidate's, less what it is above theirs."""
+    """The AUC that models not trained on the records show: the candidate's, less what it is above theirs."""
     candidate = figures.attack_on(summary.models["unlearned"], attack).auc.estimate
     for each in summary.verdict.comparisons:
         if each.attack == attack:
-            return f"{candidate - each.difference.estimate:.2f}, as references show that never saw the records"
-    return "as references show that never saw the records"
+            return f"{candidate - each.difference.estimate:.2f}, as references not trained on the records show"
+    return "as references not trained on the records show"
 
 
 def _cost(summary: Summary) -> str:
@@ -283,7 +283,7 @@ def _yes_or_no(name: str, ideals: Ideals, found: list[Rates | None]) -> list[Tab
     rates = [each for each in found if each is not None]
     if len(rates) < len(found):
         return []
-    coarse = "too few strangers for 0.1 %: none may be mistaken"
+    coarse = "too few non-members for 0.1 %: no false positive is allowed"
     finest = ideals.rare.format("0.1 %") if rates[0].resolved else coarse
     return [
         TableRow(f"{name}: TPR at 0.1 % FPR", finest, tuple(percent(each.tpr_at_01_fpr) for each in rates)),
@@ -294,13 +294,13 @@ def _yes_or_no(name: str, ideals: Ideals, found: list[Rates | None]) -> list[Tab
 
 
 def _record_by_record(found: list[PerRecord | None]) -> list[TableRow]:
-    """How many single records look as they do to models that never saw them."""
+    """How many single records look as they do to models not trained on them."""
     records = [each for each in found if each is not None]
     if len(records) < len(found):
         return []
     return [
         TableRow(
-            "Records that look trained on", "p < 0.05; ideal: 5 %", tuple(percent(each.suspicious) for each in records)
+            "Records flagged as members", "p < 0.05; ideal: 5 %", tuple(percent(each.suspicious) for each in records)
         ),
         TableRow(
             "Records less familiar than new",

@@ -1,4 +1,4 @@
-"""Audit: membership-inference attacks on original, candidate and what a model that never saw the records shows."""
+"""Audit: membership-inference attacks on original, candidate and what a model not trained on the records shows."""
 
 from __future__ import annotations
 

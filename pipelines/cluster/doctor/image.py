@@ -79,12 +79,12 @@ def _looked_up(name: str, reference: ImageReference) -> Finding:
     if status == 404:
         do = "push it, or compile with UNLEARNING_IMAGE=REGISTRY/unlearning:TAG"
         return Finding(check="image", state="failed", found=f"{name} is not in its registry", do=do)
-    found = f"{name}: its registry tells strangers nothing (status {status})"
+    found = f"{name}: its registry answers nobody without credentials (status {status})"
     return Finding(check="image", state="unknown", found=found, do="the nodes need credentials: imagePullSecrets")
 
 
 def _status(reference: ImageReference) -> int:
-    """What the registry says of the manifest; with a token for strangers where it wants one."""
+    """What the registry says of the manifest; with an anonymous token where it wants one."""
     headers = {"Accept": ACCEPT}
     answer = requests.head(reference.url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
     wanted = dict(PART.findall(answer.headers.get("Www-Authenticate", "")))

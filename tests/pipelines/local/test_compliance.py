@@ -33,7 +33,7 @@ WIDE = ("--auc-margin", "0.49", "--utility-margin", "0.9")
 PATIENCE = 600.0
 RECEIVED = "2026-01-02T03:04:05Z"
 MODEL = "tiny"
-FIRST, SECOND, STRANGER = "CASE-1", "CASE-2", "CASE-3"
+FIRST, SECOND, UNHELD = "CASE-1", "CASE-2", "CASE-3"
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def prepare(story: Story) -> None:
 def live(story: Story) -> None:
     """Train; ask, honour and purge at once; ask and honour again."""
     prepare(story)
-    story.ask((FIRST, story.ids[FIRST]), (STRANGER, ("0" * 64,)))
+    story.ask((FIRST, story.ids[FIRST]), (UNHELD, ("0" * 64,)))
     story.before = story.found()
     story.batch("batch-1", "--grace-days", 0)
     (made,) = story.home.glob(f"batch-1/tasks/**/candidate/{models.WEIGHTS_FILE}")
@@ -249,7 +249,7 @@ def test_every_request_is_honoured_and_certified(story: Story) -> None:
 
 
 def test_a_request_for_what_nobody_has_is_told_so(story: Story) -> None:
-    assert story.run("requests", "show", STRANGER, "--json").json["status"] == "nothing_found"
+    assert story.run("requests", "show", UNHELD, "--json").json["status"] == "nothing_found"
 
 
 def test_three_generations_each_without_what_was_asked_for(story: Story) -> None:

@@ -372,7 +372,7 @@ def test_a_run_that_compares_with_references_retrains_nothing(by_references: Fin
 @pytest.mark.nightly
 def test_its_report_shows_no_retrained_model(by_references: Finished) -> None:
     page = (by_references.folder / "report.html").read_text()
-    assert "models that never saw the records" in page
+    assert "models not trained on the records" in page
     assert "Nothing was retrained to compare with" in page
     for told in ('<th scope="col">retrained</th>', "exactly retrained model", "the time of exact retraining"):
         assert told not in page, told

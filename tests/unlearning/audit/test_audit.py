@@ -29,17 +29,17 @@ GROUPS = ("forget", "holdout", "retained")
 DIGESTS = {"original": "0" * 64, "candidate": "1" * 64, "retrained": "2" * 64}
 
 
-def slow_auc(members: Array, strangers: Array) -> float:
-    return float(np.mean([[(m > s) + (m == s) / 2 for s in strangers] for m in members]))
+def slow_auc(members: Array, non_members: Array) -> float:
+    return float(np.mean([[(m > s) + (m == s) / 2 for s in non_members] for m in members]))
 
 
 class Case:
-    """A model that memorised its members, one that never saw any, and the three groups."""
+    """A model that memorised its members, one not trained on any, and the three groups."""
 
-    def __init__(self, toy: Any, stranger: Model) -> None:
+    def __init__(self, toy: Any, non_member: Model) -> None:
         self.paradigm: Paradigm = toy.paradigm
         self.memorised: Model = toy.model
-        self.stranger = stranger
+        self.non_member = non_member
         self.groups = {"forget": toy.members[:20], "retained": toy.members[20:], "holdout": toy.strangers[:30]}
 
     def audit(self, original: Model, candidate: Model, retrained: Model, **changed: Any) -> Audit:
@@ -75,14 +75,14 @@ def test_every_signal_comes_back_in_the_group_of_its_record(
 
 
 def test_a_candidate_that_is_the_retrained_model_differs_by_exactly_nothing(case: Case) -> None:
-    found = case.audit(case.memorised, case.stranger, case.stranger.clone())
+    found = case.audit(case.memorised, case.non_member, case.non_member.clone())
     assert [each.attack for each in found.comparisons] == list(expected_attacks(0))
     assert {each.difference for each in found.comparisons} == {Interval(estimate=0, low=0, high=0, level=0.9)}
     assert found.models["candidate"].attacks == found.models["retrained"].attacks
 
 
 def test_a_model_that_learned_the_forget_set_by_heart_leaks(case: Case) -> None:
-    found = case.audit(case.memorised, case.memorised.clone(), case.stranger)
+    found = case.audit(case.memorised, case.memorised.clone(), case.non_member)
     attacks = {each.name: each for each in found.models["original"].attacks}
     assert list(attacks) == list(expected_attacks(0))
     assert attacks["loss"].auc.estimate > 0.8
@@ -95,8 +95,8 @@ def test_a_model_that_learned_the_forget_set_by_heart_leaks(case: Case) -> None:
 
 
 def test_comparisons_are_the_candidate_minus_the_retrained_model_whatever_the_original(case: Case) -> None:
-    there = case.audit(case.memorised, case.memorised, case.stranger)
-    back = case.audit(case.memorised, case.stranger, case.memorised)
+    there = case.audit(case.memorised, case.memorised, case.non_member)
+    back = case.audit(case.memorised, case.non_member, case.memorised)
     for one, other in zip(there.comparisons, back.comparisons, strict=True):
         aucs = [
             next(each.auc.estimate for each in there.models[name].attacks if each.name == one.attack)
@@ -109,9 +109,9 @@ def test_comparisons_are_the_candidate_minus_the_retrained_model_whatever_the_or
 
 
 def test_the_numbers_are_those_of_the_measured_signals_paired_by_record(case: Case) -> None:
-    found = case.audit(case.memorised, case.stranger, case.memorised)
+    found = case.audit(case.memorised, case.non_member, case.memorised)
     scores = {}
-    for name, model in (("original", case.memorised), ("candidate", case.stranger)):
+    for name, model in (("original", case.memorised), ("candidate", case.non_member)):
         shown = measure_model(model, case.paradigm, **case.groups, config=CONFIG, seed=3)
         signals, scores[name] = shown.signals, attack_model(shown, None, 3)
         result = found.models[name]
@@ -119,7 +119,7 @@ def test_the_numbers_are_those_of_the_measured_signals_paired_by_record(case: Ca
             forget, holdout = scores[name][attack.name].pair
             assert attack.auc.estimate == pytest.approx(slow_auc(forget, holdout))
             assert attack.auc.level == attack.tpr_at_1_fpr.level == 0.95
-            # One percent of 30 strangers is none: members above every stranger.
+            # One percent of 30 non-members is none: members above every non-member.
             assert attack.tpr_at_1_fpr.estimate == (forget > holdout.max()).mean()
         retained = slow_auc(np.asarray(signals.retained["loss"]), np.asarray(signals.holdout["loss"]))
         assert result.retained_auc.estimate == pytest.approx(retained)
@@ -130,14 +130,14 @@ def test_the_numbers_are_those_of_the_measured_signals_paired_by_record(case: Ca
 
 
 def test_the_audit_says_what_it_is_about(case: Case) -> None:
-    found = case.audit(case.memorised, case.stranger, case.stranger)
+    found = case.audit(case.memorised, case.non_member, case.non_member)
     assert found.records == {"forget": 20, "holdout": 30, "retained": 28}
     assert (found.seed, found.split, found.forget) == (3, "s" * 64, "f" * 64)
     assert {name: each.model for name, each in found.models.items()} == DIGESTS
 
 
 def test_histograms_count_every_record_once_over_shared_bins(case: Case) -> None:
-    found = case.audit(case.memorised, case.stranger, case.stranger).models["original"]
+    found = case.audit(case.memorised, case.non_member, case.non_member).models["original"]
     signals = measure_model(case.memorised, case.paradigm, **case.groups, config=CONFIG, seed=3).signals
     assert [each.name for each in found.signals] == list(SIGNALS)
     for histogram in found.signals:
@@ -153,18 +153,18 @@ def test_histograms_count_every_record_once_over_shared_bins(case: Case) -> None
 
 
 def test_the_same_seed_gives_the_same_audit_and_another_does_not(case: Case) -> None:
-    first, again, other = (case.audit(case.memorised, case.stranger, case.memorised, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (case.audit(case.memorised, case.non_member, case.memorised, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first.models != other.models
 
 
 def test_the_audit_survives_json(case: Case) -> None:
-    found = case.audit(case.memorised, case.stranger, case.stranger)
+    found = case.audit(case.memorised, case.non_member, case.non_member)
     assert Audit.model_validate_json(found.model_dump_json()) == found
 
 
 def test_a_single_forgotten_record_is_too_few_to_tell(case: Case) -> None:
-    found = case.audit(case.memorised, case.memorised, case.stranger, forget=case.groups["forget"][:1])
+    found = case.audit(case.memorised, case.memorised, case.non_member, forget=case.groups["forget"][:1])
     assert {(each.difference.low, each.difference.high) for each in found.comparisons} == {(-1.0, 1.0)}
     useful = {name: Interval(estimate=0, low=0, high=0, level=0.9) for name in ("knn", "linear_probe")}
     assert decide(found, useful, VerdictConfig()).outcome == "inconclusive"

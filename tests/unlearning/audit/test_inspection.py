@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from unlearning.audit import inspection
 from unlearning.audit.inspection import measure_models, observe, trace_training
-from unlearning.audit.inspection_results import GROUPS, ModelEvidence, Sample
+from unlearning.audit.inspection_results import GROUPS, Epoch, ModelEvidence, Sample
 from unlearning.audit.signals import SignalConfig
 from unlearning.data.augmentations import AugmentationConfig
 from unlearning.data.records import Records, as_pixels
@@ -175,10 +177,10 @@ def test_a_collapsed_encoder_is_one_point(noise: MakeRecords, build_model: Build
 def test_the_probability_is_the_softmax_of_the_true_class(noise: MakeRecords, build_model: BuildModel) -> None:
     paradigm = plain("supervised")
     model = uneven(build_model(paradigm))
-    members, strangers = noise(5, seed=1), noise(7, seed=2)
-    found = observe(model, paradigm, members, strangers, epoch=4, seed=0)
+    members, non_members = noise(5, seed=1), noise(7, seed=2)
+    found = observe(model, paradigm, members, non_members, epoch=4, seed=0)
     assert found.epoch == 4
-    for side, records in (("members", members), ("strangers", strangers)):
+    for side, records in (("members", members), ("non_members", non_members)):
         with torch.no_grad():
             scores = model(as_pixels(records.images)).double().numpy()
         weights = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -215,15 +217,15 @@ def test_looking_changes_neither_weights_nor_mode_nor_what_is_drawn_next(
 def test_a_watched_training_gives_the_weights_of_an_unwatched_one(
     every_paradigm: dict[str, Paradigm], noise: MakeRecords, build_model: BuildModel, name: str
 ) -> None:
-    paradigm, members, strangers = every_paradigm[name], noise(30), noise(30, seed=1)
+    paradigm, members, non_members = every_paradigm[name], noise(30), noise(30, seed=1)
     config = OptimisationConfig(epochs=5, batch_size=16, learning_rate=0.01)
     watched, alone = build_model(paradigm), build_model(paradigm)
-    looks = trace_training(watched, paradigm, members, strangers, config, seed=4)
+    looks = trace_training(watched, paradigm, members, non_members, config, seed=4)
     train(alone, paradigm, members, config, seed=4, purpose="pretrain")
     expected = alone.state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in watched.state_dict().items())
-    assert looks[-1] == observe(alone, paradigm, members, strangers, epoch=5, seed=4)
-    assert looks[0] == observe(build_model(paradigm), paradigm, members, strangers, epoch=0, seed=4)
+    assert looks[-1] == observe(alone, paradigm, members, non_members, epoch=5, seed=4)
+    assert looks[0] == observe(build_model(paradigm), paradigm, members, non_members, epoch=0, seed=4)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +241,7 @@ def test_looks_are_denser_at_the_beginning_and_include_both_ends(
 
 
 @pytest.mark.parametrize("name", ["simclr", "supervised"])
-def test_members_part_from_strangers_as_a_model_overfits(
+def test_members_part_from_non_members_as_a_model_overfits(
     memorised: Callable[[str, int], Any], build_model: BuildModel, name: str
 ) -> None:
     """Noise can only be learned by heart. Means over seeds, apart by several standard errors at the end alone."""
@@ -249,7 +251,17 @@ def test_members_part_from_strangers_as_a_model_overfits(
         fresh = build_model(toy.paradigm, seed, hidden=(64,))
         for when, model in (("before", fresh), ("after", toy.model)):
             found = observe(model, toy.paradigm, toy.members, toy.strangers, epoch=0, seed=seed).probability
-            gaps[when].append(found["members"].mean - found["strangers"].mean)
+            gaps[when].append(found["members"].mean - found["non_members"].mean)
     error = np.std(gaps["after"], ddof=1) / 2
     assert np.mean(gaps["after"]) > 4 * error
     assert np.mean(gaps["after"]) > 4 * abs(np.mean(gaps["before"]))
+
+
+def test_evidence_that_calls_non_members_strangers_is_read() -> None:
+    sides = {"members": Sample(values=(0.9,)), "non_members": Sample(values=(0.4,))}
+    epoch = Epoch(epoch=3, view_similarity=sides, probability=sides)
+    old = json.loads(epoch.model_dump_json().replace("non_members", "strangers"))
+    assert Epoch.model_validate(old) == epoch
+    old["probability"]["non_members"] = old["probability"]["strangers"]
+    with pytest.raises(ValidationError, match="names the non-members twice"):
+        Epoch.model_validate(old)

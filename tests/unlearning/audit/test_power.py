@@ -16,72 +16,74 @@ MODELLING = 0.02
 a normal distribution: at most 0.011 in 4,000 simulations of each of 12 designs."""
 
 
-def slow_variance(auc: float, members: int, strangers: int) -> float:
+def slow_variance(auc: float, members: int, non_members: int) -> float:
     """Hanley & McNeil 1982 in their words: two random abnormal records both above a normal one, and one abnormal
     above two normal ones."""
     q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     within = auc * (1 - auc)
-    abnormal, normal = (members - 1) * (q1 - auc * auc), (strangers - 1) * (q2 - auc * auc)
-    return (within + abnormal + normal) / (members * strangers)
+    abnormal, normal = (members - 1) * (q1 - auc * auc), (non_members - 1) * (q2 - auc * auc)
+    return (within + abnormal + normal) / (members * non_members)
 
 
-def exponential_areas(auc: float, members: int, strangers: int, draws: int) -> list[float]:
+def exponential_areas(auc: float, members: int, non_members: int, draws: int) -> list[float]:
     """Areas of exponential scores with the given true area, a rate ratio of AUC / (1 − AUC)."""
     draw = np.random.default_rng(0)
     found = []
     for _ in range(draws):
         ours = draw.exponential(auc / (1 - auc), members)
-        theirs = np.sort(draw.exponential(1, strangers))
-        found.append(float(np.searchsorted(theirs, ours).mean() / strangers))
+        theirs = np.sort(draw.exponential(1, non_members))
+        found.append(float(np.searchsorted(theirs, ours).mean() / non_members))
     return found
 
 
-@pytest.mark.parametrize(("members", "strangers"), [*SIZES, (60, 500)])
-def test_the_variance_is_that_of_exponential_scores(members: int, strangers: int) -> None:
-    """Exact for them, which tells members and strangers apart. The error of a variance of 4,000 areas is 2.2 %."""
-    areas = exponential_areas(0.8, members, strangers, 4000)
+@pytest.mark.parametrize(("members", "non_members"), [*SIZES, (60, 500)])
+def test_the_variance_is_that_of_exponential_scores(members: int, non_members: int) -> None:
+    """Exact for them, which tells members and non-members apart. The error of a variance of 4,000 areas is 2.2 %."""
+    areas = exponential_areas(0.8, members, non_members, 4000)
     assert abs(float(np.mean(areas)) - 0.8) < 4 * float(np.std(areas)) / math.sqrt(4000)
-    assert float(np.var(areas)) == pytest.approx(slow_variance(0.8, members, strangers), rel=0.1)
+    assert float(np.var(areas)) == pytest.approx(slow_variance(0.8, members, non_members), rel=0.1)
 
 
 @given(st.floats(0.5, 0.999), st.integers(2, 3000), st.integers(2, 3000), st.floats(0.001, 0.3))
-def test_the_power_is_that_of_the_formula(auc: float, members: int, strangers: int, alpha: float) -> None:
-    null = math.sqrt((members + strangers + 1) / (12 * members * strangers))
+def test_the_power_is_that_of_the_formula(auc: float, members: int, non_members: int, alpha: float) -> None:
+    null = math.sqrt((members + non_members + 1) / (12 * members * non_members))
     threshold = 0.5 + stats.norm.isf(alpha) * null
-    expected = stats.norm.sf(threshold, loc=auc, scale=math.sqrt(slow_variance(auc, members, strangers)))
-    assert power_at(auc, members, strangers, alpha=alpha) == pytest.approx(expected, abs=1e-9)
+    expected = stats.norm.sf(threshold, loc=auc, scale=math.sqrt(slow_variance(auc, members, non_members)))
+    assert power_at(auc, members, non_members, alpha=alpha) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
-@pytest.mark.parametrize(("members", "strangers"), SIZES)
-def test_normal_scores_are_found_as_often_as_it_says(members: int, strangers: int, power: float) -> None:
+@pytest.mark.parametrize(("members", "non_members"), SIZES)
+def test_normal_scores_are_found_as_often_as_it_says(members: int, non_members: int, power: float) -> None:
     draw, draws = np.random.default_rng(1), 2000
-    shift = math.sqrt(2) * stats.norm.ppf(detectable_auc(members, strangers, power=power))
-    scores = np.concatenate([draw.normal(shift, 1, (draws, members)), draw.normal(size=(draws, strangers))], axis=1)
+    shift = math.sqrt(2) * stats.norm.ppf(detectable_auc(members, non_members, power=power))
+    scores = np.concatenate([draw.normal(shift, 1, (draws, members)), draw.normal(size=(draws, non_members))], axis=1)
     ranks = stats.rankdata(scores, axis=1)[:, :members].sum(axis=1)
-    areas = (ranks - members * (members + 1) / 2) / (members * strangers)
-    threshold = 0.5 + 1.6448536 * math.sqrt((members + strangers + 1) / (12 * members * strangers))
+    areas = (ranks - members * (members + 1) / 2) / (members * non_members)
+    threshold = 0.5 + 1.6448536 * math.sqrt((members + non_members + 1) / (12 * members * non_members))
     share = float((areas > threshold).mean())
     assert abs(share - power) < MODELLING + 3 * math.sqrt(power * (1 - power) / draws)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0.001, 0.3))
-def test_without_a_leak_the_power_is_the_chance_of_a_false_alarm(members: int, strangers: int, alpha: float) -> None:
-    assert power_at(0.5, members, strangers, alpha=alpha) == pytest.approx(alpha)
+def test_without_a_leak_the_power_is_the_chance_of_a_false_alarm(members: int, non_members: int, alpha: float) -> None:
+    assert power_at(0.5, members, non_members, alpha=alpha) == pytest.approx(alpha)
 
 
 @given(st.integers(20, 3000), st.integers(20, 3000), st.floats(0.35, 0.99), st.floats(0.001, 0.3))
-def test_the_detectable_area_has_the_power_asked_for(members: int, strangers: int, power: float, alpha: float) -> None:
-    found = detectable_auc(members, strangers, power=power, alpha=alpha)
+def test_the_detectable_area_has_the_power_asked_for(
+    members: int, non_members: int, power: float, alpha: float
+) -> None:
+    found = detectable_auc(members, non_members, power=power, alpha=alpha)
     assert 0.5 < found < 1
-    assert power_at(found, members, strangers, alpha=alpha) == pytest.approx(power, abs=1e-6)
+    assert power_at(found, members, non_members, alpha=alpha) == pytest.approx(power, abs=1e-6)
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 500))
-def test_more_records_see_smaller_leaks(members: int, strangers: int, more: int) -> None:
-    found = detectable_auc(members, strangers)
-    assert detectable_auc(members + more, strangers) <= found
-    assert detectable_auc(members, strangers + more) <= found
+def test_more_records_see_smaller_leaks(members: int, non_members: int, more: int) -> None:
+    found = detectable_auc(members, non_members)
+    assert detectable_auc(members + more, non_members) <= found
+    assert detectable_auc(members, non_members + more) <= found
 
 
 @given(st.floats(0.3, 0.9), st.floats(0.3, 0.9))

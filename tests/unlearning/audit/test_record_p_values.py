@@ -8,7 +8,7 @@ from unlearning.audit.record_p_values import p_values, per_record
 from unlearning.audit.references.training import halves
 
 
-def test_p_values_are_uniform_for_a_model_that_never_saw_the_records() -> None:
+def test_p_values_are_uniform_for_a_model_not_trained_on_the_records() -> None:
     draw = np.random.default_rng(0)
     records, count = 20_000, 8
     level = draw.normal(size=records) * 3

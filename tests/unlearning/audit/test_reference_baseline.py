@@ -48,12 +48,12 @@ def test_the_threshold_placements_are_those_of_a_slow_count(world: Any) -> None:
         outside = [k for k in range(8) if not references.trained[k, record]]
         slow = np.mean([(members[k, record] > holdout[k]).mean() for k in outside])
         assert of_forgotten[record] == pytest.approx(slow)
-    for stranger in range(60):
+    for non_member in range(60):
         shares = []
         for k in range(8):
             rows = [record for record in range(10) if not references.trained[k, record]]
-            shares.append(np.mean([members[k, record] > holdout[k, stranger] for record in rows]))
-        assert of_holdout[stranger] == pytest.approx(np.mean(shares))
+            shares.append(np.mean([members[k, record] > holdout[k, non_member] for record in rows]))
+        assert of_holdout[non_member] == pytest.approx(np.mean(shares))
 
 
 @cache
@@ -70,7 +70,7 @@ def gaps(synthetic: Synthetic, left: float, worlds: int) -> dict[str, Any]:
     return {name: np.asarray(values) for name, values in found.items()}
 
 
-def test_a_model_that_never_saw_the_records_differs_from_its_references_by_chance_alone(synthetic: Synthetic) -> None:
+def test_a_model_not_trained_on_the_records_differs_from_its_references_by_chance_alone(synthetic: Synthetic) -> None:
     # 4 standard errors over 8 attacks: a false alarm in two thousand runs; the seeds are fixed anyway.
     for name, values in gaps(synthetic, 0.0, 12).items():
         assert abs(values.mean()) < 4 * values.std(ddof=1) / np.sqrt(len(values)), name

@@ -55,9 +55,9 @@ def test_neither_order_nor_length_of_views_matters_to_the_mean_pairwise_cosine()
     torch.testing.assert_close(mean_pairwise_cosine(outputs.flip(0) * lengths), mean_pairwise_cosine(outputs))
 
 
-def auc(members: Array, strangers: Array) -> float:
-    """How often a member's value is above a stranger's."""
-    return float(np.mean([value > other for value in members for other in strangers]))
+def auc(members: Array, non_members: Array) -> float:
+    """How often a member's value is above a non-member's."""
+    return float(np.mean([value > other for value in members for other in non_members]))
 
 
 MEMORISED = {
@@ -67,7 +67,7 @@ MEMORISED = {
 
 
 @pytest.mark.parametrize("name", MEMORISED)
-def test_members_of_an_overfitted_model_have_larger_signals_than_strangers(
+def test_members_of_an_overfitted_model_have_larger_signals_than_non_members(
     memorised: Callable[[str, int], Any], name: str
 ) -> None:
     found: dict[str, list[float]] = {signal: [] for signal in SIGNALS}

@@ -36,10 +36,12 @@ def correlated(draw: np.random.Generator, attacks: int, records: int, share: flo
     return np.asarray(math.sqrt(share) * common + math.sqrt(1 - share) * own)
 
 
-def scorings(seed: int, *, attacks: int = 5, members: int = 40, strangers: int = 40, share: float = 0.5) -> list[Pair]:
+def scorings(
+    seed: int, *, attacks: int = 5, members: int = 40, non_members: int = 40, share: float = 0.5
+) -> list[Pair]:
     draw = np.random.default_rng(seed)
     return list(
-        zip(correlated(draw, attacks, members, share), correlated(draw, attacks, strangers, share), strict=True)
+        zip(correlated(draw, attacks, members, share), correlated(draw, attacks, non_members, share), strict=True)
     )
 
 
@@ -48,9 +50,9 @@ def named(pairs: list[Pair]) -> dict[str, Placed]:
 
 
 def slow_covariance(first: Placed, second: Placed, shared: bool = True) -> float:
-    """S10 / m + S01 / n of DeLong et al. (1988), equation 6; strangers that are not shared add nothing."""
+    """S10 / m + S01 / n of DeLong et al. (1988), equation 6; non-members that are not shared add nothing."""
     total = 0.0
-    for a, b in [(first.members, second.members), (first.strangers, second.strangers)][: 1 + shared]:
+    for a, b in [(first.members, second.members), (first.non_members, second.non_members)][: 1 + shared]:
         centred = [(x - sum(a) / len(a)) * (y - sum(b) / len(b)) for x, y in zip(a, b, strict=True)]
         total += sum(centred) / (len(a) - 1) / len(a)
     return total
@@ -60,17 +62,17 @@ def reach_of(interval: Interval) -> float:
     return (interval.high - interval.low) / 2
 
 
-@pytest.mark.parametrize(("members", "strangers"), [(20, 20), (4, 90), (90, 4)])
-def test_correlations_are_those_of_delongs_covariances(members: int, strangers: int) -> None:
-    attacks = named(scorings(0, members=members, strangers=strangers))
-    found = correlations(attacks, strangers)
+@pytest.mark.parametrize(("members", "non_members"), [(20, 20), (4, 90), (90, 4)])
+def test_correlations_are_those_of_delongs_covariances(members: int, non_members: int) -> None:
+    attacks = named(scorings(0, members=members, non_members=non_members))
+    found = correlations(attacks, non_members)
     for (i, first), (j, second) in itertools.product(enumerate(attacks.values()), repeat=2):
         variances = slow_covariance(first, first) * slow_covariance(second, second)
         assert found[i, j] == pytest.approx(slow_covariance(first, second) / math.sqrt(variances))
 
 
-def test_attacks_with_strangers_of_their_own_share_the_members_alone() -> None:
-    first, *others = scorings(1, attacks=3, members=30, strangers=30)
+def test_attacks_with_non_members_of_their_own_share_the_members_alone() -> None:
+    first, *others = scorings(1, attacks=3, members=30, non_members=30)
     draw = np.random.default_rng(2)
     many = [placed((pair[0], draw.normal(size=50))) for pair in others]
     found = correlations({"shared": placed(first), "second": many[0], "third": many[1]}, 30)
@@ -130,7 +132,7 @@ def test_never_less_than_one_attack_needs_and_never_more_than_sidak(seed: int) -
 
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_one_attack_alone_has_its_ordinary_interval(level: float) -> None:
-    first, second = scorings(3, attacks=2, members=25, strangers=60)
+    first, second = scorings(3, attacks=2, members=25, non_members=60)
     area = simultaneous_intervals({"one": placed(first, 1.5)}, 60, bounds=AREA, level=level)
     difference = simultaneous_intervals({"one": gap(first, second)}, 60, bounds=GAP, level=level)
     assert area == {"one": auc_interval(*first, level, error_factor=1.5)}
@@ -190,7 +192,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch, draws: int, *, paired: bool) -> tupl
     monkeypatch.setattr(simultaneous, "DRAWS", 3000)
     together, alone = 0, 0
     for seed in range(draws):
-        scored = [scorings(seed * 2 + model, attacks=6, members=100, strangers=120) for model in (0, 1)]
+        scored = [scorings(seed * 2 + model, attacks=6, members=100, non_members=120) for model in (0, 1)]
         pairs = list(zip(*scored, strict=True))
         attacks = {str(name): gap(*both) if paired else placed(both[0]) for name, both in enumerate(pairs)}
         truth = 0.0 if paired else 0.5

@@ -45,16 +45,16 @@ def two_scorings() -> st.SearchStrategy[tuple[Pair, Pair]]:
     return st.tuples(columns, columns).map(lambda both: ((both[0][0], both[1][0]), (both[0][1], both[1][1])))
 
 
-def wins(member: float, stranger: float) -> float:
-    return 1.0 if member > stranger else 0.5 if member == stranger else 0.0
+def wins(member: float, non_member: float) -> float:
+    return 1.0 if member > non_member else 0.5 if member == non_member else 0.0
 
 
-def slow_auc(members: Scores, strangers: Scores) -> float:
+def slow_auc(members: Scores, non_members: Scores) -> float:
     total = 0.0
     for member in members:
-        for stranger in strangers:
-            total += wins(member, stranger)
-    return total / (len(members) * len(strangers))
+        for non_member in non_members:
+            total += wins(member, non_member)
+    return total / (len(members) * len(non_members))
 
 
 def covariance(first: list[float], second: list[float]) -> float:
@@ -64,10 +64,10 @@ def covariance(first: list[float], second: list[float]) -> float:
 
 def components(pair: Pair) -> tuple[list[float], list[float]]:
     """V10 and V01 of DeLong et al. (1988), equations 4 and 5, as double sums."""
-    members, strangers = pair
-    of_members = [sum(wins(member, stranger) for stranger in strangers) / len(strangers) for member in members]
-    of_strangers = [sum(wins(member, stranger) for member in members) / len(members) for stranger in strangers]
-    return of_members, of_strangers
+    members, non_members = pair
+    of_members = [sum(wins(member, non_member) for non_member in non_members) / len(non_members) for member in members]
+    of_non_members = [sum(wins(member, non_member) for member in members) / len(members) for non_member in non_members]
+    return of_members, of_non_members
 
 
 def slow_covariance(first: Pair, second: Pair) -> float:
@@ -180,9 +180,9 @@ def test_intervals_of_paired_differences_cover_the_truth_as_often_as_they_say() 
     truth = float(stats.norm.cdf(1 / math.sqrt(2)) - stats.norm.cdf(0.5))
     for seed in range(draws):
         draw = np.random.default_rng(seed)
-        members, strangers = draw.normal(1, 1, 50), draw.normal(0, 1, 80)
-        noisy = (members + draw.normal(size=50), strangers + draw.normal(size=80))
-        found = auc_difference((members, strangers), noisy)
+        members, non_members = draw.normal(1, 1, 50), draw.normal(0, 1, 80)
+        noisy = (members + draw.normal(size=50), non_members + draw.normal(size=80))
+        found = auc_difference((members, non_members), noisy)
         hits += found.low <= truth <= found.high
     assert_coverage(hits, draws, 0.90)
 
@@ -232,12 +232,12 @@ def test_equal_hits_differ_by_exactly_nothing(hits: npt.NDArray[np.bool_]) -> No
     assert mean_difference(hits, hits) == Interval(estimate=0, low=0, high=0, level=0.9)
 
 
-def slow_true_positives(members: Scores, strangers: Scores, rate: float) -> int:
-    """The most members any threshold catches while at most `rate` of the strangers exceed it."""
+def slow_true_positives(members: Scores, non_members: Scores, rate: float) -> int:
+    """The most members any threshold catches while at most `rate` of the non-members exceed it."""
     best = 0
-    for threshold in (-math.inf, *members, *strangers):
-        mistaken = sum(stranger > threshold for stranger in strangers)
-        if mistaken <= rate * len(strangers) + 1e-9:
+    for threshold in (-math.inf, *members, *non_members):
+        false_positives = sum(non_member > threshold for non_member in non_members)
+        if false_positives <= rate * len(non_members) + 1e-9:
             best = max(best, sum(member > threshold for member in members))
     return best
 
@@ -248,15 +248,15 @@ def test_the_rate_at_few_false_alarms_is_the_best_of_all_thresholds(pair: Pair, 
     assert found == proportion_interval(slow_true_positives(*pair, rate), len(pair[0]))
 
 
-def test_one_in_a_hundred_strangers_may_be_mistaken() -> None:
-    strangers = np.arange(100, dtype=np.float64)
-    assert tpr_at_fpr(scores(98.5, 97.5, 200, 0), strangers).estimate == 0.5
-    assert tpr_at_fpr(scores(98.5, 97.5, 200, 0), strangers[:99]).estimate == 0.5
-    assert tpr_at_fpr(scores(98, 99, 98, 99), strangers).estimate == 0.5
+def test_one_in_a_hundred_non_members_may_be_a_false_positive() -> None:
+    non_members = np.arange(100, dtype=np.float64)
+    assert tpr_at_fpr(scores(98.5, 97.5, 200, 0), non_members).estimate == 0.5
+    assert tpr_at_fpr(scores(98.5, 97.5, 200, 0), non_members[:99]).estimate == 0.5
+    assert tpr_at_fpr(scores(98, 99, 98, 99), non_members).estimate == 0.5
 
 
 @pytest.mark.parametrize("percent", [7, 14, 28, 29, 57, 58])
-def test_rounding_of_the_rate_costs_no_stranger(percent: int) -> None:
+def test_rounding_of_the_rate_costs_no_non_member(percent: int) -> None:
     """0.29 × 100 is 28.999999999999996."""
     members = np.array([99 - percent + 0.5])
     assert tpr_at_fpr(members, np.arange(100, dtype=np.float64), percent / 100).estimate == 1
@@ -270,10 +270,10 @@ def area_below(x: tuple[float, ...], y: tuple[float, ...]) -> float:
 
 @given(pair=groups())
 def test_the_curve_goes_through_the_rates_of_every_threshold_and_holds_the_area(pair: Pair) -> None:
-    members, strangers = pair
-    curve = roc(members, strangers)
-    thresholds = (math.inf, *sorted({*members, *strangers}))
-    rates = {(float((strangers >= each).mean()), float((members >= each).mean())) for each in thresholds}
+    members, non_members = pair
+    curve = roc(members, non_members)
+    thresholds = (math.inf, *sorted({*members, *non_members}))
+    rates = {(float((non_members >= each).mean()), float((members >= each).mean())) for each in thresholds}
     points = list(zip(curve.false_positive_rate, curve.true_positive_rate, strict=True))
     assert points[0] == (0, 0)
     assert points[-1] == (1, 1)
@@ -301,22 +301,22 @@ def test_raising_a_members_score_never_lowers_the_area(pair: Pair, record: int) 
     assert auc_interval(raised, pair[1]).estimate >= auc_interval(*pair).estimate
 
 
-def slow_balanced_accuracy(members: Scores, strangers: Scores) -> float:
+def slow_balanced_accuracy(members: Scores, non_members: Scores) -> float:
     """Try every score of one half as the threshold; judge the other half by the best."""
     shares = []
     for fitted, judged in ((0, 1), (1, 0)):
-        ours, theirs = members[fitted::2], strangers[fitted::2]
+        ours, theirs = members[fitted::2], non_members[fitted::2]
         candidates = sorted({*ours.tolist(), *theirs.tolist()}, reverse=True)
         best = max([np.inf, *candidates], key=lambda at: np.mean(ours >= at) - np.mean(theirs >= at))
-        shares.append((np.mean(members[judged::2] >= best) + np.mean(strangers[judged::2] < best)) / 2)
+        shares.append((np.mean(members[judged::2] >= best) + np.mean(non_members[judged::2] < best)) / 2)
     return float(np.mean(shares))
 
 
 def test_the_balanced_accuracy_is_that_of_the_best_threshold_on_the_other_half() -> None:
     for seed in range(20):
         draw = np.random.default_rng(seed)
-        members, strangers = draw.normal(1, size=31), draw.normal(size=44)
-        assert balanced_accuracy(members, strangers) == pytest.approx(slow_balanced_accuracy(members, strangers))
+        members, non_members = draw.normal(1, size=31), draw.normal(size=44)
+        assert balanced_accuracy(members, non_members) == pytest.approx(slow_balanced_accuracy(members, non_members))
 
 
 def test_complete_separation_is_right_about_everybody_and_no_difference_about_half() -> None:
@@ -330,16 +330,16 @@ def test_complete_separation_is_right_about_everybody_and_no_difference_about_ha
 
 def test_the_clustered_error_is_the_sum_over_records_corrected_for_their_number() -> None:
     """Against the definition, loop by loop, on few records, where n / (n - 1) counts."""
-    members, strangers, cluster = np.array([0.9, 0.2, 0.6]), np.array([0.1, 0.5, 0.7, 0.3]), np.array([0, 0, 1, 2])
+    members, non_members, cluster = np.array([0.9, 0.2, 0.6]), np.array([0.1, 0.5, 0.7, 0.3]), np.array([0, 0, 1, 2])
 
     def above(one: float, other: float) -> float:
         return 1.0 if one > other else 0.5 if one == other else 0.0
 
-    auc = float(np.mean([[above(m, s) for s in strangers] for m in members]))
+    auc = float(np.mean([[above(m, s) for s in non_members] for m in members]))
     total = 0.0
     for record, member in enumerate(members):
-        own = float(np.mean([above(member, s) for s in strangers])) - auc
-        around = [float(np.mean([above(m, s) for m in members])) - auc for s in strangers[cluster == record]]
-        total += (own / len(members) + sum(around) / len(strangers)) ** 2
+        own = float(np.mean([above(member, s) for s in non_members])) - auc
+        around = [float(np.mean([above(m, s) for m in members])) - auc for s in non_members[cluster == record]]
+        total += (own / len(members) + sum(around) / len(non_members)) ** 2
     wanted = math.sqrt(3 / 2 * total)
-    assert clustered_error(members, strangers, cluster) == pytest.approx(wanted, rel=1e-12)
+    assert clustered_error(members, non_members, cluster) == pytest.approx(wanted, rel=1e-12)

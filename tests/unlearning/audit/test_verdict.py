@@ -367,10 +367,10 @@ def test_references_stand_in_for_the_retrained_model() -> None:
     lost = dict.fromkeys(UTILITIES, USEFUL)
     found = decide(by_references({}), lost, MARGINS)
     assert found.outcome == "passed"
-    assert "models that never saw the records" in found.reasons[0]
+    assert "models not trained on the records" in found.reasons[0]
     leaking = decide(by_references({"lira_online": interval(0.2, 0.3)}), lost, MARGINS)
     assert leaking.outcome == "leaks"
-    assert "lira_online: AUC +0.250 from that of models that never saw the records" in leaking.reasons[0]
+    assert "lira_online: AUC +0.250 from that of models not trained on the records" in leaking.reasons[0]
 
 
 def test_utility_is_compared_with_the_original_where_references_decide() -> None:

@@ -99,7 +99,7 @@ def test_bad_input_is_refused_before_any_work(
     assert problem in refused(*arguments)
 
 
-def test_strangers_cannot_be_forgotten(refused: Callable[..., str], finished_chain: Chain) -> None:
+def test_non_members_cannot_be_forgotten(refused: Callable[..., str], finished_chain: Chain) -> None:
     split = splits.load(finished_chain["split"])
     ids = json.dumps([split.members[0], split.test[0]])
     problem = refused("--forget-kind", "records", "--forget-ids", ids)

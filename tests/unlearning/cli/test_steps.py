@@ -136,7 +136,7 @@ def test_the_steps_by_hand_do_without_a_retrained_model(cli: Cli, chain: Chain, 
         assert answer.code == 0, answer.err
     evidence = ["--audit", at["audit"], "--evaluation", at["evaluation"], "--out", at["verdict"]]
     margins = ["--auc-margin", "0.49", "--utility-margin", "0.9"]
-    assert "of models that never saw the records" in cli("step", "decide", *evidence, *margins).out
+    assert "of models not trained on the records" in cli("step", "decide", *evidence, *margins).out
     mixed = ["--audit", at["audit"], *options(chain, "evaluation"), "--out", tmp_path / "mixed"]
     assert "run both on the same models" in cli("step", "decide", *mixed, *margins).error
 

@@ -47,7 +47,7 @@ def test_one_of_several_public_keys_is_enough_without_a_period(cli: Cli, folder:
     assert "the key was given without a period" in answer.out
 
 
-def test_a_strangers_key_does_not_verify(cli: Cli, folder: Path) -> None:
+def test_an_untrusted_key_does_not_verify(cli: Cli, folder: Path) -> None:
     answer = cli("verify", folder / "certificate.json", "--key", folder / "other.pem")
     assert (answer.code, answer.err) == (3, "")
     assert "signature:    FAILED, key" in answer.out

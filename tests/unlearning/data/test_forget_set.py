@@ -158,10 +158,10 @@ def test_a_share_that_rounds_to_everybody_is_refused() -> None:
 
 @pytest.mark.parametrize("which", ["calibration", "holdout", "test"])
 def test_only_members_can_be_forgotten(which: str) -> None:
-    stranger = getattr(SPLIT, which)[0]
-    found = refusal(kind="records", ids=(SPLIT.members[0], stranger))
+    non_member = getattr(SPLIT, which)[0]
+    found = refusal(kind="records", ids=(SPLIT.members[0], non_member))
     assert found.startswith("1 of 2 records to forget are not members")
-    assert stranger in found
+    assert non_member in found
 
 
 def test_records_are_named_once_and_at_least_one_is() -> None:

@@ -104,8 +104,8 @@ def test_no_ids_give_no_rows(snapshot: Snapshot) -> None:
 
 
 def test_unknown_ids_are_counted_and_the_first_is_named(snapshot: Snapshot) -> None:
-    ids = (snapshot.manifest.record_ids[0], "stranger", "another")
-    with pytest.raises(UserError, match=r"2 of 3 record ids are not in snapshot .* the first is 'stranger'"):
+    ids = (snapshot.manifest.record_ids[0], "unknown", "another")
+    with pytest.raises(UserError, match=r"2 of 3 record ids are not in snapshot .* the first is 'unknown'"):
         snapshot.rows(ids)
 
 

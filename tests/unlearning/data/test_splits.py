@@ -195,11 +195,11 @@ def test_a_forget_set_that_repeats_a_record_is_refused(split: Split) -> None:
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])
-def test_a_forget_set_with_a_stranger_is_refused(split: Split, part: int) -> None:
-    stranger = parts_of(split)[part][0]
-    message = f"1 of 2 records to forget are not members of split {split.digest[:12]}, the first is '{stranger}'"
+def test_a_forget_set_with_a_non_member_is_refused(split: Split, part: int) -> None:
+    non_member = parts_of(split)[part][0]
+    message = f"1 of 2 records to forget are not members of split {split.digest[:12]}, the first is '{non_member}'"
     with pytest.raises(UserError, match=message):
-        split.retained((split.members[0], stranger))
+        split.retained((split.members[0], non_member))
 
 
 def test_forgetting_every_member_is_refused(split: Split) -> None:

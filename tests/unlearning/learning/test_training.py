@@ -203,14 +203,14 @@ def mean_loss(model: Model, paradigm: Paradigm, records: Records) -> float:
 def test_learning_tells_separable_classes_apart_also_among_unseen_records(
     supervised: Supervised, build_model: BuildModel, separable: MakeRecords, optimiser: str
 ) -> None:
-    members, strangers = separable(40, seed=0), separable(40, seed=1)
+    members, non_members = separable(40, seed=0), separable(40, seed=1)
     for seed in range(3):
         model = build_model(supervised, seed)
-        before = mean_loss(model, supervised, strangers)
+        before = mean_loss(model, supervised, non_members)
         train(model, supervised, members, config_of(epochs=15, optimiser=optimiser), seed=seed)
-        assert mean_loss(model, supervised, strangers) < 0.3 * before
-        predicted = model(as_pixels(strangers.images)).argmax(dim=1)
-        assert torch.equal(predicted, strangers.labels)
+        assert mean_loss(model, supervised, non_members) < 0.3 * before
+        predicted = model(as_pixels(non_members.images)).argmax(dim=1)
+        assert torch.equal(predicted, non_members.labels)
 
 
 def test_contrastive_learning_lowers_its_loss(simclr: SimCLR, build_model: BuildModel, noise: MakeRecords) -> None:

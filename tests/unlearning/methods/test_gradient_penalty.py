@@ -45,13 +45,13 @@ def mean_log_norms(model: Model, paradigm: Paradigm, *groups: Records) -> list[f
 
 
 def parts_of(toy: Any) -> tuple[Records, Records, Records, Records]:
-    """16 members to forget, 32 to retain, 24 strangers to calibrate with and 24 held out."""
+    """16 members to forget, 32 to retain, 24 non-members to calibrate with and 24 held out."""
     return toy.members[:16], toy.members[16:], toy.strangers[:24], toy.strangers[24:]
 
 
 @pytest.mark.parametrize("match", MATCHES)
 @pytest.mark.parametrize("name", PARADIGMS)
-def test_stage_1_lifts_forgotten_gradients_to_those_of_strangers(
+def test_stage_1_lifts_forgotten_gradients_to_those_of_non_members(
     memorised: Callable[[str, int], Any], name: str, match: str
 ) -> None:
     before, after, retained = [], [], []
@@ -163,7 +163,7 @@ def test_without_a_tolerance_it_never_rests() -> None:
 def test_resting_forgets_as_far_with_fewer_penalties(
     memorised: Callable[[str, int], Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """It neither stops short nor goes too far: the gradients end as near to the strangers'."""
+    """It neither stops short nor goes too far: the gradients end as near to the non-members'."""
     calls = 0
 
     def counted(*arguments: Any, **options: Any) -> Tensor:

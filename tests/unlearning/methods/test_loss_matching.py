@@ -37,7 +37,7 @@ def mean_log_losses(model: Model, paradigm: Paradigm, *groups: Records) -> list[
 
 @pytest.mark.parametrize("match", ["mean", "quantiles"])
 @pytest.mark.parametrize("name", PARADIGMS)
-def test_forgotten_losses_become_those_of_strangers(
+def test_forgotten_losses_become_those_of_non_members(
     memorised: Callable[[str, int], Any], name: str, match: Match
 ) -> None:
     """From below, and for MoCo from above: there a member's own keys wait among the negatives."""

@@ -114,7 +114,7 @@ def test_the_page_shows_the_curves_of_the_strongest_attacks_and_says_what_the_ba
     assert "loss, the strongest attack on the unlearned model." in apart
     assert len(Page(report.render(other)).all("svg")) == len(Page(report.render(summary)).all("svg")) + 2
     assert "records like the 100 forgotten and 300 holdout ones lies in the band with at least 95 %" in apart
-    assert "at half a record, 0.17 % of strangers and 0.5 % of the forgotten" in apart
+    assert "at half a record, 0.17 % of non-members and 0.5 % of the forgotten" in apart
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -142,7 +142,7 @@ def test_what_was_compared_with_references_speaks_of_no_retrained_model(make_sum
     promoted = "unlearned" if outcome == "passed" else None
     made = make_summary(outcome, promoted, supervised=True, compared_with="references")
     answer = report.answer(made)
-    assert ("models that never saw the records" in answer) == (outcome not in ("utility_lost", "diverged"))
+    assert ("models not trained on the records" in answer) == (outcome not in ("utility_lost", "diverged"))
     assert ("the original" in answer) == (outcome in ("passed", "utility_lost", "diverged", "inconclusive"))
     page = self_contained(report.render(made))
     text = " ".join(page.text.split())
@@ -154,7 +154,7 @@ def test_what_was_compared_with_references_speaks_of_no_retrained_model(make_sum
         left = left.replace(words, "")
     assert "retrained" not in left
     assert "compared with the references; margins" in text
-    assert "minus what reference models show that never saw the records" in text
+    assert "minus what reference models not trained on the records show" in text
     assert "accuracy of the original minus its own" in text
     assert {len(row.cells) for row in report.measure_rows(made)} == {2}
     console = Console(width=200, color_system=None)
@@ -170,7 +170,7 @@ def test_the_first_screen_tells_what_references_show(make_summary: Make) -> None
     strongest = strongest_attack(made)
     retrained = next(a.auc for a in with_retrained.models["retrained"].audit.attacks if a.name == strongest)
     leak, accuracy, cost = report.lead(made)
-    assert f"Ideal: {retrained.estimate:.2f}, as references show that never saw the records." in leak["note"]
+    assert f"Ideal: {retrained.estimate:.2f}, as references not trained on the records show." in leak["note"]
     assert "Ideal: the original's value or above." in accuracy["note"]
     assert cost["note"].startswith("0.10 × the time of training the original. Nothing was retrained to compare with.")
     bare = made.verdict.model_copy(update={"comparisons": ()})
@@ -439,7 +439,7 @@ def test_the_papers_figures_do_without_a_retrained_model(make_summary: Make, mak
     assert not [each for each in paper.all_figures(evidence).values() if "retrained" in each.svg + each.caption]
     text = self_contained(report.render_figures(evidence)).text
     assert "Nothing was retrained to compare with: forgotten records should look like" in text
-    assert "The retrained model never saw the forgotten records" in report.render_figures(whole)
+    assert "The retrained model was not trained on the forgotten records" in report.render_figures(whole)
 
 
 def test_figures_of_other_models_are_refused(make_summary: Make, edited: Make, make_evidence: MakeEvidence) -> None:

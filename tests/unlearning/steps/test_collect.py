@@ -128,11 +128,11 @@ def test_a_request_that_arrives_during_a_batch_waits_and_so_does_its_model(
 
 
 def test_what_no_snapshot_holds_is_told_to_be_nothing(store: Store) -> None:
-    ask(store, "stranger", ["0" * 64])
+    ask(store, "unheld", ["0" * 64])
     intake.add(store, [Request(id="nobody", subject="ann", received=NOW - timedelta(days=1))], by="test", now=NOW)
     result = collect(batch="b1", now=NOW)
-    assert sorted(result.nothing_found) == ["nobody", "stranger"]
-    assert statuses(store, "stranger", "nobody") == ["nothing_found", "nothing_found"]
+    assert sorted(result.nothing_found) == ["nobody", "unheld"]
+    assert statuses(store, "unheld", "nobody") == ["nothing_found", "nothing_found"]
 
 
 def test_a_damaged_snapshot_keeps_open_what_it_could_hold_and_nothing_else(

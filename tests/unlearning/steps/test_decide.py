@@ -69,7 +69,7 @@ def test_the_verdict_says_what_was_compared_with(chain: Chain, by_references: Ch
     assert (verdict.outcome, verdict.compared_with) == ("passed", "references")
     assert load_verdict(tmp_path / "verdict") == verdict
     assert "the retrained model" not in " ".join(verdict.reasons)
-    assert "of models that never saw the records" in verdict.reasons[0]
+    assert "of models not trained on the records" in verdict.reasons[0]
     assert verdict.reasons[-1] == "every accuracy is within 0.9 of the original's (90 % intervals)"
 
 

@@ -124,7 +124,7 @@ def test_the_page_shows_records_rates_limits_and_the_cross_check(
     written = write_report(chain["passed"])
     page = (tmp_path / "report.html").read_text()
     for text in (
-        "Records that look trained on",
+        "Records flagged as members",
         "TPR at 0.1 % FPR",
         "precision",
         "Cross-check",

@@ -65,9 +65,9 @@ def test_what_cannot_be_forgotten_is_refused_and_writes_nothing(
 
 
 def test_holdout_records_cannot_be_forgotten(chain: Chain, tmp_path: Path) -> None:
-    stranger = splits.load(chain["split"]).holdout[0]
-    with pytest.raises(UserError, match=f"the first is '{stranger}': only members can be forgotten"):
-        select_into(chain, tmp_path / "forget", kind="records", ids=stranger)
+    non_member = splits.load(chain["split"]).holdout[0]
+    with pytest.raises(UserError, match=f"the first is '{non_member}': only members can be forgotten"):
+        select_into(chain, tmp_path / "forget", kind="records", ids=non_member)
 
 
 def with_model(chain: Chain, folder: Path, **changed: Any) -> tuple[SelectResult, NearDuplicates]:

@@ -66,7 +66,7 @@ def test_reduced_data_lacks_the_records_in_every_part_and_nothing_else(
     assert divided.snapshot == snapshot.manifest.digest == left.snapshot
 
 
-def test_reducing_twice_or_by_strangers_changes_nothing(store: LocalStore, data: DataDigests, chain: Chain) -> None:
+def test_reducing_twice_or_by_unknown_ids_changes_nothing(store: LocalStore, data: DataDigests, chain: Chain) -> None:
     gone = splits.load(chain["split"]).members[:3]
     left = reduce(store, data, gone)
     there = store.list("")

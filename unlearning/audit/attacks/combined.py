@@ -33,8 +33,8 @@ def _matrix(signals: Signals) -> Matrix:
     return np.column_stack([signals[name] for name in sorted(signals)])
 
 
-def _fit_and_score(members: Matrix, strangers: Matrix, scored: Matrix) -> Matrix:
-    scores = logistic.fit(members, strangers).scores(scored)
+def _fit_and_score(members: Matrix, non_members: Matrix, scored: Matrix) -> Matrix:
+    scores = logistic.fit(members, non_members).scores(scored)
     # Each fold has its own fit and so its own offset; ranks within the fold make folds comparable.
     return np.asarray(rankdata(scores) / len(scores), dtype=np.float64)
 

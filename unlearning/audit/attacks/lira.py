@@ -92,7 +92,7 @@ def offline(target: Array, reference: Array, trained: Mask, *, shared_variance: 
     The paper's test without models that saw the record is one-sided, 1 − Pr[Z > target] with Z ~ N(out)
     (section IV, "offline"). That is Φ of the value here, so one query orders records the same, but Φ is 1.0
     for everything beyond 8.3 and would tie the surest members. The published code scores −log N(target;
-    out) instead, which is two-sided: a record that the model knows worse than a model that never saw it
+    out) instead, which is two-sided: a record that the model knows worse than a model not trained on it
     would read as a member. Here that is over-forgetting, the other end of the same scale.
 
     Groups that are compared need the same number n of references per record: the distance has variance
@@ -106,7 +106,7 @@ def offline(target: Array, reference: Array, trained: Mask, *, shared_variance: 
         shared_variance: one variance for all records and queries, see `online`.
 
     Returns:
-        (N,) scores; larger means member, 0 is a model that never saw the record.
+        (N,) scores; larger means member, 0 is a model not trained on the record.
 
     Raises:
         ValueError: shapes do not fit, values are not finite, or a record has too few references.

@@ -1,4 +1,4 @@
-"""Attacks that know how every record looks to models that never saw it."""
+"""Attacks that know how every record looks to models not trained on it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _confidences(losses: ReferencedLosses) -> ReferencedLosses:
 
 
 def lira_offline(losses: ReferencedLosses) -> MembershipScores:
-    """How far above models that never saw it a record lies, see `lira.offline`.
+    """How far above models not trained on it a record lies, see `lira.offline`.
 
     Score direction: larger means member.
     """
@@ -67,23 +67,23 @@ def lira_offline(losses: ReferencedLosses) -> MembershipScores:
 
 
 GAMMA = 1.0
-"""By how much a record must beat a stranger. The paper takes 2, which suits cross-entropies; there 1 gives the same AUC
-(MoCo: .741 with either). BYOL's loss is bounded, its ratios lie near 1, and at 2 no member would ever beat a stranger.
-γ only decides which records tie, see `rmia`, so at 1 nothing is lost."""
+"""By how much a record must beat a non-member. The paper takes 2, which suits cross-entropies; there 1 gives the same
+AUC (MoCo: .741 with either). BYOL's loss is bounded, its ratios lie near 1, and at 2 no member would ever beat a
+non-member. γ only decides which records tie, see `rmia`, so at 1 nothing is lost."""
 
 
 def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
-    """How many strangers a record beats, see `rmia.offline`; the strangers are the holdout.
+    """How many non-members a record beats, see `rmia.offline`; the non-members are the holdout.
 
     Score direction: larger means member.
     """
     forget, holdout = np.exp(-losses.forget).mean(axis=1), np.exp(-losses.holdout).mean(axis=1)
     reference_forget = np.exp(-losses.reference_forget).mean(axis=2)
     reference_holdout = np.exp(-losses.reference_holdout).mean(axis=2)
-    strangers = (holdout, reference_holdout, losses.left_out)
+    non_members = (holdout, reference_holdout, losses.left_out)
     return MembershipScores(
-        rmia.offline(forget, reference_forget, losses.trained, *strangers, gamma=GAMMA),
-        rmia.offline(holdout, reference_holdout, losses.left_out, *strangers, gamma=GAMMA),
+        rmia.offline(forget, reference_forget, losses.trained, *non_members, gamma=GAMMA),
+        rmia.offline(holdout, reference_holdout, losses.left_out, *non_members, gamma=GAMMA),
     )
 
 
@@ -112,8 +112,8 @@ def normal_scores(values: Array, holdout: Array) -> Array:
 
 def lira_online(losses: ReferencedLosses) -> MembershipScores:
     """Whether the model knows a forgotten record more like models trained on it or like models that were
-    not, see `lira.online`. The strangers are those reference models, on the same records: each reference
-    that never saw a record is put in the model's place, and both are judged by the others.
+    not, see `lira.online`. The non-members are those reference models, on the same records: each reference
+    not trained on a record is put in the model's place, and both are judged by the others.
 
     No holdout record was trained on, so it has no "in" distribution; it gives the scale, see
     `normal_scores`. `error_factor` allows for records that enter several times (clustered errors) and for
@@ -123,20 +123,20 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
     """
     shown = _confidences(losses)
     everybody = np.ones(len(shown.holdout), dtype=bool)
-    scores, strangers = _in_place_of_each_other(shown, everybody)
+    scores, non_members = _in_place_of_each_other(shown, everybody)
     _, records = (~shown.trained).nonzero()
-    clustered = clustered_error(scores, strangers, records)
+    clustered = clustered_error(scores, non_members, records)
     groups = np.arange(len(everybody)) % JACKKNIFE
     left = [_in_place_of_each_other(shown, groups != group) for group in range(JACKKNIFE) if (groups != group).any()]
     areas = np.asarray([placements(*each)[0].mean() for each in left])
     scale = np.sqrt((len(areas) - 1) / len(areas) * np.square(areas - areas.mean()).sum())
-    naive = standard_error(*placements(scores, strangers))
+    naive = standard_error(*placements(scores, non_members))
     factor = float(np.hypot(clustered, scale) / naive) if 0 < naive < np.inf else 1.0
-    return MembershipScores(scores, strangers, factor)
+    return MembershipScores(scores, non_members, factor)
 
 
 def _in_place_of_each_other(shown: ReferencedLosses, measured: Mask) -> tuple[Array, Array]:
-    """(F,) scores of the model and the scores of the references that never saw a record, reference by
+    """(F,) scores of the model and the scores of the references not trained on a record, reference by
     reference, from logit confidences on the scale of the holdout records `measured`."""
     target = normal_scores(shown.forget, shown.holdout[measured])
     reference = normal_scores(shown.reference_forget, shown.reference_holdout[:, measured])

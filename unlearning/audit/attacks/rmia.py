@@ -1,4 +1,4 @@
-"""RMIA: on how many strangers z does a record x win a pairwise likelihood ratio test? (Zarifzadeh et al.
+"""RMIA: on how many non-members z does a record x win a pairwise likelihood ratio test? (Zarifzadeh et al.
 2024, 2312.03262.)
 
     LR(x, z) = (p(x | model) / p(x)) / (p(z | model) / p(z)),  score(x) = Pr over z of [LR(x, z) ≥ γ]
@@ -6,8 +6,8 @@
 p(x) is what an average model shows of x, half of them trained on it: (p_in(x) + p_out(x)) / 2. Without
 models that were trained on it p_in = a p_out + 1 − a stands in, hence p = ((1 + a) p_out + 1 − a) / 2.
 
-The score is a share of Z strangers: it has Z + 1 values, and records tie often, most of all at 0 and 1.
-All records meet the same strangers, so it is a step function of p(x | model) / p(x): strangers and γ decide
+The score is a share of Z non-members: it has Z + 1 values, and records tie often, most of all at 0 and 1.
+All records meet the same non-members, so it is a step function of p(x | model) / p(x): non-members and γ decide
 where a threshold means what, and which records tie, but never turn the order of two records round.
 Where x and z meet γ exactly x wins, as in the paper; the published code asks for more than γ, which is the
 same but for ties.
@@ -45,16 +45,16 @@ def online(
         target: (N,) probability that the attacked model gives each record, in (0, 1].
         reference: (K, N) what each reference model gives.
         trained: (K, N) which reference was trained on which record; at least one was, one was not.
-        population_target: (Z,) the same of strangers, records that the attacked model never saw.
+        population_target: (Z,) the same of non-members of the attacked model.
         population_reference: (K, Z).
-        population_trained: (K, Z), false throughout where no reference was trained on a stranger. Its p_in
-            is then the linear stand-in: with p_out in place of p a stranger's ratio would lie around 1, and
+        population_trained: (K, Z), false throughout where no reference was trained on a non-member. Its p_in
+            is then the linear stand-in: with p_out in place of p a non-member's ratio would lie around 1, and
             a member's, p_in / ((p_in + p_out) / 2) < 2, could not be γ = 2 times that.
         gamma: γ, by how much x must beat z.
-        scale: a of that stand-in; without such strangers it changes nothing.
+        scale: a of that stand-in; without such non-members it changes nothing.
 
     Returns:
-        (N,) shares of strangers in [0, 1]; larger means member.
+        (N,) shares of non-members in [0, 1]; larger means member.
 
     Raises:
         ValueError: shapes do not fit, a probability or setting is out of range, or references are missing.
@@ -65,8 +65,8 @@ def online(
     if not trained.any(axis=0).all():
         raise ValueError("every record needs a reference trained on it; without, use `offline`")
     records = target / _both_sides(reference, trained, scale)
-    strangers = population_target / _both_sides(population_reference, population_trained, scale)
-    return _share_beaten(records, strangers, gamma)
+    non_members = population_target / _both_sides(population_reference, population_trained, scale)
+    return _share_beaten(records, non_members, gamma)
 
 
 def offline(
@@ -86,7 +86,7 @@ def offline(
         target: (N,) probability that the attacked model gives each record, in (0, 1].
         reference: (K, N) what each reference model gives.
         trained: (K, N) which reference was trained on which record; at least one was not.
-        population_target: (Z,) the same of strangers, records that the attacked model never saw.
+        population_target: (Z,) the same of non-members of the attacked model.
         population_reference: (K, Z).
         population_trained: (K, Z).
         gamma: γ, by how much x must beat z; 2 in all published settings of the paper.
@@ -95,7 +95,7 @@ def offline(
             and CINIC-10; 0.6 that of CIFAR-100, 0.2 that of Purchase-100.
 
     Returns:
-        (N,) shares of strangers in [0, 1]; larger means member.
+        (N,) shares of non-members in [0, 1]; larger means member.
 
     Raises:
         ValueError: shapes do not fit, a probability or setting is out of range, or references are missing.
@@ -104,8 +104,8 @@ def offline(
     _check(population_target, population_reference, population_trained)
     _check_settings(reference, population_reference, gamma, scale)
     records = target / _one_side(reference, trained, scale)
-    strangers = population_target / _one_side(population_reference, population_trained, scale)
-    return _share_beaten(records, strangers, gamma)
+    non_members = population_target / _one_side(population_reference, population_trained, scale)
+    return _share_beaten(records, non_members, gamma)
 
 
 def _check(target: Array, reference: Array, trained: Mask) -> None:
@@ -123,7 +123,9 @@ def _check(target: Array, reference: Array, trained: Mask) -> None:
 
 def _check_settings(reference: Array, population: Array, gamma: float, scale: float) -> None:
     if len(reference) != len(population) or not population.shape[1]:
-        raise ValueError(f"population {population.shape}: strangers of the same {len(reference)} references are needed")
+        raise ValueError(
+            f"population {population.shape}: non-members of the same {len(reference)} references are needed"
+        )
     if not 0 < gamma < np.inf or not 0 <= scale <= 1:
         raise ValueError(f"gamma {gamma}, scale {scale}: a finite gamma above 0 and a scale from 0 to 1 are needed")
 
@@ -144,7 +146,7 @@ def _both_sides(reference: Array, trained: Mask, scale: float) -> Array:
     return np.where(trained.any(axis=0), both, _one_side(reference, trained, scale))
 
 
-def _share_beaten(records: Array, strangers: Array, gamma: float) -> Array:
+def _share_beaten(records: Array, non_members: Array, gamma: float) -> Array:
     """(N,) shares of z with ratio(x) ≥ γ ratio(z), by a sorted search instead of N × Z comparisons."""
-    beaten = np.searchsorted(np.sort(gamma * strangers), records, side="right")
-    return np.asarray(beaten / len(strangers), dtype=np.float64)
+    beaten = np.searchsorted(np.sort(gamma * non_members), records, side="right")
+    return np.asarray(beaten / len(non_members), dtype=np.float64)

@@ -35,9 +35,9 @@ def shards(count: int, parts: int) -> list[list[int]]:
 
 
 def check_comparable(kind: str) -> None:
-    """Refuse to judge by references what a model shows of a whole group that it never saw.
+    """Refuse to judge by references what a model shows of a whole group that it was not trained on.
 
-    References never saw half of the records, but others like them: beside references a model that knows
+    References were not trained on half of the records, but on others like them: beside references a model that knows
     nothing of the group looks over-forgotten, and one that still knows it could pass.
 
     Raises:

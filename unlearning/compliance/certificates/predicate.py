@@ -117,7 +117,7 @@ class AuditResult(Config):
     forgotten: Count
     """Records of the forget set that were audited."""
     strangers: Count
-    """Records that no model saw, which they were compared with."""
+    """Non-members that they were compared with, by the name that signed statements have for them."""
     attacks: tuple[Attack, ...] = Field(min_length=1)
     auc_margin: float
     utility_margin: float

@@ -19,7 +19,7 @@ from unlearning.reporting.phrases import WORDS
 from unlearning.reporting.summary import ModelSummary, Summary
 
 MODELS = ("original", "unlearned", "retrained")
-"""Reading order: before, after, and, where there is one, what a model that never saw the records would be."""
+"""Reading order: before, after, and, where there is one, what a model not trained on the records would be."""
 MEASURES = {"knn": "kNN", "linear_probe": "linear probe", "classifier": "classifier", "forget_knn": "forget-set kNN"}
 """Fields of Accuracies and what they are called on the page."""
 

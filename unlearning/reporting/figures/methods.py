@@ -83,7 +83,7 @@ def auc_against_accuracy(
         region = (-gap_bound, bottom), 2 * gap_bound, lost_bound - bottom
         axes.add_patch(Rectangle(*region, color=INK, alpha=0.12, linewidth=0, zorder=0))
         axes.plot(0, 0, marker="*", markersize=11, color=COLOURS["retrained"], linestyle="none", zorder=3)
-        axes.set_xlabel("AUC minus the retrained model’s (0: forgotten as if never seen; right: still leaks)")
+        axes.set_xlabel("AUC minus the retrained model’s (0: as if never trained on; right: still leaks)")
         axes.set_ylabel("points of accuracy lost (lower is better)")
         if title:
             axes.set_title(title)

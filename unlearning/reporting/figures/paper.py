@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from unlearning.audit.inspection_results import SIDES, Epoch, InspectionResults, ModelEvidence, Sample
+from unlearning.audit.inspection_results import GROUPS, Epoch, InspectionResults, ModelEvidence, Sample
 from unlearning.reporting.figures.audit import MODELS
 from unlearning.reporting.figures.style import COLOURS, FORGET, INK, STYLE, svg
 
@@ -28,11 +28,15 @@ Value = TypeVar("Value")
 
 NAMES = ("input-gradients", "losses", "embedding", "view-similarity", "probabilities")
 """Of all figures there can be."""
-WORDS = {"forget": "forgotten", "retained": "retained", "holdout": "never seen"}
+WORDS = {
+    "forget": "forgotten", "retained": "retained", "holdout": "non-members",
+    "members": "members", "non_members": "non-members",
+}  # fmt: skip
+"""How groups and sides are called."""
 _MARKS = {"forget": "o", "retained": "D", "holdout": "x"}
 _SIDES: dict[str, dict[str, Any]] = {
     "members": {"color": COLOURS["original"], "linestyle": "-"},
-    "strangers": {"color": INK, "linestyle": "--"},
+    "non_members": {"color": INK, "linestyle": "--"},
 }
 
 
@@ -85,8 +89,8 @@ def _figures(evidence: InspectionResults) -> Iterator[tuple[str, Drawn]]:
             "Input gradients before and after",
             input_gradients(evidence),
             "How strongly a record's own loss reacts to its own pixels. On the original, members (forgotten and "
-            "retained) lie left of records never seen. Good: after unlearning the forgotten curve lies on the never "
-            f"seen one{as_on} and the retained curve stays where it was.",
+            "retained) lie left of non-members. Good: after unlearning the forgotten curve lies on "
+            f"that of non-members{as_on} and the retained curve stays where it was.",
             _reading("figures 1 and 2"),
         ),
     )
@@ -96,7 +100,7 @@ def _figures(evidence: InspectionResults) -> Iterator[tuple[str, Drawn]]:
             "Loss before and after",
             losses(evidence),
             "Mean loss of a batch of each group, with 95 % intervals. Good: after unlearning forgotten records have "
-            f"the loss of never seen ones{as_on} and retained members keep theirs.",
+            f"the loss of non-members{as_on} and retained members keep theirs.",
             _reading("figure 5"),
         ),
     )
@@ -118,7 +122,7 @@ def _figures(evidence: InspectionResults) -> Iterator[tuple[str, Drawn]]:
                 "Similarity of views while training",
                 view_similarity(evidence),
                 "The original trained again: how alike its outputs are for augmented views of the same image. Lines "
-                "are means, bands the middle half of the records. Members rising above strangers is what an attack "
+                "are means, bands the middle half of the records. Members rising above non-members is what an attack "
                 "reads; a model that remembers nobody keeps both together.",
                 _reading("figure 4"),
             ),
@@ -130,7 +134,7 @@ def _figures(evidence: InspectionResults) -> Iterator[tuple[str, Drawn]]:
                 "Predicted probabilities as the model overfits",
                 probabilities(evidence),
                 f"The original trained again: the probability it gives to {_answer(evidence)}. Members moving to "
-                "the right of strangers is overfitting; a model that remembers nobody keeps both together.",
+                "the right of non-members is overfitting; a model that remembers nobody keeps both together.",
                 _reading("figure 3"),
             ),
         )
@@ -149,7 +153,7 @@ def _models(evidence: InspectionResults) -> dict[str, ModelEvidence]:
 
 
 def input_gradients(evidence: InspectionResults) -> str:
-    """Distribution of log g of forgotten, retained and never seen records, one panel a model."""
+    """Distribution of log g of forgotten records, retained records and non-members, one panel a model."""
     models = _models(evidence)
     everything = [sample.values for model in models.values() for sample in model.log_gradients.values()]
     edges = np.histogram_bin_edges(np.concatenate(everything), 22)
@@ -174,7 +178,7 @@ def losses(evidence: InspectionResults) -> str:
         figure = Figure((4.2, 2.8), layout="constrained")
         axes = figure.subplots()
         spoken = []
-        for place, group in enumerate(WORDS):
+        for place, group in enumerate(GROUPS):
             samples = [model.losses[group] for model in models.values()]
             axes.errorbar(
                 np.arange(len(models)) + 0.2 * (place - 1),
@@ -210,14 +214,21 @@ def embedding(evidence: InspectionResults) -> str:
 
 
 def view_similarity(evidence: InspectionResults) -> str:
-    """Cosine of a record's views over the training, members against strangers: mean and quartiles."""
+    """Cosine of a record's views over the training, members against non-members: mean and quartiles."""
     with mpl.rc_context(STYLE):
         figure = Figure((4.2, 2.8), layout="constrained")
         axes = figure.subplots()
         epochs = [look.epoch for look in evidence.training]
         for side, look in _SIDES.items():
             samples = [np.array(epoch.view_similarity[side].values) for epoch in evidence.training]
-            axes.plot(epochs, [sample.mean() for sample in samples], marker="o", markersize=4, label=side, **look)
+            axes.plot(
+                epochs,
+                [sample.mean() for sample in samples],
+                marker="o",
+                markersize=4,
+                label=WORDS[side],
+                **look,
+            )
             low, high = (np.array([np.quantile(sample, level) for sample in samples]) for level in (0.25, 0.75))
             axes.fill_between(epochs, low, high, color=look["color"], alpha=0.2, linewidth=0)
         axes.set_xscale("symlog", linthresh=1)
@@ -231,7 +242,7 @@ def view_similarity(evidence: InspectionResults) -> str:
 
 
 def probabilities(evidence: InspectionResults) -> str:
-    """Probability of the right answer as the training overfits, members against strangers."""
+    """Probability of the right answer as the training overfits, members against non-members."""
     shown = _spread([epoch for epoch in evidence.training if epoch.epoch > 0], 4)
     largest = max(value for epoch in shown for sample in epoch.probability.values() for value in sample.values)
     edges = np.linspace(0, min(1.0, 1.05 * max(largest, 1e-3)), 26)
@@ -241,10 +252,10 @@ def probabilities(evidence: InspectionResults) -> str:
         for axes, epoch in zip(panels, shown, strict=True):
             for side, look in _SIDES.items():
                 counts, _ = np.histogram(np.array(epoch.probability[side].values), edges, density=True)
-                axes.stairs(counts, edges, label=side, linewidth=1.5, **look)
+                axes.stairs(counts, edges, label=WORDS[side], linewidth=1.5, **look)
             axes.set(title=f"after {_epochs(epoch)}", yticks=[], xlim=(0, edges[-1]))
         panels[-1].set_xlabel(f"probability of {_answer(evidence)}")
-        keys = [Line2D([], [], label=side, linewidth=1.5, **look) for side, look in _SIDES.items()]
+        keys = [Line2D([], [], label=WORDS[side], linewidth=1.5, **look) for side, look in _SIDES.items()]
         figure.legend(handles=keys, loc="outside upper center", ncols=2)
         spoken = "; ".join(f"after {_epochs(epoch)}: {_spoken(epoch.probability)}" for epoch in shown)
         return svg(figure, "probabilities", f"Probability of {_answer(evidence)}, means. {spoken}.")
@@ -277,7 +288,8 @@ def _density(axes: Axes, sample: Sample, edges: npt.NDArray[np.float64], group: 
 def _group_keys(kind: Literal["area", "point"]) -> list[Artist]:
     """Entries of the legend, the forgotten first."""
     keys: list[Artist] = []
-    for group, word in WORDS.items():
+    for group in GROUPS:
+        word = WORDS[group]
         if kind == "point":
             keys.append(Line2D([], [], color=_colour(group), marker=_MARKS[group], linestyle="none", label=word))
         elif group == "holdout":
@@ -297,6 +309,4 @@ def _line(group: str) -> Literal["-", "--"]:
 
 def _spoken(samples: Mapping[str, Sample]) -> str:
     """The means, for those who hear the figure."""
-    return ", ".join(
-        f"{WORDS.get(name, name)} {samples[name].mean:.3g}" for name in (*WORDS, *SIDES) if name in samples
-    )
+    return ", ".join(f"{word} {samples[name].mean:.3g}" for name, word in WORDS.items() if name in samples)

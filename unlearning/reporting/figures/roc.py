@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from unlearning.audit.results import Roc, strongest_attack
 from unlearning.core.errors import UserError
 from unlearning.reporting.figures.audit import attack_on, ordered_models
-from unlearning.reporting.figures.roc_bands import independent_strangers, roc_band
+from unlearning.reporting.figures.roc_bands import independent_non_members, roc_band
 from unlearning.reporting.figures.style import COLOURS, INK, LINES, STYLE, svg
 from unlearning.reporting.summary import Summary
 
@@ -73,7 +73,7 @@ def roc_curves(summary: Summary, attack: str, scale: Scale = "linear") -> str:
             drawn = np.maximum(across, left), np.maximum(up, bottom)
             axes.plot(*drawn, color=COLOURS[name], linestyle=LINES[name], linewidth=1.9, label=label)
         axes.set(xscale=scale, yscale=scale, xlim=(left, 1), ylim=(bottom, 1))
-        axes.set(xlabel="strangers mistaken (FPR)", ylabel="forgotten recognised (TPR)")
+        axes.set(xlabel="false positives (FPR)", ylabel="forgotten recognised (TPR)")
         if scale == "log":
             _percent_ticks(axes)
         figure.legend(loc="outside upper center", ncols=2, title=f"AUC, attack {attack}")
@@ -91,8 +91,8 @@ def _between_points(curve: Roc) -> tuple[Floats, Floats]:
 
 def _band(summary: Summary, attack: str, curve: Roc, steps: Floats) -> tuple[Floats, Floats]:
     forgotten, holdout = audited_records(summary)
-    strangers = independent_strangers(attack, forgotten=forgotten, holdout=holdout)
-    return roc_band(curve, steps, members=forgotten, strangers=strangers)
+    non_members = independent_non_members(attack, forgotten=forgotten, holdout=holdout)
+    return roc_band(curve, steps, members=forgotten, non_members=non_members)
 
 
 def _percent_ticks(axes: Axes) -> None:

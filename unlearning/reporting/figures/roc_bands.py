@@ -25,32 +25,32 @@ from unlearning.audit.statistics import proportion_interval
 Floats = npt.NDArray[np.float64]
 
 CLUSTERED = "lira_online"
-"""Its strangers are reference models on the forgotten records themselves, several to a record."""
+"""Its non-members are reference models on the forgotten records themselves, several to a record."""
 _ROUNDING = 1e-6
 
 
-def independent_strangers(attack: str, *, forgotten: int, holdout: int) -> int:
-    """How many strangers of an attack may be counted as independent.
+def independent_non_members(attack: str, *, forgotten: int, holdout: int) -> int:
+    """How many non-members of an attack may be counted as independent.
 
     Where several belong to one record, as many as there are records: they move together, at worst as one.
     """
     return forgotten if attack == CLUSTERED else holdout
 
 
-def roc_band(curve: Roc, at: Floats, *, members: int, strangers: int, level: float = 0.95) -> tuple[Floats, Floats]:
+def roc_band(curve: Roc, at: Floats, *, members: int, non_members: int, level: float = 0.95) -> tuple[Floats, Floats]:
     """Lower and upper bound of the true-positive rate at given false-positive rates.
 
     Args:
         curve: from (0, 0) to (1, 1), rising in both rates.
         at: (N,) false-positive rates, each in [0, 1].
         members: records under suspicion, at least 1.
-        strangers: records never trained on that count as independent, at least 1.
+        non_members: records never trained on that count as independent, at least 1.
         level: least coverage at each rate, not of the whole curve at once.
 
     Returns:
         (N,) and (N,), both in [0, 1] and rising with the rate.
     """
-    false_low, false_high = _bounds(curve.false_positive_rate, strangers, level)
+    false_low, false_high = _bounds(curve.false_positive_rate, non_members, level)
     true_low, true_high = _bounds(curve.true_positive_rate, members, level)
     # Neighbours i and i + 1 reach from false_low[i] to false_high[i + 1]; all bounds rise with i.
     first = np.searchsorted(false_high[1:], at, side="left")

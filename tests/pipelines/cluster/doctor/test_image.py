@@ -17,7 +17,7 @@ from tests.http_server import Quiet, listening
 
 
 class RegistryServer:
-    """Which manifests there are, and whether strangers need a token for them."""
+    """Which manifests there are, and whether anonymous clients need a token for them."""
 
     def __init__(self) -> None:
         self.manifests = {"team/unlearning:1.0"}
@@ -93,7 +93,7 @@ def test_what_is_there_and_what_is_not(registry: RegistryServer, wants_token: bo
     assert states == {there: "ok", missing: "failed"}
 
 
-def test_a_registry_that_tells_strangers_nothing_is_no_verdict(registry: RegistryServer) -> None:
+def test_a_registry_that_answers_nobody_without_credentials_is_no_verdict(registry: RegistryServer) -> None:
     registry.wants_token, registry.gives_token = True, False
     (finding,) = image(package(f"{registry.name}/team/unlearning:1.0"))
     assert (finding.state, "imagePullSecrets" in finding.do) == ("unknown", True)

@@ -44,8 +44,8 @@ def test_a_key_that_readers_do_not_trust(name: str, tmp_path: Path) -> None:
         keyring.save(ring.without(name, status=status, at=NOW - timedelta(days=1)), tmp_path / "other.json")
         (finding,) = signing(tmp_path / "other.json")
         assert (finding.state, bool(finding.do)) == ("failed", True)
-    stranger = keyring.trusted(keys.raw_public(keys.new()))
-    keyring.save(Keyring(keys=(stranger,)), tmp_path / "other.json")
+    untrusted = keyring.trusted(keys.raw_public(keys.new()))
+    keyring.save(Keyring(keys=(untrusted,)), tmp_path / "other.json")
     (finding,) = signing(tmp_path / "other.json")
     assert (finding.state, "is not in it" in finding.found) == ("failed", True)
 

@@ -44,7 +44,7 @@ class Spy:
     """What each fit was made from, and what it scored."""
 
     members: list[set[Row]] = field(default_factory=list)
-    strangers: list[set[Row]] = field(default_factory=list)
+    non_members: list[set[Row]] = field(default_factory=list)
     scored: list[list[Row]] = field(default_factory=list)
 
 
@@ -52,10 +52,10 @@ class Spy:
 def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
     seen = Spy()
 
-    def fit(members: Array, strangers: Array) -> Any:
-        fitted = logistic.fit(members, strangers)
+    def fit(members: Array, non_members: Array) -> Any:
+        fitted = logistic.fit(members, non_members)
         seen.members.append({tuple(row) for row in members.tolist()})
-        seen.strangers.append({tuple(row) for row in strangers.tolist()})
+        seen.non_members.append({tuple(row) for row in non_members.tolist()})
 
         def scores(values: Array) -> Array:
             seen.scored.append([tuple(row) for row in values.tolist()])
@@ -76,8 +76,8 @@ def test_no_record_is_scored_by_a_fit_it_was_part_of(attack: Attack, spy: Spy, f
     signals = noise(0, forget, holdout)
     attack(signals, 0)
     assert len(spy.scored) == min(10, forget, holdout)
-    for members, strangers, scored in zip(spy.members, spy.strangers, spy.scored, strict=True):
-        assert not set(scored) & (members | strangers)
+    for members, non_members, scored in zip(spy.members, spy.non_members, spy.scored, strict=True):
+        assert not set(scored) & (members | non_members)
     everyone = [row for fold in spy.scored for row in fold]
     assert sorted(everyone) == sorted(rows(signals.forget) + rows(signals.holdout))
 
@@ -88,26 +88,26 @@ def test_the_retained_fit_sees_every_retained_record_and_never_the_forget_set(
 ) -> None:
     signals = noise(0, forget, holdout)
     combined_retained(signals, 0)
-    for members, strangers, scored in zip(spy.members, spy.strangers, spy.scored, strict=True):
+    for members, non_members, scored in zip(spy.members, spy.non_members, spy.scored, strict=True):
         assert members == set(rows(signals.retained))
-        assert strangers == set(rows(signals.holdout)) - set(scored)
+        assert non_members == set(rows(signals.holdout)) - set(scored)
 
 
 @SIZES
 def test_the_forget_fit_sees_all_but_the_fold_and_never_a_retained_record(spy: Spy, forget: int, holdout: int) -> None:
     signals = noise(0, forget, holdout)
     combined_forget(signals, 0)
-    for members, strangers, scored in zip(spy.members, spy.strangers, spy.scored, strict=True):
+    for members, non_members, scored in zip(spy.members, spy.non_members, spy.scored, strict=True):
         assert members == set(rows(signals.forget)) - set(scored)
-        assert strangers == set(rows(signals.holdout)) - set(scored)
+        assert non_members == set(rows(signals.holdout)) - set(scored)
 
 
 @BOTH
 def test_a_classifier_that_knows_its_own_records_by_heart_gains_nothing(
     attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def by_heart(members: Array, strangers: Array) -> Any:
-        known = {tuple(row): 1.0 for row in members.tolist()} | {tuple(row): 0.0 for row in strangers.tolist()}
+    def by_heart(members: Array, non_members: Array) -> Any:
+        known = {tuple(row): 1.0 for row in members.tolist()} | {tuple(row): 0.0 for row in non_members.tolist()}
         return SimpleNamespace(scores=lambda values: np.array([known.get(tuple(row), 0.5) for row in values.tolist()]))
 
     monkeypatch.setattr(module, "logistic", SimpleNamespace(fit=by_heart))

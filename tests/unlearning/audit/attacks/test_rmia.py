@@ -157,7 +157,7 @@ def test_the_published_settings_are_the_default(attack: Rmia) -> None:
 
 
 def scattered(seed: int, records: int, population: int, references: int) -> Drawn:
-    """Each record in a number of references of its own, at least one on either side; strangers in none or
+    """Each record in a number of references of its own, at least one on either side; non-members in none or
     some."""
     draw = np.random.default_rng(seed)
     order = np.arange(references)[:, None]
@@ -191,23 +191,23 @@ def powers(least: int) -> st.SearchStrategy[list[int]]:
 
 
 @given(powers(0), powers(1), st.sampled_from([Fraction(1, 2), Fraction(1), Fraction(3, 2), Fraction(2)]))
-def test_pairs_that_meet_gamma_exactly_count(of_records: list[int], of_strangers: list[int], gamma: Fraction) -> None:
+def test_pairs_that_meet_gamma_exactly_count(of_records: list[int], of_non_members: list[int], gamma: Fraction) -> None:
     """Ratios that are powers of two, many of them the same, against exact arithmetic."""
 
     def group(exponents: list[int]) -> Group:
         target = np.array([2.0**-each for each in exponents])
         return Group(target, np.ones((2, len(target))), np.repeat([[True], [False]], len(target), axis=1))
 
-    drawn = Drawn(group(of_records), group(of_strangers), np.zeros(len(of_records), dtype=bool))
+    drawn = Drawn(group(of_records), group(of_non_members), np.zeros(len(of_records), dtype=bool))
     expected = [
-        Fraction(sum(Fraction(2) ** (z - x) >= gamma for z in of_strangers), len(of_strangers)) for x in of_records
+        Fraction(sum(Fraction(2) ** (z - x) >= gamma for z in of_non_members), len(of_non_members)) for x in of_records
     ]
     for attack in (rmia.online, rmia.offline):
         # 1 is what p_out = 1 gives on every line, so both attacks have the same p.
         np.testing.assert_array_equal(drawn.scores(attack, gamma=float(gamma)), [float(each) for each in expected])
 
 
-def test_online_takes_the_line_only_for_strangers_that_no_reference_saw() -> None:
+def test_online_takes_the_line_only_for_non_members_that_no_reference_saw() -> None:
     unseen, seen = simulate(0), simulate(0, population_seen=True)
     assert not np.array_equal(unseen.scores(rmia.online, scale=0.1), unseen.scores(rmia.online, scale=0.9))
     np.testing.assert_array_equal(seen.scores(rmia.online, scale=0.1), seen.scores(rmia.online, scale=0.9))
@@ -217,9 +217,9 @@ def test_both_sides_weigh_the_same_however_many_references_each_has() -> None:
     """One reference in gives 0.8, three out give 0.2: p = 0.5, not the mean of all, 0.35."""
     trained = np.array([[True], [False], [False], [False]])
     reference = np.array([[0.8], [0.2], [0.2], [0.2]])
-    stranger = Group(np.array([0.5]), np.full((4, 1), 0.5), trained)
+    non_member = Group(np.array([0.5]), np.full((4, 1), 0.5), trained)
     for value, expected in ((0.4999, 0.0), (0.5001, 1.0)):
-        drawn = Drawn(Group(np.array([value]), reference, trained), stranger, np.array([True]))
+        drawn = Drawn(Group(np.array([value]), reference, trained), non_member, np.array([True]))
         assert drawn.scores(rmia.online, gamma=1.0).tolist() == [expected]
 
 
@@ -245,8 +245,8 @@ def known_ratios(seed: int, separation: float, population: int) -> Drawn:
 @BOTH
 @pytest.mark.parametrize("separation", [0.5, 1.0, 2.0])
 def test_with_known_p_the_area_is_that_of_the_ratio(attack: Rmia, separation: float) -> None:
-    """Φ(d / √2), to within the ties: with γ = 1 and strangers like the non-members, two records tie where
-    none of Z strangers falls between them, with probability below 2 / (Z + 1), and lose one half then.
+    """Φ(d / √2), to within the ties: with γ = 1 and a population like the non-members, two records tie where
+    none of the Z in it falls between them, with probability below 2 / (Z + 1), and lose one half then.
     The population threshold sees little of it behind the difficulty of the records."""
     size = 1000
     drawn = [known_ratios(seed, separation, size) for seed in range(60)]
@@ -288,7 +288,7 @@ def test_online_is_stronger_than_offline(references: int, gap_spread: float) -> 
 
 
 def test_the_default_line_keeps_gamma_two_within_the_reach_of_members() -> None:
-    """With strangers' p_out in place of p (a = 1) hardly anybody beats one twice over."""
+    """With non-members' p_out in place of p (a = 1) hardly anybody beats one twice over."""
     drawn = simulate(0, gap=3.0)
     members = drawn.scores(rmia.online)[drawn.members]
     assert members.mean() > drawn.scores(rmia.online, scale=1.0)[drawn.members].mean() + 0.1
@@ -306,15 +306,15 @@ def test_the_unit_of_a_record_does_not_matter_online() -> None:
 
 
 @BOTH
-def test_order_of_references_records_and_strangers_does_not_matter(attack: Rmia) -> None:
+def test_order_of_references_records_and_non_members_does_not_matter(attack: Rmia) -> None:
     drawn = simulate(0, population_seen=True)
     draw = np.random.default_rng(2)
-    references, records, strangers = (draw.permutation(count) for count in (16, 200, 300))
+    references, records, non_members = (draw.permutation(count) for count in (16, 200, 300))
 
     def taken(group: Group, order: npt.NDArray[np.int64]) -> Group:
         return Group(group.target[order], group.reference[references][:, order], group.trained[references][:, order])
 
-    changed = Drawn(taken(drawn.records, records), taken(drawn.population, strangers), drawn.members[records])
+    changed = Drawn(taken(drawn.records, records), taken(drawn.population, non_members), drawn.members[records])
     np.testing.assert_allclose(changed.scores(attack), drawn.scores(attack)[records], rtol=1e-12)
 
 
@@ -354,7 +354,7 @@ def test_offline_never_looks_at_references_that_were_trained_on_the_record() -> 
 
 
 @BOTH
-def test_scores_are_shares_of_the_strangers_and_so_they_tie(attack: Rmia) -> None:
+def test_scores_are_shares_of_the_non_members_and_so_they_tie(attack: Rmia) -> None:
     scores = simulate(0, population=7).scores(attack, gamma=1.0)
     np.testing.assert_allclose(scores * 7, np.round(scores * 7), atol=1e-12)
     assert len(np.unique(scores)) <= 8
@@ -363,7 +363,7 @@ def test_scores_are_shares_of_the_strangers_and_so_they_tie(attack: Rmia) -> Non
 
 
 @BOTH
-def test_strangers_and_gamma_never_turn_two_records_round(attack: Rmia) -> None:
+def test_non_members_and_gamma_never_turn_two_records_round(attack: Rmia) -> None:
     drawn = simulate(0)
     ratios = [
         float(value) / slow_prior(drawn.records, number, attack, 0.3)
@@ -438,7 +438,7 @@ def test_a_mask_of_numbers_is_an_error(attack: Rmia) -> None:
 def test_a_population_of_other_references_or_of_nobody_is_an_error(attack: Rmia) -> None:
     drawn = simulate(0)
     for other in (simulate(0, references=4).population, simulate(0, population=0).population):
-        with pytest.raises(ValueError, match="strangers of the same 16 references"):
+        with pytest.raises(ValueError, match="non-members of the same 16 references"):
             replace(drawn, population=other).scores(attack)
 
 

@@ -123,7 +123,7 @@ def test_settings_are_json() -> None:
 
 def test_the_statement_of_an_audit_with_every_attack_unsettled_fits(model_erasure: Erased) -> None:
     reason = (
-        "combined_retained: AUC +0.123 from that of models that never saw the records, 90% interval -0.123 to +0.123"
+        "combined_retained: AUC +0.123 from that of models not trained on the records, 90% interval -0.123 to +0.123"
     )
     reasons = [f"{reason} is not inside ± 0.05: too few records to tell"] * 12
     document = model_erasure("accepted")

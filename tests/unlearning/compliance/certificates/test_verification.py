@@ -21,7 +21,7 @@ from unlearning.core.errors import UserError
 from unlearning.core.files import canonical_json
 
 Make = Callable[..., Statement]
-FIRST, SECOND, STRANGER = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
+FIRST, SECOND, UNTRUSTED = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ISSUED = datetime(2024, 6, 12, 9, tzinfo=UTC)
 CHECKS = ["form", "signature", "key validity", "schema", "digests"]
@@ -52,7 +52,7 @@ def data(statement: Statement) -> bytes:
 
 
 def test_a_genuine_certificate_verifies_and_says_what_it_states(statement: Statement, data: bytes) -> None:
-    found = verify(data, ring(STRANGER, FIRST))
+    found = verify(data, ring(UNTRUSTED, FIRST))
     assert found.verified
     assert [check.name for check in found.checks] == CHECKS
     assert all(check.passed for check in found.checks)
@@ -136,14 +136,14 @@ def test_base64_with_other_bits_left_over_does_not_pass(make_statement: Make) ->
 
 
 def test_what_somebody_else_signed_is_refused(statement: Statement) -> None:
-    data = dsse.sign(certificates.to_bytes(statement), [STRANGER])
+    data = dsse.sign(certificates.to_bytes(statement), [UNTRUSTED])
     found = verify(data, ring(FIRST))
     assert failed(found) == ["signature", "key validity"]
-    assert f"key {name_of(STRANGER)} is not trusted" in found.checks[1].detail
+    assert f"key {name_of(UNTRUSTED)} is not trusted" in found.checks[1].detail
 
 
 def test_a_forger_cannot_take_a_trusted_keys_name(statement: Statement) -> None:
-    forged = json.loads(dsse.sign(certificates.to_bytes(statement), [STRANGER]))
+    forged = json.loads(dsse.sign(certificates.to_bytes(statement), [UNTRUSTED]))
     forged["signatures"][0]["keyid"] = name_of(FIRST)
     assert failed(verify(canonical_json(forged).encode() + b"\n", ring(FIRST))) == ["signature", "key validity"]
 

@@ -106,7 +106,7 @@ DOOMED = PurgeScope(
         ("serves", "gone", "old", False),
         ("candidate", "gone", "new", True),
         ("candidate", "serves", "old", False),  # at work on the version that serves
-        ("candidate", "stranger", "old", True),
+        ("candidate", "unknown", "old", True),
         ("pretrained", "", "old", True),
         ("pretrained", "", "new", False),
         ("unknown", "", "", False),

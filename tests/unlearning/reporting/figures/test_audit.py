@@ -55,7 +55,7 @@ def test_no_figure_shows_a_retrained_model_that_there_was_not(make_summary: Make
 
 def test_the_differences_are_said_to_be_from_what_was_compared_with(make_summary: Make) -> None:
     text = figures.comparison_forest(make_summary(compared_with="references").verdict)
-    assert "minus that of references that never saw the records" in text
+    assert "minus that of references not trained on the records" in text
     assert "minus the retrained reference" in figures.comparison_forest(make_summary().verdict)
 
 

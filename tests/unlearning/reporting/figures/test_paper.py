@@ -159,9 +159,9 @@ def test_the_map_shows_every_point_of_every_group(make_evidence: Make, figure_of
 def test_similarity_follows_the_training(make_evidence: Make, figure_of: Callable[..., Figure]) -> None:
     evidence = make_evidence()
     (axes,) = panels(figure_of(paper.view_similarity, evidence))
-    members, strangers = axes.lines
+    members, non_members = axes.lines
     assert np.asarray(members.get_xdata()).tolist() == [0, 1, 2, 4, 7, 10]
-    for line, side in ((members, "members"), (strangers, "strangers")):
+    for line, side in ((members, "members"), (non_members, "non_members")):
         means = [float(np.mean(epoch.view_similarity[side].values)) for epoch in evidence.training]
         assert np.asarray(line.get_ydata()).tolist() == pytest.approx(means)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2", "4", "7", "10"]
@@ -193,7 +193,7 @@ def test_only_figures_with_something_behind_them_are_drawn(
 def test_views_that_never_differ_are_not_compared(make_evidence: Make) -> None:
     evidence = make_evidence("supervised")
     for place in range(len(evidence.training)):
-        same = {side: {"values": [1.0, 0.99999]} for side in ("members", "strangers")}
+        same = {side: {"values": [1.0, 0.99999]} for side in ("members", "non_members")}
         evidence = changed(evidence, same, "training", place, "view_similarity")
     assert "view-similarity" not in paper.all_figures(evidence)
 

@@ -62,7 +62,7 @@ def test_bands_widen_with_fewer_records(make_summary: Make, edited: Make) -> Non
     assert band != wider
 
 
-def test_strangers_that_share_a_record_are_not_counted_by_the_holdout(make_summary: Make, edited: Make) -> None:
+def test_non_members_that_share_a_record_are_not_counted_by_the_holdout(make_summary: Make, edited: Make) -> None:
     summary = make_summary()
     for model in MODELS:
         summary = edited(summary, CLUSTERED, "models", model, "audit", "attacks", 0, "name")
