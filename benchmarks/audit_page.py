@@ -58,21 +58,21 @@ def _groups(found: list[Judged]) -> dict[tuple[str, str], list[Judged]]:
     return {key: some for key, some in groups.items() if some}
 
 
-def measured_errors(found: list[Judged]) -> dict[int, list[float]]:
+def measured_errors(rows: list[Judged]) -> dict[int, list[float]]:
     """Standard error of each attack's difference on retrained models, a mean per paradigm, by forgotten records."""
     errors: dict[int, list[float]] = {}
-    for (_, kind), some in _groups(found).items():
+    for (_, kind), some in _groups(rows).items():
         if kind == "retrained":
             means = [np.mean([each.errors[name] for each in some]) / power.NINETY for name in some[0].errors]
             errors.setdefault(some[0].forgotten, []).extend(float(mean) for mean in means)
     return errors
 
 
-def render(found: list[Judged], simulated: Sequence[power.Simulated] = (), picture: str = "") -> str:
+def render(rows: list[Judged], simulated: Sequence[power.Simulated] = (), picture: str = "") -> str:
     """The page.
 
     Args:
-        found: every verdict.
+        rows: every verdict.
         simulated: what an audit can see; none for a page without it.
         picture: file name of the figure of that.
     """
@@ -85,7 +85,7 @@ def render(found: list[Judged], simulated: Sequence[power.Simulated] = (), pictu
         "original: nobody knows what should be said of those.", "",
         "| paradigm | models | what should happen | rate | wanted | verdicts |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    groups = _groups(found)
+    groups = _groups(rows)
     for (paradigm, kind), some in groups.items():
         verdicts = ", ".join(f"{name} {count}" for name, count in Counter(each.outcome for each in some).most_common())
         what, right, wanted = WANTED.get(kind, ("—", (), "—"))
@@ -93,21 +93,21 @@ def render(found: list[Judged], simulated: Sequence[power.Simulated] = (), pictu
         shown = f"{rate.estimate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if right else "—"
         lines.append(f"| {paradigm} | {kind}, {len(some)} | {what} | {shown} | {wanted} | {verdicts} |")
     lines += ["", "Mean AUC above what the references show, by attack:", ""]
-    attacks = list(found[0].gaps)
+    attacks = list(rows[0].gaps)
     lines += [f"| paradigm | models | {' | '.join(attacks)} |", "|---" * (2 + len(attacks)) + "|"]
     for (paradigm, kind), some in groups.items():
         means = [f"{np.mean([each.gaps[name] for each in some]):+.3f}" for name in attacks]
         lines.append(f"| {paradigm} | {kind} | {' | '.join(means)} |")
-    commits = ", ".join(sorted({each.commit[:12] for each in found}))
-    lines += ["", f"Command: `python -m benchmarks.audit`. Commits: {commits}. Machine: {found[0].machine}."]
+    commits = ", ".join(sorted({each.commit[:12] for each in rows}))
+    lines += ["", f"Command: `python -m benchmarks.audit`. Commits: {commits}. Machine: {rows[0].machine}."]
     lines += [*power.lines(simulated, picture), ""]
     return "\n".join(lines)
 
 
-def show(found: list[Judged], simulated: Sequence[power.Simulated], output: Path) -> None:
+def show(rows: list[Judged], simulated: Sequence[power.Simulated], output: Path) -> None:
     """Write the page and its figure beside `output`, each where there is anything to say."""
     picture = output.with_name(f"{output.stem}-power.svg")
     if simulated:
-        write_text(picture, power.figure(simulated, measured_errors(found)))
-    if found:
-        write_text(output.with_suffix(".md"), render(found, simulated, picture.name))
+        write_text(picture, power.figure(simulated, measured_errors(rows)))
+    if rows:
+        write_text(output.with_suffix(".md"), render(rows, simulated, picture.name))

@@ -84,10 +84,10 @@ def check_tuning_seeds(seeds: Sequence[int]) -> None:
         )
 
 
-def known_methods(recipe: Recipe, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Those of `wanted` that the recipe has settings for, in their order."""
+def known_methods(recipe: Recipe, methods: Sequence[str]) -> tuple[str, ...]:
+    """Those of `methods` that the recipe has settings for, in their order."""
     found = []
-    for method in wanted:
+    for method in methods:
         try:
             recipe.method_config(method)
         except UserError:

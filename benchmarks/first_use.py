@@ -95,20 +95,20 @@ def _timed(arguments: Sequence[str], name: str, where: Path, home: Path) -> Time
     return Timed(command=name, seconds=round(time.monotonic() - begun, 1), code=done.returncode, said=said)
 
 
-def page(found: FirstUse) -> str:
+def page(report: FirstUse) -> str:
     """The times, and what was said, in Markdown."""
     lines = [
         "# First use",
         "",
-        f"A fresh clone of commit `{found.commit[:12]}`, a home without caches, the commands of the README's "
-        f"“{SECTION.removeprefix('## ')}”, on {found.cores} cores: `python -m benchmarks.first_use`. "
-        f"All together {found.seconds / 60:.1f} minutes.",
+        f"A fresh clone of commit `{report.commit[:12]}`, a home without caches, the commands of the README's "
+        f"“{SECTION.removeprefix('## ')}”, on {report.cores} cores: `python -m benchmarks.first_use`. "
+        f"All together {report.seconds / 60:.1f} minutes.",
         "",
         "| command | seconds | exit code |",
         "|---|---|---|",
-        *(f"| `{each.command}` | {each.seconds:.0f} | {each.code} |" for each in found.steps),
+        *(f"| `{each.command}` | {each.seconds:.0f} | {each.code} |" for each in report.steps),
     ]
-    for each in found.steps:
+    for each in report.steps:
         if each.said:
             lines += ["", f"## {each.command}", "", "```text", *each.said, "```"]
     return "\n".join([*lines, ""])

@@ -44,7 +44,7 @@ def fill(folder: Path, numbers: Iterable[int], *, closed: bool, now: datetime) -
         received = now - timedelta(minutes=number % 40_000)
         first = events.Received(digest=f"{number:064x}", received=received, due=deadlines.due(received))
         state = ledger.begin(f"{'closed' if closed else 'open'}-{number}", first, by="benchmark", now=now)
-        for details in _story(number, now) if closed else ():
+        for details in _events_of(number, now) if closed else ():
             state = ledger.append(state, details, by="benchmark", now=now)
 
 
@@ -76,7 +76,7 @@ def _each(work: Callable[[Part], None], parts: Sequence[Part], jobs: int) -> Non
             pass
 
 
-def _story(number: int, now: datetime) -> tuple[events.Details, ...]:
+def _events_of(number: int, now: datetime) -> tuple[events.Details, ...]:
     digest, until = f"{number:064x}", now + timedelta(hours=8)
     return (
         events.Resolved(records=3, snapshots=(digest,), models=("model",)),

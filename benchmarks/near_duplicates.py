@@ -214,29 +214,29 @@ def _model_table(found: list[MeasuredPairs]) -> list[str]:
     return lines
 
 
-def render(found: list[MeasuredPairs], dataset: str) -> str:
+def render(measured: list[MeasuredPairs], dataset: str) -> str:
     """The page."""
     config = NearDuplicateConfig()
-    seeds = ", ".join(map(str, sorted({each.seed for each in found})))
-    paradigms = {name: sorted(each.seed for each in found if each.paradigm == name) for name in PARADIGMS}
+    seeds = ", ".join(map(str, sorted({each.seed for each in measured})))
+    paradigms = {name: sorted(each.seed for each in measured if each.paradigm == name) for name in PARADIGMS}
     originals = "; ".join(f"{name} {', '.join(map(str, some))}" for name, some in paradigms.items() if some)
-    pixels = list({each.seed: each for each in found}.values())  # which know no paradigm
+    pixels = list({each.seed: each for each in measured}.values())  # which know no paradigm
     quantiles = ", ".join(
         f"{100 * each:g} % below {_range([one.nearest[each] for one in pixels], False)}" for each in QUANTILES
     )
     lines = [
         "# Near-duplicates: unrelated records taken for copies, and copies found", "",
-        f"{found[0].members:,} members of `{dataset}`, seeds {seeds}; the bounds were chosen on seed 0. Shares are",
+        f"{measured[0].members:,} members of `{dataset}`, seeds {seeds}; the bounds were chosen on seed 0. Shares are",
         "in per cent; where there are two numbers, they are the least and the largest over seeds.", "",
         f"In use: a correlation of {config.correlation:g}, where pictures may be moved by {config.shift} pixel.",
         f"Nearest correlation of a member with half of the others: {quantiles}.", "",
         *_pixels_table(pixels), "",
         f"By the model's own bound of the cosine, which {100 * config.alike:g} % of the kept members reach with",
         "another kept member; and where the bounds of correlation and cosine must both be reached:", "",
-        *_model_table(found), "",
+        *_model_table(measured), "",
         "Some of the unrelated records may be real repetitions in the data.", "",
         f"Command: `python -m benchmarks.near_duplicates`. Originals by paradigm and seed: {originals}. "
-        f"Commits: {', '.join(sorted({one.commit[:12] for one in found}))}. Machine: {found[0].machine}.", "",
+        f"Commits: {', '.join(sorted({one.commit[:12] for one in measured}))}. Machine: {measured[0].machine}.", "",
     ]  # fmt: skip
     return "\n".join(lines)
 

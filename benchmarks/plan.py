@@ -73,45 +73,45 @@ class ScalingPlan(Config):
     unlearning_day_cost: float
 
 
-def plan(given: Inputs) -> ScalingPlan:
+def plan(inputs: Inputs) -> ScalingPlan:
     """Work out the table. Compute and communication are added up, as if nothing overlapped."""
-    gpus = given.nodes * given.gpus_per_node
-    flop = given.forward_flop * (1 + given.backward_factor) * given.views * given.batch / gpus
-    compute = flop / (given.peak_flop_per_s * given.utilisation)
-    model = given.parameters * BYTES_A_FLOAT
+    gpus = inputs.nodes * inputs.gpus_per_node
+    flop = inputs.forward_flop * (1 + inputs.backward_factor) * inputs.views * inputs.batch / gpus
+    compute = flop / (inputs.peak_flop_per_s * inputs.utilisation)
+    model = inputs.parameters * BYTES_A_FLOAT
     reduced = 2 * (gpus - 1) / gpus * model
-    gathered = (gpus - 1) / gpus * given.batch * given.views * given.projection * BYTES_A_FLOAT
-    communication = (reduced + gathered) / given.bandwidth
-    per_epoch = math.ceil(given.records / given.batch)
+    gathered = (gpus - 1) / gpus * inputs.batch * inputs.views * inputs.projection * BYTES_A_FLOAT
+    communication = (reduced + gathered) / inputs.bandwidth
+    per_epoch = math.ceil(inputs.records / inputs.batch)
     step = compute + communication
-    pretraining = per_epoch * given.epochs * step
-    slower = 1 + given.penalty_share * (given.penalty_ratio - 1)
-    unlearning = per_epoch * given.unlearning_epochs * (compute * given.precision_ratio * slower + communication)
-    reference_steps = math.ceil(given.records * given.reference_share / given.batch) * given.epochs
-    references = given.references * reference_steps * step
-    data = given.records * given.bytes_per_image
-    per_second = gpus * given.price / HOUR
+    pretraining = per_epoch * inputs.epochs * step
+    slower = 1 + inputs.penalty_share * (inputs.penalty_ratio - 1)
+    unlearning = per_epoch * inputs.unlearning_epochs * (compute * inputs.precision_ratio * slower + communication)
+    reference_steps = math.ceil(inputs.records * inputs.reference_share / inputs.batch) * inputs.epochs
+    references = inputs.references * reference_steps * step
+    data = inputs.records * inputs.bytes_per_image
+    per_second = gpus * inputs.price / HOUR
     return ScalingPlan(
-        steps=per_epoch * given.epochs,
+        steps=per_epoch * inputs.epochs,
         compute_s=compute,
         all_reduce_bytes=reduced,
-        all_reduce_s=reduced / given.bandwidth,
+        all_reduce_s=reduced / inputs.bandwidth,
         gather_bytes=gathered,
         pretraining_s=pretraining,
         dataset_bytes=data,
-        dataset_fits_one_gpu=data <= given.gpu_memory,
+        dataset_fits_one_gpu=data <= inputs.gpu_memory,
         shard_bytes=data / gpus,
         references_s=references,
         reference_alone_s=reference_steps * compute * gpus,
         unlearning_s=unlearning,
-        unlearning_day_s=unlearning * given.batches_per_day,
-        rewrite_s=2 * data / given.store_bandwidth,
+        unlearning_day_s=unlearning * inputs.batches_per_day,
+        rewrite_s=2 * data / inputs.store_bandwidth,
         model_bytes=model,
-        versions_year_bytes=model * given.batches_per_day * DAYS_A_YEAR,
-        forgotten_share_day=given.requests_per_day / given.records,
+        versions_year_bytes=model * inputs.batches_per_day * DAYS_A_YEAR,
+        forgotten_share_day=inputs.requests_per_day / inputs.records,
         pretraining_cost=pretraining * per_second,
         references_cost=references * per_second,
-        unlearning_day_cost=unlearning * given.batches_per_day * per_second,
+        unlearning_day_cost=unlearning * inputs.batches_per_day * per_second,
     )
 
 

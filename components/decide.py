@@ -13,7 +13,7 @@ def decide(
     method: str,
     attempt: str,
     verdict: Output[Artifact],
-    told: Output[Markdown],
+    explanation: Output[Markdown],
 ) -> str:
     """Equivalent to a model not trained on the records, and as useful? Returns what follows: promote, accept,
     stronger, retrain or person."""
@@ -30,7 +30,7 @@ def decide(
         method=method,
         attempt=attempt,
         verdict_path=Path(verdict.path),
-        page_path=Path(told.path),
+        page_path=Path(explanation.path),
     )
     judged = decided.verdict
     verdict.metadata.update({"outcome": judged.outcome, "action": decided.action, "reasons": "; ".join(judged.reasons)})

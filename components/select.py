@@ -49,8 +49,8 @@ def select(
     forget.metadata.update({"digest": result.digest, "records": str(result.records), "kind": chosen.forget_kind})
     metrics.log_metric("records", result.records)
     if result.near_duplicates is not None:
-        metrics.log_metric("near-duplicates found", result.near_duplicates.found)
-        metrics.log_metric("near-duplicates included", result.near_duplicates.found * chosen.include_near_duplicates)
+        metrics.log_metric("near-duplicates found", result.near_duplicates.repeated)
+        metrics.log_metric("near-duplicates included", result.near_duplicates.repeated * chosen.include_near_duplicates)
         metrics.log_metric("others alike to the model", result.near_duplicates.alike)
     # kfp.local takes a task from its cache only when every output has a file, and metrics have none by themselves.
     write_json(Path(metrics.path), metrics.metadata)

@@ -7,7 +7,7 @@ import typer
 from kfp import compiler
 
 from pipelines.compliance import compliance
-from pipelines.deduplicate import tidy
+from pipelines.deduplicate import deduplicate
 from pipelines.pretraining import pretraining
 from pipelines.unlearning import unlearning
 from unlearning.core.files import write_text
@@ -25,7 +25,7 @@ def compile_one(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.yaml"
     compiler.Compiler().compile(PIPELINES[name], str(path))
-    write_text(path, tidy(path.read_text(encoding="utf-8")))
+    write_text(path, deduplicate(path.read_text(encoding="utf-8")))
     return path
 
 

@@ -18,7 +18,7 @@ from unlearning.core.files import canonical_json
 Document = dict[str, Any]
 
 
-def tidy(text: str) -> str:
+def deduplicate(text: str) -> str:
     """A compiled pipeline, its comment included, put right; the same text gives the same text."""
     comment = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     specification, platform = yaml.load_all(text, yaml.CSafeLoader)

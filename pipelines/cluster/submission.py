@@ -85,14 +85,15 @@ def submit(server: Pipelines, request: RunRequest, again: bool = False) -> Submi
     return Submitted(run_id=run.run_id, name=request.shown_name, experiment_id=experiment, state=state, created=created)
 
 
-def as_scheduled(found: api.V2beta1RecurringRun, done: Done = "found") -> Scheduled:
+def as_scheduled(recurring_run: api.V2beta1RecurringRun, done: Done = "found") -> Scheduled:
     """A recurring run as people see it."""
-    cron = found.trigger.cron_schedule.cron if found.trigger and found.trigger.cron_schedule else ""
+    trigger = recurring_run.trigger
+    cron = trigger.cron_schedule.cron if trigger and trigger.cron_schedule else ""
     return Scheduled(
-        schedule_id=found.recurring_run_id,
-        name=found.display_name,
+        schedule_id=recurring_run.recurring_run_id,
+        name=recurring_run.display_name,
         cron=cron or "",
-        enabled=found.status == "ENABLED",
+        enabled=recurring_run.status == "ENABLED",
         done=done,
     )
 

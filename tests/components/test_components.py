@@ -203,12 +203,12 @@ def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
     assert load("select").python_func(**given, **chosen, forget_selection=alone, **out) == 120
     assert (out["forget"].metadata["records"], out["forget"].metadata["kind"]) == ("120", "random")
     found = near_duplicates.load(tmp_path / "near_duplicates")
-    told = {"records": 120, "near-duplicates found": len(found.found), "near-duplicates included": 0}
+    told = {"records": 120, "near-duplicates found": len(found.repeated), "near-duplicates included": 0}
     assert out["metrics"].metadata == told | {"others alike to the model": len(found.alike)}
     assert json.loads((tmp_path / "metrics").read_text()) == out["metrics"].metadata
     count = load("select").python_func(**given, **chosen, forget_selection=all_alike, **out)
-    assert count == 120 + len(found.found) > 120
-    assert out["metrics"].metadata["near-duplicates included"] == len(found.found)
+    assert count == 120 + len(found.repeated) > 120
+    assert out["metrics"].metadata["near-duplicates included"] == len(found.repeated)
 
 
 def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> None:
@@ -269,13 +269,13 @@ def test_evaluate_measures_the_models_it_is_given(
 def test_decide_writes_the_outcome_and_returns_what_follows(
     chain: Chain, tmp_path: Path, margin: float, written: str
 ) -> None:
-    out = outputs_in(tmp_path, verdict=dsl.Artifact, told=dsl.Markdown)
+    out = outputs_in(tmp_path, verdict=dsl.Artifact, explanation=dsl.Markdown)
     given = inputs_of(chain, "audit", "evaluation")
     policy = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop", "auc_margin": str(margin)}
     policy |= {"utility_margin": "0.9"}
     action = load("decide").python_func(**given, policy=policy, method="finetune", attempt="first", **out)
     assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
-    assert (tmp_path / "told").read_text().startswith("# The candidate ")
+    assert (tmp_path / "explanation").read_text().startswith("# The candidate ")
     assert action == out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
     assert out["verdict"].metadata["outcome"] == json.loads(chain[written].read_text())["outcome"]
 
@@ -314,7 +314,7 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
         **shown, **where, **evaluated, **outputs_in(tmp_path / "evaluated", metrics=dsl.Metrics)
     )
     found = {"audit": audited["audit"]} | evaluated
-    judged = outputs_in(tmp_path, verdict=dsl.Artifact, told=dsl.Markdown)
+    judged = outputs_in(tmp_path, verdict=dsl.Artifact, explanation=dsl.Markdown)
     policy = {"stronger": "2", "on_failure": "retrain", "on_inconclusive": "accept", "auc_margin": "0.49"}
     policy |= {"utility_margin": "0.9"}
     action = load("decide").python_func(**found, policy=policy, method="finetune", attempt="first", **judged)

@@ -10,7 +10,7 @@ import yaml
 from kfp import compiler
 
 from pipelines.compile import PIPELINES
-from pipelines.deduplicate import tidy
+from pipelines.deduplicate import deduplicate
 
 Document = dict[str, Any]
 NODES = "gpu_nodes"
@@ -51,7 +51,7 @@ def selector(settings: Document) -> str:
 
 @pytest.mark.parametrize("name", sorted(PIPELINES))
 def test_every_task_runs_what_it_ran(texts: dict[str, str], name: str) -> None:
-    before, after = ([*ran(text)] for text in (texts[name], tidy(texts[name])))
+    before, after = ([*ran(text)] for text in (texts[name], deduplicate(texts[name])))
     assert len(before) == len(after)
     for one, other in zip(before, after, strict=True):
         assert one == other
@@ -60,7 +60,7 @@ def test_every_task_runs_what_it_ran(texts: dict[str, str], name: str) -> None:
 @pytest.mark.parametrize("name", sorted(PIPELINES))
 def test_the_labels_of_nodes_reach_every_task_that_asks_for_them(texts: dict[str, str], name: str) -> None:
     asked = 0
-    for where, _, container, settings, inputs in ran(tidy(texts[name])):
+    for where, _, container, settings, inputs in ran(deduplicate(texts[name])):
         on_gpu = "accelerator" in container["container"].get("resources", {})
         assert (selector(settings) != "") == on_gpu, where
         if on_gpu:
@@ -72,7 +72,7 @@ def test_the_labels_of_nodes_reach_every_task_that_asks_for_them(texts: dict[str
 
 @pytest.mark.parametrize("name", sorted(PIPELINES))
 def test_nothing_is_said_twice(texts: dict[str, str], name: str) -> None:
-    text = tidy(texts[name])
+    text = deduplicate(texts[name])
     specification, platform = yaml.load_all(text, yaml.CSafeLoader)
     settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     executors = [
@@ -82,18 +82,18 @@ def test_nothing_is_said_twice(texts: dict[str, str], name: str) -> None:
     assert {*settings} == {*specification["deploymentSpec"]["executors"]}
     plain = [str(each) for each in specification["components"].values() if "executorLabel" in each]
     assert len(plain) == len({*plain})
-    assert tidy(text) == text
+    assert deduplicate(text) == text
     assert len(text) <= len(texts[name])
 
 
 def test_the_comment_for_people_stays(texts: dict[str, str]) -> None:
     first = texts["unlearning"].partition("\ncomponents:")[0]
     assert first.startswith("# PIPELINE DEFINITION\n# Name: unlearning")
-    assert tidy(texts["unlearning"]).startswith(first)
+    assert deduplicate(texts["unlearning"]).startswith(first)
 
 
 def test_labels_that_reach_no_task_are_loud(texts: dict[str, str]) -> None:
     specification, platform = yaml.load_all(texts["pretraining"], yaml.CSafeLoader)
     specification["root"]["inputDefinitions"]["parameters"].pop(NODES)
     with pytest.raises(KeyError, match="gpu_nodes does not reach a task whose nodes it names"):
-        tidy(yaml.safe_dump_all([specification, platform]))
+        deduplicate(yaml.safe_dump_all([specification, platform]))

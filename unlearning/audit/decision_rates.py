@@ -9,7 +9,7 @@ FINEST = 0.001
 
 
 def rates(members: Scores, non_members: Scores) -> Rates:
-    """The rates of one attack's scores, with the answers of `statistics.guesses`.
+    """The rates of one attack's scores, with the answers of `statistics.predictions`.
 
     Args:
         members: (m ≥ 2,) scores of the records under suspicion; larger means member.

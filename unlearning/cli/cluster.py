@@ -60,14 +60,14 @@ def values_of(path: Path | None) -> dict[str, Any]:
     return found
 
 
-def texts_of(given: list[str] | None) -> dict[str, str]:
+def texts_of(options: list[str] | None) -> dict[str, str]:
     """Parameters as `name=value`.
 
     Raises:
         UserError: one of them is not.
     """
     texts = {}
-    for each in given or []:
+    for each in options or []:
         name, equals, value = each.partition("=")
         if not equals or not name:
             raise UserError(f"--param {each!r} is not name=value")

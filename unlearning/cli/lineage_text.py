@@ -87,26 +87,26 @@ def _entry(each: VersionEntry) -> tuple[str, ...]:
 _ENTRY = ("model", "version", "kind", "method", "status", "verdict")
 
 
-def serving(found: Serving) -> RenderableType:
+def serving(answer: Serving) -> RenderableType:
     """Which version serves."""
-    title = f"Version {found.version} of {found.model} serves"
-    facts: dict[str, Any] = {"since": found.since, "kind": found.kind, "method": found.method}
-    facts |= {"verdict": found.verdict, "accepted": found.statement, "replaced version": found.replaced}
-    return _facts(title, facts | {"honours requests": found.requests})
+    title = f"Version {answer.version} of {answer.model} serves"
+    facts: dict[str, Any] = {"since": answer.since, "kind": answer.kind, "method": answer.method}
+    facts |= {"verdict": answer.verdict, "accepted": answer.statement, "replaced version": answer.replaced}
+    return _facts(title, facts | {"honours requests": answer.requests})
 
 
-def replaced(found: Replacement) -> RenderableType:
+def replaced(answer: Replacement) -> RenderableType:
     """What took a version's place."""
-    if found.replaced_by is None:
-        serves = "serves: nothing replaced it" if found.status == "serving" else f"is {found.status}: it never served"
-        return Text(f"Version {found.version} of {found.model} {serves}.")
-    title = f"Version {found.version} of {found.model} was replaced by version {found.replaced_by}"
-    facts: dict[str, Any] = {"served from": found.served_at, "until": found.replaced_at, "it is now": found.status}
-    facts |= {"for requests": found.requests, "of batch": found.batch}
-    return _facts(title, facts | ({"no longer honours": found.undone} if found.undone else {}))
+    if answer.replaced_by is None:
+        serves = "serves: nothing replaced it" if answer.status == "serving" else f"is {answer.status}: it never served"
+        return Text(f"Version {answer.version} of {answer.model} {serves}.")
+    title = f"Version {answer.version} of {answer.model} was replaced by version {answer.replaced_by}"
+    facts: dict[str, Any] = {"served from": answer.served_at, "until": answer.replaced_at, "it is now": answer.status}
+    facts |= {"for requests": answer.requests, "of batch": answer.batch}
+    return _facts(title, facts | ({"no longer honours": answer.undone} if answer.undone else {}))
 
 
-def ancestors(found: Ancestry) -> RenderableType:
+def ancestors(answer: Ancestry) -> RenderableType:
     """What a version was made from."""
     headings = ("version", "kind", "status", "snapshot", "split", "forget set", "batch", "parent's weights")
     rows = (
@@ -118,63 +118,63 @@ def ancestors(found: Ancestry) -> RenderableType:
             step.batch,
             "as recorded" if step.parent_matches else "other than recorded",
         )
-        for step in found.steps
+        for step in answer.steps
     )
-    table = _table(f"What version {found.version} of {found.model} was made from", headings, rows)
-    caption = f"trained on snapshot {found.snapshots[-1] if found.snapshots else NONE}"
-    if found.missing is not None:
-        caption = f"version {found.missing} is not in the registry: what came before it is not known"
+    table = _table(f"What version {answer.version} of {answer.model} was made from", headings, rows)
+    caption = f"trained on snapshot {answer.snapshots[-1] if answer.snapshots else NONE}"
+    if answer.missing is not None:
+        caption = f"version {answer.missing} is not in the registry: what came before it is not known"
     table.caption, table.caption_justify = Text(caption), "left"
     return table
 
 
-def pending(found: Pending) -> RenderableType:
+def pending(answer: Pending) -> RenderableType:
     """Which versions have not honoured a request."""
-    if not found.stored and not found.purged:
-        return Text(f"Every version that request {found.request} concerns has honoured it.")
-    rows = [(*_entry(each), each.weights) for each in (*found.stored, *found.purged)]
-    title = f"Versions that have not honoured request {found.request}, of {', '.join(found.models)}"
+    if not answer.stored and not answer.purged:
+        return Text(f"Every version that request {answer.request} concerns has honoured it.")
+    rows = [(*_entry(each), each.weights) for each in (*answer.stored, *answer.purged)]
+    title = f"Versions that have not honoured request {answer.request}, of {', '.join(answer.models)}"
     return _table(title, (*_ENTRY, "weights"), rows)
 
 
-def honoured(found: HonouredBy) -> RenderableType:
+def honoured(answer: HonouredBy) -> RenderableType:
     """Which versions were the first to honour a request."""
-    if not found.versions:
-        return Text(f"No version has honoured request {found.request} yet.")
+    if not answer.versions:
+        return Text(f"No version has honoured request {answer.request} yet.")
     rows = (
         (*_entry(each)[:3], each.verdict, each.since, each.batch, each.certificate, each.serves, each.still)
-        for each in found.versions
+        for each in answer.versions
     )
     headings = (*_ENTRY[:3], "verdict", "served since", "batch", "certificate", "serves now", "still honoured")
-    return _table(f"The first versions to honour request {found.request}", headings, rows)
+    return _table(f"The first versions to honour request {answer.request}", headings, rows)
 
 
-def trained_on(found: TrainedOn) -> RenderableType:
+def trained_on(answer: TrainedOn) -> RenderableType:
     """Which versions go back to a snapshot."""
-    if not found.versions:
-        return Text(f"No version goes back to snapshot {found.snapshot}.")
-    rows = ((*_entry(each), each.relation.replace("_", " "), each.forgot, each.weights) for each in found.versions)
-    return _table(f"Versions that go back to snapshot {found.snapshot}", (*_ENTRY, "how", "forgot", "weights"), rows)
+    if not answer.versions:
+        return Text(f"No version goes back to snapshot {answer.snapshot}.")
+    rows = ((*_entry(each), each.relation.replace("_", " "), each.forgot, each.weights) for each in answer.versions)
+    return _table(f"Versions that go back to snapshot {answer.snapshot}", (*_ENTRY, "how", "forgot", "weights"), rows)
 
 
-def audited(found: AuditAnswer) -> RenderableType:
+def audited(answer: AuditAnswer) -> RenderableType:
     """What an audit found."""
-    rows = ((each.name, each.auc, each.tpr_at_1_fpr, each.difference, each.simultaneous) for each in found.attacks)
+    rows = ((each.name, each.auc, each.tpr_at_1_fpr, each.difference, each.simultaneous) for each in answer.attacks)
     headings = ("attack", "AUC", "TPR at 1 % FPR", "from retrained or references", "all attacks together")
-    title = f"Version {found.version} of {found.model}: {found.outcome}, margin {found.auc_margin:g} AUC"
+    title = f"Version {answer.version} of {answer.model}: {answer.outcome}, margin {answer.auc_margin:g} AUC"
     table = _table(title, headings, rows)
-    accepted = () if found.statement == NONE else (found.statement,)
-    limits = tuple(f"limit: {limit}" for limit in found.limits)
-    table.caption = Text("\n".join((*accepted, *(f"reason: {each}" for each in found.reasons), *limits)))
+    accepted = () if answer.statement == NONE else (answer.statement,)
+    limits = tuple(f"limit: {limit}" for limit in answer.limits)
+    table.caption = Text("\n".join((*accepted, *(f"reason: {each}" for each in answer.reasons), *limits)))
     table.caption_justify = "left"
     return table
 
 
-def artefacts(found: Artefacts) -> RenderableType:
+def artefacts(answer: Artefacts) -> RenderableType:
     """What was derived with a version."""
     rows = (
         (each.kind.replace("_", " "), each.key, each.objects, each.state.replace("_", " "), each.shared_with)
-        for each in found.artefacts
+        for each in answer.artefacts
     )
-    title = f"What there is of version {found.version} of {found.model}, {found.status}"
+    title = f"What there is of version {answer.version} of {answer.model}, {answer.status}"
     return _table(title, ("what", "where", "files", "state", "also of"), rows)

@@ -102,7 +102,7 @@ def pretrain(
         result = step(
             snapshot_path=snapshot, split_path=split, recipe_path=recipe_file, seed=seed, device=device, model_path=mine
         )
-        distributed.agree(result.digest)
+        distributed.assert_identical(result.digest)
     if distributed.first():
         show(result, json)
 
@@ -260,7 +260,7 @@ def unlearn(
             keep_diverged=keep_diverged,
             candidate_path=mine,
         )
-        distributed.agree(result.digest)
+        distributed.assert_identical(result.digest)
     if distributed.first():
         show(result, json)
 

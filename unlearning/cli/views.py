@@ -98,7 +98,7 @@ def figures(
 
 
 def compare(
-    found: Annotated[
+    runs: Annotated[
         list[Path] | None,
         typer.Argument(
             help="Folders of runs, or one comparison in JSON; all runs of the home if left out.",
@@ -113,7 +113,7 @@ def compare(
     from unlearning.core import settings
     from unlearning.reporting import comparison, summary
 
-    given = found or comparison.runs_in(settings.from_environment().home)
+    given = runs or comparison.runs_in(settings.from_environment().home)
     if len(given) == 1 and given[0].is_file():
         made = comparison.load(given[0])
     else:

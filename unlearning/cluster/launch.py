@@ -37,18 +37,18 @@ class StepCommand:
     writes: str
     """Keyword of the folder that `--out` names."""
 
-    def line(self, given: Mapping[str, Any], paths: Mapping[str, Path]) -> list[str]:
+    def line(self, arguments: Mapping[str, Any], paths: Mapping[str, Path]) -> list[str]:
         """The command with its options, where everything lies at `paths`.
 
         Raises:
             TypeError: a keyword that no option stands for.
         """
         known = {*self.reads, *self.settings, self.writes}
-        if unknown := sorted({*given} - known):
+        if unknown := sorted({*arguments} - known):
             raise TypeError(f"unlearn step {self.name} has no option for {', '.join(unknown)}")
         words = [option for key, named in self.reads.items() for option in (named, str(paths[key]))]
         for key, named in self.settings.items():
-            value = given.get(key, False)
+            value = arguments.get(key, False)
             if value is not False:
                 words.append(named if value is True else f"{named}={value}")
         return ["step", self.name, *words, "--out", str(paths[self.writes])]
@@ -81,14 +81,14 @@ UNLEARN = StepCommand(
 
 
 def by_workers(
-    command: StepCommand, wanted: Workers, given: Mapping[str, Any], gpus: int, *, check: Callable[[], object]
+    command: StepCommand, workers: Workers, arguments: Mapping[str, Any], gpus: int, *, check: Callable[[], object]
 ) -> bool:
     """Have a step done by several workers.
 
     Args:
         command: the step as they are told it.
-        wanted: how many, and where.
-        given: keywords of the step.
+        workers: how many, and where.
+        arguments: keywords of the step.
         gpus: that this task has.
         check: of the device, before processes are started here.
 
@@ -98,14 +98,14 @@ def by_workers(
     Raises:
         UserError: one of them failed.
     """
-    processes = wanted.on_each(gpus)
-    if wanted.nodes == processes == 1:
+    processes = workers.on_each(gpus)
+    if workers.nodes == processes == 1:
         return False
-    if wanted.nodes == 1:
+    if workers.nodes == 1:
         check()
-        _here(command.line(given, given), processes)
+        _here(command.line(arguments, arguments), processes)
     else:
-        _on_nodes(command, wanted, given)
+        _on_nodes(command, workers, arguments)
     return True
 
 

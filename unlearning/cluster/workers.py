@@ -74,13 +74,13 @@ class Hardware(Workers, Device):
         return workers(**{name: getattr(self, name) for name in Workers.model_fields})
 
 
-def workers(**given: Any) -> Workers:
+def workers(**parameters: Any) -> Workers:
     """Read what a task was asked for.
 
     Raises:
         UserError: it has no meaning.
     """
-    found = checked(Workers, given)
+    found = checked(Workers, parameters)
     if found.node_gpus and found.nodes == 1:
         raise UserError("node_gpus are for a training on several nodes: give nodes, or ask for gpus instead")
     if found.nodes > 1 and found.node_gpus and found.processes > found.node_gpus:

@@ -23,23 +23,23 @@ Advance = Callable[[str], None]
 LOG_LINES = 10
 
 
-_HUSHED: ContextVar[bool] = ContextVar("hushed", default=False)
+_SUPPRESSED: ContextVar[bool] = ContextVar("suppressed", default=False)
 
 
 @contextmanager
 def suppress_progress() -> Iterator[None]:
     """Parts of a larger work, perhaps several at once, show nothing of their own."""
-    token = _HUSHED.set(True)
+    token = _SUPPRESSED.set(True)
     try:
         yield
     finally:
-        _HUSHED.reset(token)
+        _SUPPRESSED.reset(token)
 
 
 @contextmanager
 def track(what: str, total: int) -> Iterator[Advance]:
     """Show `total` units of work going by; drawn to standard error."""
-    if _HUSHED.get():
+    if _SUPPRESSED.get():
         yield lambda note: None
         return
     console = Console(stderr=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from unlearning.core.config import Config
 
@@ -33,7 +33,7 @@ class ForgetSelection(Config):
 class NearDuplicateCounts(Config):
     """Kept members that nearly repeat what was asked to be forgotten."""
 
-    found: int = Field(ge=0)
+    repeated: int = Field(ge=0, validation_alias=AliasChoices("repeated", "found"))
     """By their pixels: nearly the same picture."""
     alike: int = Field(ge=0)
     """Others that the model hardly tells apart from a forgotten record; most of them are unrelated."""

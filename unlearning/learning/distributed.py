@@ -99,7 +99,7 @@ def step(out: Path, checkpoints: Path, device: str) -> Iterator[tuple[Path, Path
         yield out, checkpoints
 
 
-def agree(digest: str) -> None:
+def assert_identical(digest: str) -> None:
     """Every process has come to the same weights.
 
     Raises:

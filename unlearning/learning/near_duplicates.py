@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -70,7 +70,7 @@ class NearDuplicates(Config):
     config: NearDuplicateConfig
     cosine: float
     """Bound of the model's own."""
-    found: tuple[Pair, ...]
+    repeated: tuple[Pair, ...] = Field(validation_alias=AliasChoices("repeated", "found"))
     """Near-duplicates by their pixels, in the split's order."""
     alike: tuple[Pair, ...]
     """Others that the model hardly tells apart from a forgotten record, in the split's order."""
@@ -160,14 +160,14 @@ def find(
         forget=forget.digest,
         config=config,
         cosine=limit,
-        found=pairs(repeated, by_pixels, pixel_rows),
+        repeated=pairs(repeated, by_pixels, pixel_rows),
         alike=pairs((by_model >= limit) & ~repeated, by_model, model_rows),
     )
 
 
-def save(found: NearDuplicates, path: Path) -> None:
+def save(near_duplicates: NearDuplicates, path: Path) -> None:
     """Write it as JSON."""
-    write_json(path, found.model_dump(mode="json"))
+    write_json(path, near_duplicates.model_dump(mode="json"))
 
 
 def load(path: Path) -> NearDuplicates:
@@ -221,10 +221,14 @@ def _nearest(
     return best, rows
 
 
-def with_near_duplicates(forget: ForgetSet, found: NearDuplicates, split: Split, repeated: frozenset[str]) -> ForgetSet:
+def with_near_duplicates(
+    forget: ForgetSet, near_duplicates: NearDuplicates, split: Split, repeated: frozenset[str]
+) -> ForgetSet:
     """The forget set and what nearly repeats those of its records."""
-    more = tuple(dict.fromkeys(pair.kept for pair in found.found if pair.forgotten in repeated))
+    more = tuple(dict.fromkeys(pair.kept for pair in near_duplicates.repeated if pair.forgotten in repeated))
     ids = forget.ids + more
     split.retained(ids)  # refuses to forget everybody
-    counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=bool(repeated))
+    counts = NearDuplicateCounts(
+        repeated=len(near_duplicates.repeated), alike=len(near_duplicates.alike), included=bool(repeated)
+    )
     return forget.model_copy(update={"ids": ids, "near_duplicates": counts})

@@ -38,31 +38,31 @@ def store() -> Store:
     return open_store(settings.from_environment().store)
 
 
-def versions_of(known: Registry, model: str) -> list[Version]:
+def versions_of(registry: Registry, model: str) -> list[Version]:
     """Every version of a model, oldest first.
 
     Raises:
         UserError: the model is unknown.
     """
-    found = known.versions(model)
+    found = registry.versions(model)
     if not found:
-        raise UserError(f"model {model!r} is not in the registry at {known.shown_uri}: pretrain it first")
+        raise UserError(f"model {model!r} is not in the registry at {registry.shown_uri}: pretrain it first")
     return found
 
 
-def versions_of_all(known: Registry, models: Iterable[str]) -> list[Version]:
+def versions_of_all(registry: Registry, models: Iterable[str]) -> list[Version]:
     """Every version of several models; a model that is not in the registry has none."""
-    return [version for model in sorted(set(models)) for version in known.versions(model)]
+    return [version for model in sorted(set(models)) for version in registry.versions(model)]
 
 
-def concern(known: Registry, request: str) -> ConcernedModels:
+def concern(registry: Registry, request: str) -> ConcernedModels:
     """What a request concerns: by the ledger, and by the versions that honour it.
 
     Raises:
         UserError: neither knows the request.
     """
     resolved = _resolved(store(), _request_id(request))
-    models = set(models_honouring(known, request))
+    models = set(models_honouring(registry, request))
     if resolved is None and not models:
         raise UserError(
             f"request {request!r} was never looked up and no version honours it: check its id, or resolve it first"
@@ -72,9 +72,9 @@ def concern(known: Registry, request: str) -> ConcernedModels:
     return ConcernedModels(models=tuple(sorted(models | set(resolved.models))), snapshots=resolved.snapshots)
 
 
-def models_honouring(known: Registry, request: str) -> list[str]:
+def models_honouring(registry: Registry, request: str) -> list[str]:
     """Models of which a version honours a request."""
-    found = known.search(Tags(requests={_request_id(request): FULFILLED}))
+    found = registry.search(Tags(requests={_request_id(request): FULFILLED}))
     return sorted({version.name for version in found})
 
 
@@ -97,7 +97,7 @@ def _resolved(where: Store, request: str) -> ConcernedModels | None:
     return found
 
 
-def snapshot_digest(known: Registry, text: str) -> str:
+def snapshot_digest(registry: Registry, text: str) -> str:
     """A snapshot's digest, from its beginning if that names one snapshot only.
 
     Raises:
@@ -110,7 +110,7 @@ def snapshot_digest(known: Registry, text: str) -> str:
     found = {
         getattr(version.tags, key)
         for key in ("snapshot", "from_snapshot")
-        for version in known.search(Tags(**{key: text}), beginning=True)
+        for version in registry.search(Tags(**{key: text}), beginning=True)
     }
     if len(found) > 1:
         raise UserError(f"snapshot {text!r} may be {len(found)} snapshots: give more digits")
@@ -127,7 +127,7 @@ def require_snapshot(digest: str) -> None:
         raise UserError(f"snapshot {digest!r} is neither in the store nor known to any version: check the digest")
 
 
-def audit_of(known: Registry, version: Version) -> AuditAnswer:
+def audit_of(registry: Registry, version: Version) -> AuditAnswer:
     """What was found when a version was audited.
 
     Raises:
@@ -137,17 +137,17 @@ def audit_of(known: Registry, version: Version) -> AuditAnswer:
         raise UserError(f"model {version.name} version {version.version} was not audited: it has no verdict")
     from unlearning.registry.logged_files import read_logged
 
-    audit = read_logged(known, version, "audit", Audit)
-    return audits.audited(version, audit, read_logged(known, version, "verdict", Verdict))
+    audit = read_logged(registry, version, "audit", Audit)
+    return audits.audited(version, audit, read_logged(registry, version, "verdict", Verdict))
 
 
-def artefacts_of(known: Registry, version: Version) -> Artefacts:
+def artefacts_of(registry: Registry, version: Version) -> Artefacts:
     """Look for everything that was derived with a version."""
     where = store()
-    weights = len(known.weights(version))
+    weights = len(registry.weights(version))
     found = [artifacts.artefact(Place(kind="weights", key=version.tags.logged_model), weights, version, ())]
     for place in (*_data(version), *artifacts.certificates(version), *artifacts.batch(version)):
-        found.append(_looked_for(known, where, place, version))
+        found.append(_looked_for(registry, where, place, version))
     return Artefacts(model=version.name, version=version.version, status=version.tags.status, artefacts=tuple(found))
 
 

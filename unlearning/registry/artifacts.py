@@ -83,18 +83,18 @@ class LoggedModels:
                 repository.delete_artifacts(each.path)  # type: ignore[no-untyped-call]
         return count
 
-    def leftovers(self, known: frozenset[str], before: float) -> list[Leftover]:
-        """Logged models of our experiment that are not among the `known` ones and still hold anything.
+    def leftovers(self, registered: frozenset[str], before: float) -> list[Leftover]:
+        """Logged models of our experiment that are not among the `registered` ones and still hold anything.
 
         Args:
-            known: ids of those that versions are made of.
+            registered: ids of those that versions are made of.
             before: only those logged before this time, in seconds since 1970; a younger one may be about to
                 be registered.
         """
         found = []
         with self.registry.connected():
             for model in self._all():
-                if model.model_id in known or model.creation_timestamp >= 1000 * before:
+                if model.model_id in registered or model.creation_timestamp >= 1000 * before:
                     continue
                 if self.measure(model.model_id).objects:
                     run = self.registry.client.get_run(model.source_run_id) if model.source_run_id else None

@@ -233,7 +233,7 @@ def register(
                 DatasetLink("holdout", made.split, audited["holdout"], made.snapshot),
             ),
             metrics=evidence.metrics(),
-            params={"recipe": made.recipe_name, "seed": str(made.seed), "method": made.method, "attempt": attempt}
+            params={"recipe": made.recipe_name, "seed": str(made.seed), "method": made.method, "rung": attempt}
             | _flat(made.settings, "settings."),
             files=evidence.files,
         )

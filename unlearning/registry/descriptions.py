@@ -37,17 +37,17 @@ def tell(registry: Registry, model: str) -> None:
     """
     versions = registry.versions(model)
     for version in versions:
-        text = with_story(version.description, version_story(version, versions))
+        text = with_generated(version.description, version_description(version, versions))
         if text != version.description:
             registry.describe(model, text, version.version)
     if versions:
-        registry.describe(model, model_story(versions))
+        registry.describe(model, model_description(versions))
 
 
-def with_story(description: str, story: str) -> str:
-    """A description with the story below its rule, in place of the one there; cut where it is too long."""
+def with_generated(description: str, generated: str) -> str:
+    """A description with the generated part below its rule, in place of the one there; cut where it is too long."""
     written = description.partition(RULE)[0]
-    return f"{written[: max(DESCRIPTION - len(RULE) - len(story), 0)]}{RULE}{story}"[:DESCRIPTION]
+    return f"{written[: max(DESCRIPTION - len(RULE) - len(generated), 0)]}{RULE}{generated}"[:DESCRIPTION]
 
 
 def link(version: Version, word: str = "version") -> str:
@@ -55,7 +55,7 @@ def link(version: Version, word: str = "version") -> str:
     return f"[{word} {version.version}](#/models/{quote(version.name, safe='')}/versions/{version.version})"
 
 
-def model_story(versions: Sequence[Version]) -> str:
+def model_description(versions: Sequence[Version]) -> str:
     """What a registered model's page says.
 
     Args:
@@ -87,7 +87,7 @@ def _past(versions: Sequence[Version]) -> Iterator[str]:
             yield f"{told}: {_listed(found)}."
 
 
-def version_story(version: Version, versions: Sequence[Version]) -> str:
+def version_description(version: Version, versions: Sequence[Version]) -> str:
     """What a version's page says below the rule.
 
     Args:

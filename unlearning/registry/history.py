@@ -111,11 +111,11 @@ def of(versions: Sequence[Version], model: str, wanted: str) -> Version:
     raise UserError(f"model {model!r} has no version or alias {wanted!r}: `unlearn lineage show {model}` lists them")
 
 
-def chain(version: Version, known: Mapping[str, Version]) -> tuple[Version, ...]:
+def chain(version: Version, versions: Mapping[str, Version]) -> tuple[Version, ...]:
     """A version, its parent and so on, as far as they are known; each once."""
     found = [version]
     seen = {version.version}
-    while (parent := known.get(found[-1].tags.parent)) is not None and parent.version not in seen:
+    while (parent := versions.get(found[-1].tags.parent)) is not None and parent.version not in seen:
         found.append(parent)
         seen.add(parent.version)
     return tuple(found)

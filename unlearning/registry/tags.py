@@ -115,7 +115,8 @@ class Tags(Config):
         for key, value in given.items():
             if key in found or key.startswith(tuple(_PREFIXES.values())):
                 continue
-            if (field := _FIELDS.get(key, key)) in cls.model_fields:
+            field = _FIELDS.get(key, str(key))
+            if field in cls.model_fields:
                 found[field] = value
             else:
                 found["others"][key] = value

@@ -176,10 +176,10 @@ def repetitions(summary: Summary) -> str:
     counts = summary.forget.near_duplicates
     if counts is None:
         return "not looked for"
-    if counts.found == 0:
+    if counts.repeated == 0:
         return f"none; alike to the model besides: {counts.alike}"
     done = "forgotten too" if counts.included else "kept"
-    return f"{counts.found} found by their pixels, {done}; alike to the model besides: {counts.alike}"
+    return f"{counts.repeated} found by their pixels, {done}; alike to the model besides: {counts.alike}"
 
 
 def beside(summary: Summary) -> list[AttemptSummary]:

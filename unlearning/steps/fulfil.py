@@ -12,7 +12,7 @@ from typing import Any
 
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.batches.parameters import GRACE_DAYS
-from unlearning.compliance.batches.settle import FulfilResult, reconcile
+from unlearning.compliance.batches.reconcile import FulfilResult, reconcile
 from unlearning.core import settings
 from unlearning.registry.client import Registry
 from unlearning.storage.open import open_store

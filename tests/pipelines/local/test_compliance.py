@@ -1,6 +1,6 @@
 """Three generations of one model through kfp.local: trained, then two compliance batches, then purged.
 
-The same story on this machine alone, and with store and registry as on a cluster: PostgreSQL behind MLflow's server,
+The same scenario on this machine alone, and with store and registry as on a cluster: PostgreSQL behind MLflow's server,
 S3 behind both, which keeps every version of an object. Each is lived through once and looked at by all tests.
 """
 
@@ -51,7 +51,7 @@ class Answer:
 
 
 @dataclass
-class Story:
+class Scenario:
     """Where it happens, and what it left."""
 
     folder: Path
@@ -136,12 +136,12 @@ class Story:
         return found_in(self.contents(), self.secrets)
 
 
-def train(story: Story) -> None:
+def train(scenario: Scenario) -> None:
     """A version that serves, made by the steps in this process: without a task's seconds of imports for each."""
-    at = {name: story.folder / "original" / name for name in ("snapshot", "split", "resolved", "model", "before")}
+    at = {name: scenario.folder / "original" / name for name in ("snapshot", "split", "resolved", "model", "before")}
     data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
     ingest.ingest(
-        recipe=str(story.recipe), overrides="", seed=0, snapshot_path=at["snapshot"], recipe_path=at["resolved"]
+        recipe=str(scenario.recipe), overrides="", seed=0, snapshot_path=at["snapshot"], recipe_path=at["resolved"]
     )
     split.split(snapshot_path=at["snapshot"], recipe_path=at["resolved"], seed=0, split_path=at["split"])
     pretrain.pretrain(**data, recipe_path=at["resolved"], seed=0, device="cpu", model_path=at["model"])
@@ -155,14 +155,14 @@ def train(story: Story) -> None:
         run_name="made",
     )
     members, snapshot = splits.load(at["split"]).members, snapshots.load(at["snapshot"])
-    story.snapshots["1"] = snapshot.manifest.digest
-    story.ids = {FIRST: members[:60], SECOND: members[60:120]}
-    for name, ids in story.ids.items():
-        story.secrets |= {
+    scenario.snapshots["1"] = snapshot.manifest.digest
+    scenario.ids = {FIRST: members[:60], SECOND: members[60:120]}
+    for name, ids in scenario.ids.items():
+        scenario.secrets |= {
             f"record {number} of {name}": image.numpy().tobytes()
             for number, image in enumerate(snapshot.rows(ids).images)
         }
-    story.secrets["weights of version 1"] = layer(at["model"])
+    scenario.secrets["weights of version 1"] = layer(at["model"])
 
 
 def layer(folder: Path) -> bytes:
@@ -171,47 +171,47 @@ def layer(folder: Path) -> bytes:
     return max(tensors, key=lambda tensor: tensor.numel()).numpy().tobytes()
 
 
-def prepare(story: Story) -> None:
-    """Train a model in the story's home."""
+def prepare(scenario: Scenario) -> None:
+    """Train a model in the scenario's home."""
     with pytest.MonkeyPatch.context() as patch:
         # Tests before this one may have handed settings down to tasks of their own.
-        set_home(patch, story.home)
+        set_home(patch, scenario.home)
         for name in ("UNLEARNING_MLFLOW_ARTIFACTS", *services.FOREIGN):
             patch.delenv(name, raising=False)
-        for name, value in story.settings.items():
+        for name, value in scenario.settings.items():
             patch.setenv(name, value)
-        train(story)
+        train(scenario)
 
 
-def live(story: Story) -> None:
+def live(scenario: Scenario) -> None:
     """Train; ask, honour and purge at once; ask and honour again."""
-    prepare(story)
-    story.ask((FIRST, story.ids[FIRST]), (UNHELD, ("0" * 64,)))
-    story.before = story.found()
-    story.batch("batch-1", "--grace-days", 0)
-    (made,) = story.home.glob(f"batch-1/tasks/**/candidate/{models.WEIGHTS_FILE}")
-    story.secrets["weights of version 2"] = layer(made.parent)
-    story.ask((SECOND, story.ids[SECOND]))
-    story.batch("batch-2")
+    prepare(scenario)
+    scenario.ask((FIRST, scenario.ids[FIRST]), (UNHELD, ("0" * 64,)))
+    scenario.before = scenario.found()
+    scenario.batch("batch-1", "--grace-days", 0)
+    (made,) = scenario.home.glob(f"batch-1/tasks/**/candidate/{models.WEIGHTS_FILE}")
+    scenario.secrets["weights of version 2"] = layer(made.parent)
+    scenario.ask((SECOND, scenario.ids[SECOND]))
+    scenario.batch("batch-2")
 
 
 def test_one_batch_honours_one_request_and_certifies_it(
     tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path
 ) -> None:
-    """What the longer story below looks into, once, with every change."""
+    """What the longer scenario below looks into, once, with every change."""
     folder = tmp_path_factory.mktemp("one-batch")
     with forked.commands() as fork:
-        story = Story(folder, {}, fork)
-        story.recipe.write_text(tiny_recipe.read_text())
-        prepare(story)
-        story.ask((FIRST, story.ids[FIRST]))
-        story.batch("batch-1")
-        (told,) = story.batches["batch-1"].json["requests"]
+        scenario = Scenario(folder, {}, fork)
+        scenario.recipe.write_text(tiny_recipe.read_text())
+        prepare(scenario)
+        scenario.ask((FIRST, scenario.ids[FIRST]))
+        scenario.batch("batch-1")
+        (told,) = scenario.batches["batch-1"].json["requests"]
         assert (told["request"]["status"], told["request"]["certified"]) == ("fulfilled", True)
-        certificate = story.home / "store" / told["certificate"]
-        keyring = story.home / "keys" / "keyring.json"
-        assert story.run("verify", certificate, "--keyring", keyring, alone=True).code == 0
-        assert story.run("ledger", "verify").code == 0
+        certificate = scenario.home / "store" / told["certificate"]
+        keyring = scenario.home / "keys" / "keyring.json"
+        assert scenario.run("verify", certificate, "--keyring", keyring, alone=True).code == 0
+        assert scenario.run("ledger", "verify").code == 0
 
 
 TOLD_ALREADY = pytest.mark.skipif(
@@ -226,21 +226,21 @@ TOLD_ALREADY = pytest.mark.skipif(
         pytest.param("services", marks=pytest.mark.slow),
     ],
 )
-def story(
+def scenario(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path
-) -> Iterator[Story]:
+) -> Iterator[Scenario]:
     folder = tmp_path_factory.mktemp(str(request.param))
     around = services.running(folder) if request.param == "services" else nullcontext()
     with around as running, forked.commands() as fork:
-        story = Story(folder, running.environment if running else {}, fork)
-        story.recipe.write_text(tiny_recipe.read_text())
-        live(story)
-        yield story
+        scenario = Scenario(folder, running.environment if running else {}, fork)
+        scenario.recipe.write_text(tiny_recipe.read_text())
+        live(scenario)
+        yield scenario
 
 
-def test_every_request_is_honoured_and_certified(story: Story) -> None:
+def test_every_request_is_honoured_and_certified(scenario: Scenario) -> None:
     for batch, request in (("batch-1", FIRST), ("batch-2", SECOND)):
-        (told,) = story.batches[batch].json["requests"]
+        (told,) = scenario.batches[batch].json["requests"]
         assert (told["request"]["id"], told["request"]["status"], told["request"]["certified"]) == (
             request, "fulfilled", True,
         )  # fmt: skip
@@ -248,18 +248,18 @@ def test_every_request_is_honoured_and_certified(story: Story) -> None:
         assert told["certificate"]
 
 
-def test_a_request_for_what_nobody_has_is_told_so(story: Story) -> None:
-    assert story.run("requests", "show", UNHELD, "--json").json["status"] == "nothing_found"
+def test_a_request_for_what_nobody_has_is_told_so(scenario: Scenario) -> None:
+    assert scenario.run("requests", "show", UNHELD, "--json").json["status"] == "nothing_found"
 
 
-def test_three_generations_each_without_what_was_asked_for(story: Story) -> None:
-    first, second, third = story.lineage("show", MODEL)
+def test_three_generations_each_without_what_was_asked_for(scenario: Scenario) -> None:
+    first, second, third = scenario.lineage("show", MODEL)
     assert [each["tags"]["kind"] for each in (first, second, third)] == ["original", "unlearned", "unlearned"]
     assert [each["tags"]["parent"] for each in (first, second, third)] == ["none", "1", "2"]
     assert third["aliases"] == ["champion"]
-    contents, gone = story.contents(), set()
+    contents, gone = scenario.contents(), set()
     for each, request in ((second, FIRST), (third, SECOND)):
-        gone |= {*story.ids[request]}
+        gone |= {*scenario.ids[request]}
         (split,) = [
             json.loads(content) for path, content in contents.items() if path.endswith(f"{each['tags']['split']}.json")
         ]
@@ -267,97 +267,97 @@ def test_three_generations_each_without_what_was_asked_for(story: Story) -> None
         assert not gone & {*split["members"], *split["calibration"], *split["holdout"], *split["test"]}
 
 
-def test_which_version_serves_and_what_it_replaced(story: Story) -> None:
-    serving = story.lineage("serving", MODEL)
+def test_which_version_serves_and_what_it_replaced(scenario: Scenario) -> None:
+    serving = scenario.lineage("serving", MODEL)
     assert (serving["version"], serving["replaced"], serving["requests"]) == ("3", "2", [FIRST, SECOND])
     for version, successor, batch, request in (("1", "2", "batch-1", FIRST), ("2", "3", "batch-2", SECOND)):
-        told = story.lineage("replaced", MODEL, version)
+        told = scenario.lineage("replaced", MODEL, version)
         assert (told["replaced_by"], told["batch"], told["requests"]) == (successor, batch, [request])
 
 
-def test_what_it_was_made_from(story: Story) -> None:
-    told = story.lineage("ancestors", MODEL, "champion")
+def test_what_it_was_made_from(scenario: Scenario) -> None:
+    told = scenario.lineage("ancestors", MODEL, "champion")
     assert [each["version"] for each in told["steps"]] == ["3", "2", "1"]
     assert all(each["parent_matches"] for each in told["steps"])
-    assert told["snapshots"][-1] == story.snapshots["1"]
-    related = story.lineage("trained-on", story.snapshots["1"])["versions"]
+    assert told["snapshots"][-1] == scenario.snapshots["1"]
+    related = scenario.lineage("trained-on", scenario.snapshots["1"])["versions"]
     assert [(each["version"], each["relation"]) for each in related] == [
         ("1", "trained"), ("2", "descended"), ("3", "descended"),
     ]  # fmt: skip
 
 
-def test_who_has_not_honoured_a_request_and_who_did_first(story: Story) -> None:
-    first, second = story.lineage("pending", FIRST), story.lineage("pending", SECOND)
+def test_who_has_not_honoured_a_request_and_who_did_first(scenario: Scenario) -> None:
+    first, second = scenario.lineage("pending", FIRST), scenario.lineage("pending", SECOND)
     assert ([each["version"] for each in first["stored"]], [each["version"] for each in first["purged"]]) == ([], ["1"])
     assert [each["version"] for each in second["stored"]] == ["2"]
     for request, version in ((FIRST, "2"), (SECOND, "3")):
-        (told,) = story.lineage("honoured", request)["versions"]
+        (told,) = scenario.lineage("honoured", request)["versions"]
         assert (told["version"], told["serves"], told["still"]) == (version, "3", True)
         assert told["certificate"].startswith(f"certificates/{request}/")
 
 
-def test_every_promoted_version_has_an_audit_that_passed(story: Story) -> None:
+def test_every_promoted_version_has_an_audit_that_passed(scenario: Scenario) -> None:
     for version in ("2", "3"):
-        assert story.lineage("audit", MODEL, version)["outcome"] == "passed"
+        assert scenario.lineage("audit", MODEL, version)["outcome"] == "passed"
 
 
-def test_what_is_left_of_each_version(story: Story) -> None:
+def test_what_is_left_of_each_version(scenario: Scenario) -> None:
     states = {
-        version: {each["kind"]: each["state"] for each in story.lineage("artefacts", MODEL, version)["artefacts"]}
+        version: {each["kind"]: each["state"] for each in scenario.lineage("artefacts", MODEL, version)["artefacts"]}
         for version in ("1", "2", "3")
     }
     assert [states[version]["weights"] for version in ("1", "2", "3")] == ["purged", "withdrawn", "live"]
     assert states["1"]["snapshot"] == "purged"
 
 
-def test_certificates_are_verified_without_any_service(story: Story) -> None:
-    keyring = story.home / "keys" / "keyring.json"
+def test_certificates_are_verified_without_any_service(scenario: Scenario) -> None:
+    keyring = scenario.home / "keys" / "keyring.json"
     for request in (FIRST, SECOND):
-        found = {path: content for path, content in story.contents().items() if f"certificates/{request}/" in path}
+        found = {path: content for path, content in scenario.contents().items() if f"certificates/{request}/" in path}
         certificates = [content for path, content in found.items() if path.endswith(".json")]
         assert certificates
         for content in certificates:
-            path = story.folder / "certificate"
+            path = scenario.folder / "certificate"
             path.write_bytes(content)
-            assert story.run("verify", path, "--keyring", keyring, alone=True).code == 0
+            assert scenario.run("verify", path, "--keyring", keyring, alone=True).code == 0
             path.write_bytes(content.replace(request.encode(), b"CASE-9", 1) + b" ")
-            assert story.run("verify", path, "--keyring", keyring, alone=True).code == 3
+            assert scenario.run("verify", path, "--keyring", keyring, alone=True).code == 3
 
 
-def test_the_ledger_verifies(story: Story) -> None:
-    assert story.run("ledger", "verify").code == 0
+def test_the_ledger_verifies(scenario: Scenario) -> None:
+    assert scenario.run("ledger", "verify").code == 0
 
 
-def test_what_was_purged_is_nowhere_and_what_was_not_is_found(story: Story) -> None:
+def test_what_was_purged_is_nowhere_and_what_was_not_is_found(scenario: Scenario) -> None:
     """The bytes of every erased record and of the old weights, looked for in every file and object there is."""
-    assert story.before.keys() == story.secrets.keys() - {"weights of version 2"}, "they are found where they are"
-    left = {*story.found()}
-    asked_first = {name for name in story.secrets if name.endswith(f"of {FIRST}")}
-    assert len(asked_first) == len(story.ids[FIRST])
+    assert scenario.before.keys() == scenario.secrets.keys() - {"weights of version 2"}, "they are found where they are"
+    left = {*scenario.found()}
+    asked_first = {name for name in scenario.secrets if name.endswith(f"of {FIRST}")}
+    assert len(asked_first) == len(scenario.ids[FIRST])
     assert not left & (asked_first | {"weights of version 1"})
     assert "weights of version 2" in left, "its days of grace are not over"
 
 
-def test_a_batch_that_is_run_again_changes_nothing(story: Story) -> None:
+def test_a_batch_that_is_run_again_changes_nothing(scenario: Scenario) -> None:
     def written() -> dict[str, bytes]:
         return {
             path: content
-            for path, content in story.contents().items()
+            for path, content in scenario.contents().items()
             if "store/ledger/" in path or "store/certif" in path
         }
 
     before = written()
-    again = story.honour("batch-2")
-    assert again.json["requests"] == story.batches["batch-2"].json["requests"]
+    again = scenario.honour("batch-2")
+    assert again.json["requests"] == scenario.batches["batch-2"].json["requests"]
     assert written() == before
-    assert story.lineage("serving", MODEL)["version"] == "3"
+    assert scenario.lineage("serving", MODEL)["version"] == "3"
 
 
-def test_credentials_are_in_no_file_object_or_log(story: Story) -> None:
-    if not story.services:
+def test_credentials_are_in_no_file_object_or_log(scenario: Scenario) -> None:
+    if not scenario.services:
         pytest.skip("there are none")
     secrets = {name: value.encode() for name, value in services.CREDENTIALS.items()}
     assert found_in({"here": b"x" + secrets["AWS_ACCESS_KEY_ID"]}, secrets), "the search finds one"
-    assert found_in(story.contents(), secrets) == {}
-    told = "".join(answer.out + answer.err for answer in story.batches.values())
+    assert found_in(scenario.contents(), secrets) == {}
+    told = "".join(answer.out + answer.err for answer in scenario.batches.values())
     assert not any(value in told for value in services.CREDENTIALS.values())

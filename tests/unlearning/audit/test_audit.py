@@ -62,7 +62,7 @@ def case(memorised: Callable[[str, int], Any], build_model: BuildModel) -> Case:
 def test_every_signal_comes_back_in_the_group_of_its_record(
     supervised: Supervised, build_model: BuildModel, noise: MakeRecords, sizes: tuple[int, int, int]
 ) -> None:
-    """Without augmentation a supervised model's signals do not depend on the company they are measured in."""
+    """Without augmentation a supervised model's signals do not depend on the other records of the batch."""
     model = build_model(supervised).eval()
     groups = {name: noise(size, seed) for seed, (name, size) in enumerate(zip(GROUPS, sizes, strict=True))}
     measured = measure_model(model, supervised, **groups, config=CONFIG, seed=0).signals

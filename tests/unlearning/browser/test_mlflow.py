@@ -26,7 +26,7 @@ PATIENCE = 30_000
 
 @pytest.fixture(scope="module")
 def told(make_summary: Callable[..., Summary], tmp_path_factory: pytest.TempPathFactory) -> History:
-    """Versions of three models whose pages tell their story."""
+    """Versions of three models whose pages describe them."""
     found = History(tmp_path_factory.mktemp("told"), make_summary)
     for model in ("shop-simclr", "shop-supervised", "shelf-simclr"):
         descriptions.tell(found.registry, model)

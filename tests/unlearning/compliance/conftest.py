@@ -46,7 +46,7 @@ def asked() -> Callable[..., Request]:
 
 
 def _details(word: str, *, model: str = "m", batch: str = "b", until: datetime | None = None) -> Any:
-    """What a word of a story stands for; `audited:person` and the like say what follows the audit."""
+    """What a word of a sequence stands for; `audited:person` and the like say what follows the audit."""
     kind, _, detail = word.partition(":")
     own: dict[str, Any] = {"model": model, "batch": batch}
     received = NOW - timedelta(days=10)

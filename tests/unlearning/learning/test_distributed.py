@@ -130,7 +130,7 @@ def test_without_others_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> N
     kinds = [type(module) for module in model.modules()]
     with distributed.step(Path("out"), Path("checkpoints"), "cpu") as mine, sharded(model):
         assert mine == (Path("out"), Path("checkpoints"))
-        distributed.agree("0" * 64)
+        distributed.assert_identical("0" * 64)
         assert [type(module) for module in model.modules()] == kinds
         assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert not distributed.wanted()

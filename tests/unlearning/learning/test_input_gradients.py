@@ -102,7 +102,7 @@ def slow_log_norm(model: Model, context_records: Model, paradigm: Paradigm, view
 def test_the_slope_of_log_g_by_the_weights_is_that_of_finite_differences(
     model: Model, paradigm: Paradigm, views: Tensor
 ) -> None:
-    """Along a random direction of the weights, with the projections of a record's company held constant."""
+    """Along a random direction of the weights, with the projections of a record's context held constant."""
     weights, draw = list(model.parameters()), torch.Generator().manual_seed(8)
     direction = [torch.randn(each.shape, generator=draw, dtype=torch.float64) for each in weights]
     log_norms = input_gradient_norms(model, paradigm, views, LABELS, differentiable=True).log()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from unlearning.core.errors import UserError
 from unlearning.data import snapshots
+from unlearning.data.forget_selection import NearDuplicateCounts
 from unlearning.data.forget_set import ForgetSet
 from unlearning.data.records import Records
 from unlearning.data.snapshots import Snapshot
@@ -156,11 +158,11 @@ def test_kept_members_that_repeat_a_forgotten_record_are_found_and_nobody_else(
 ) -> None:
     ids = planted[0].manifest.record_ids
     found = found_in(planted, build_model(simclr), (2, 1, 0))
-    assert [(pair.kept, pair.forgotten) for pair in found.found] == [(ids[11], ids[0]), (ids[12], ids[1])]
-    assert all(pair.nearness > 0.99 for pair in found.found)
+    assert [(pair.kept, pair.forgotten) for pair in found.repeated] == [(ids[11], ids[0]), (ids[12], ids[1])]
+    assert all(pair.nearness > 0.99 for pair in found.repeated)
     assert not {ids[11], ids[12]} & {pair.kept for pair in found.alike}
     both = found_in(planted, build_model(simclr), (0, 1, 11, 12))
-    assert both.found == ()
+    assert both.repeated == ()
     assert found.forget != both.forget
 
 
@@ -168,7 +170,7 @@ def test_a_copy_that_was_moved_is_found_only_where_it_may_have_been(
     planted: tuple[Snapshot, Split], simclr: SimCLR, build_model: Callable[..., Model]
 ) -> None:
     ids = planted[0].manifest.record_ids
-    assert [pair.kept for pair in found_in(planted, build_model(simclr), (0, 1), shift=0).found] == [ids[12]]
+    assert [pair.kept for pair in found_in(planted, build_model(simclr), (0, 1), shift=0).repeated] == [ids[12]]
 
 
 def test_what_the_model_hardly_tells_apart_is_told_by_the_bound(
@@ -182,7 +184,7 @@ def test_what_the_model_hardly_tells_apart_is_told_by_the_bound(
     with torch.no_grad():
         forgotten, others = (F.normalize(model.features(each), dim=1) for each in images)
     nearest = (others @ forgotten.T).amax(dim=1)
-    repeated = {pair.kept for pair in found.found}
+    repeated = {pair.kept for pair in found.repeated}
     expected = [ids for ids, near in zip(kept, nearest, strict=True) if near >= found.cosine and ids not in repeated]
     assert [pair.kept for pair in found.alike] == expected != []
     assert found.cosine == pytest.approx(bound(others, 0.4))
@@ -197,6 +199,19 @@ def test_it_is_saved_and_loaded(
     (tmp_path / "near.json").write_text("{}")
     with pytest.raises(UserError, match=r"near-duplicates .*near\.json are not valid: Field required"):
         near_duplicates.load(tmp_path / "near.json")
+
+
+def test_what_was_written_when_the_repeated_were_called_found_is_read(
+    planted: tuple[Snapshot, Split], simclr: SimCLR, build_model: Callable[..., Model], tmp_path: Path
+) -> None:
+    repeated = found_in(planted, build_model(simclr), (0, 1), alike=0.4)
+    near_duplicates.save(repeated, tmp_path / "near.json")
+    document = json.loads((tmp_path / "near.json").read_text())
+    document["found"] = document.pop("repeated")
+    (tmp_path / "near.json").write_text(json.dumps(document))
+    assert near_duplicates.load(tmp_path / "near.json") == repeated
+    counts = {"found": 2, "alike": 1, "included": False}
+    assert NearDuplicateCounts.model_validate(counts).repeated == 2
 
 
 def test_noise_repeats_nothing() -> None:

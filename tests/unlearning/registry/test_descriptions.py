@@ -24,7 +24,7 @@ def at(number: int) -> str:
 
 
 def test_the_page_of_a_model_tells_who_serves_and_what_became_of_the_others(history: History) -> None:
-    assert descriptions.model_story(history.versions(MODEL)) == (
+    assert descriptions.model_description(history.versions(MODEL)) == (
         f"[Version 4](#/models/{MODEL}/versions/4) serves since 2027-03-01T03:10:00+00:00. It replaced {at(3)}. "
         f"It honours 3 erasure requests. Withdrawn: {at(2)}, {at(3)}. "
         f"Withdrawn, with their weights deleted: {at(1)}."
@@ -33,7 +33,7 @@ def test_the_page_of_a_model_tells_who_serves_and_what_became_of_the_others(hist
 
 def test_the_page_of_a_version_tells_its_life(history: History) -> None:
     versions = history.versions(MODEL)
-    told = {each.version: descriptions.version_story(each, versions) for each in versions}
+    told = {each.version: descriptions.version_description(each, versions) for each in versions}
     assert told["1"] == (
         f"The original, trained on snapshot `{SHOP}`. Made from it: {at(2)}, {at(3)}. "
         f"It served from 2027-01-04T09:00:00+00:00 until {at(3)} replaced it on 2027-02-01T03:20:00+00:00. "
@@ -54,43 +54,43 @@ def test_the_page_of_a_version_tells_its_life(history: History) -> None:
 
 def test_an_accepted_version_says_on_the_models_page_under_which_statement() -> None:
     accepted = version(2, 1, ("champion",), statement="Accepted although <b>the</b> audit_could not tell.")
-    told = descriptions.model_story([version(1, superseded_by="2"), accepted])
+    told = descriptions.model_description([version(1, superseded_by="2"), accepted])
     assert "Accepted although &lt;b&gt;the&lt;/b&gt; audit\\_could not tell." in told
     assert "It honours no erasure requests." in told
 
 
 def test_without_a_champion_it_is_said() -> None:
-    assert descriptions.model_story([version(1)]) == "No version serves."
+    assert descriptions.model_description([version(1)]) == "No version serves."
 
 
 def test_an_escalated_attempt_is_named() -> None:
     versions = [version(1), version(2, 1, attempt="stronger_1"), version(3, 1, attempt="first")]
-    assert "by finetune, escalated setting 1, and audited" in descriptions.version_story(versions[1], versions)
-    assert "by finetune and audited" in descriptions.version_story(versions[2], versions)
+    assert "by finetune, escalated setting 1, and audited" in descriptions.version_description(versions[1], versions)
+    assert "by finetune and audited" in descriptions.version_description(versions[2], versions)
 
 
 @pytest.mark.parametrize("tags", [{}, {"kind": "original"}, {"parent": "7", "verdict": "unheard of"}])
 def test_what_something_else_registered_has_a_page_too(tags: dict[str, str]) -> None:
     alone = Version(name="m", version="1", aliases=(), tags=tags, description="")
-    assert descriptions.version_story(alone, [alone])
-    assert descriptions.model_story([alone]) == "No version serves."
+    assert descriptions.version_description(alone, [alone])
+    assert descriptions.model_description([alone]) == "No version serves."
 
 
 def test_what_was_written_before_stays_above_the_rule() -> None:
-    once = descriptions.with_story("A person's note.\n\n---\n\nand more", "first")
+    once = descriptions.with_generated("A person's note.\n\n---\n\nand more", "first")
     assert once.startswith("A person's note.\n\n---\n\nand more")
-    twice = descriptions.with_story(once, "second")
+    twice = descriptions.with_generated(once, "second")
     assert twice == once.replace("first", "second")
-    assert descriptions.with_story(twice, "second") == twice
+    assert descriptions.with_generated(twice, "second") == twice
 
 
 def test_no_description_is_longer_than_every_database_takes() -> None:
     many = [version(1), *(version(number, 1, name="x" * 200, status="withdrawn") for number in range(2, 400))]
-    assert len(descriptions.model_story(many)) <= DESCRIPTION
-    told = descriptions.version_story(many[0], many)
+    assert len(descriptions.model_description(many)) <= DESCRIPTION
+    told = descriptions.version_description(many[0], many)
     assert "and 378 more" in told
-    assert len(descriptions.with_story("y" * 9000, told)) == DESCRIPTION
-    assert descriptions.with_story("y" * 9000, "kept to the end").endswith("kept to the end")
+    assert len(descriptions.with_generated("y" * 9000, told)) == DESCRIPTION
+    assert descriptions.with_generated("y" * 9000, "kept to the end").endswith("kept to the end")
 
 
 def test_a_models_name_is_spelled_as_in_an_address() -> None:
@@ -99,7 +99,8 @@ def test_a_models_name_is_spelled_as_in_an_address() -> None:
 
 def test_links_lead_to_versions_that_exist(history: History) -> None:
     versions = history.versions(MODEL)
-    texts = [descriptions.model_story(versions), *(descriptions.version_story(each, versions) for each in versions)]
+    texts = [descriptions.model_description(versions)]
+    texts += [descriptions.version_description(each, versions) for each in versions]
     found = {match for text in texts for match in re.findall(r"#/models/([\w-]+)/versions/(\d+)", text)}
     assert found == {(each.name, each.version) for each in versions}
 
@@ -111,10 +112,11 @@ def test_pages_are_written_and_only_where_they_changed(
     registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")
     descriptions.tell(registry, MODEL)
     versions = registry.versions(MODEL)
-    assert registry.client.get_registered_model(MODEL).description == descriptions.model_story(versions)
+    assert registry.client.get_registered_model(MODEL).description == descriptions.model_description(versions)
     for each in versions:
         written = f"{each.tags.kind} number {each.version}"
-        assert each.description == descriptions.with_story(written, descriptions.version_story(each, versions))
+        generated = descriptions.version_description(each, versions)
+        assert each.description == descriptions.with_generated(written, generated)
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(registry, "describe", lambda *arguments: calls.append(arguments))
     descriptions.tell(registry, MODEL)

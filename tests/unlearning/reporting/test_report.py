@@ -192,9 +192,13 @@ def test_the_answer_tells_of_a_retrained_model_that_did_not_pass_either(make_sum
 
 REPETITIONS = [
     (None, "not looked for", False),
-    ({"found": 0, "alike": 2, "included": False}, "none; alike to the model besides: 2", False),
-    ({"found": 3, "alike": 2, "included": False}, "3 found by their pixels, kept; alike to the model besides: 2", True),
-    ({"found": 3, "alike": 0, "included": True}, "3 found by their pixels, forgotten too; alike", True),
+    ({"repeated": 0, "alike": 2, "included": False}, "none; alike to the model besides: 2", False),
+    (
+        {"repeated": 3, "alike": 2, "included": False},
+        "3 found by their pixels, kept; alike to the model besides: 2",
+        True,
+    ),
+    ({"repeated": 3, "alike": 0, "included": True}, "3 found by their pixels, forgotten too; alike", True),
 ]
 
 

@@ -81,21 +81,23 @@ def test_looking_for_near_duplicates_changes_nobody(chain: Chain, tmp_path: Path
     before, forget = forget_set.load(chain["forget"]), forget_set.load(tmp_path / "forget")
     assert (forget.ids, forget.digest) == (before.ids, before.digest)
     assert result.digest == found.forget == before.digest
-    counts = NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=False)
+    counts = NearDuplicateCounts(repeated=len(found.repeated), alike=len(found.alike), included=False)
     assert forget.near_duplicates == result.near_duplicates == counts
     kept = splits.load(chain["split"]).retained(before.ids)
-    assert {pair.kept for pair in (*found.found, *found.alike)} <= set(kept)
-    assert {pair.forgotten for pair in (*found.found, *found.alike)} <= set(before.ids)
-    assert counts.found > 0, "some of the tiny recipe's digits nearly repeat one another"
+    assert {pair.kept for pair in (*found.repeated, *found.alike)} <= set(kept)
+    assert {pair.forgotten for pair in (*found.repeated, *found.alike)} <= set(before.ids)
+    assert counts.repeated > 0, "some of the tiny recipe's digits nearly repeat one another"
 
 
 def test_near_duplicates_are_forgotten_where_that_is_asked_for(chain: Chain, tmp_path: Path) -> None:
     result, found = with_model(chain, tmp_path, include_near_duplicates=True)
     before, forget = forget_set.load(chain["forget"]), forget_set.load(tmp_path / "forget")
-    assert forget.ids == before.ids + tuple(pair.kept for pair in found.found)
+    assert forget.ids == before.ids + tuple(pair.kept for pair in found.repeated)
     assert (result.records, result.digest) == (len(forget.ids), forget.digest)
     assert result.digest != found.forget == before.digest
-    assert result.near_duplicates == NearDuplicateCounts(found=len(found.found), alike=len(found.alike), included=True)
+    assert result.near_duplicates == NearDuplicateCounts(
+        repeated=len(found.repeated), alike=len(found.alike), included=True
+    )
 
 
 def test_the_recipe_says_what_counts_as_nearly_the_same(chain: Chain, tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_the_recipe_says_what_counts_as_nearly_the_same(chain: Chain, tmp_path: 
     provenance.save(made.model_copy(update=changed), tmp_path / "model")
     result = select_into(chain, tmp_path / "forget", model_path=tmp_path / "model", device="cpu")
     assert result.near_duplicates is not None
-    assert result.near_duplicates.found == 0
+    assert result.near_duplicates.repeated == 0
 
 
 def test_near_duplicates_are_not_looked_for_without_a_model(chain: Chain, tmp_path: Path) -> None:

@@ -86,19 +86,20 @@ def _all(measured: Measured) -> dict[str, Array]:
     return measured.signals | measured.encoder
 
 
-def collect(manifest: ReferencesManifest, made: Sequence[ReferenceModel], trained: Mask) -> References:
+def collect(manifest: ReferencesManifest, models: Sequence[ReferenceModel], trained: Mask) -> References:
     """The signals of trained references, side by side.
 
     Args:
-        manifest: its `numbers` are those of `made`.
-        made: K of them.
+        manifest: its `numbers` are those of `models`.
+        models: K of them.
         trained: (count, M), of the whole set.
     """
     count = trained.shape[1]
     queries = manifest.signals.queries
-    losses = np.stack([each.measured.losses for each in made]) if made else np.empty((0, count, queries))
+    losses = np.stack([each.measured.losses for each in models]) if models else np.empty((0, count, queries))
     values = {
-        name: np.stack([_all(each.measured)[name] for each in made]) if made else np.empty((0, count)) for name in NAMES
+        name: np.stack([_all(each.measured)[name] for each in models]) if models else np.empty((0, count))
+        for name in NAMES
     }
     return References(
         manifest=manifest,

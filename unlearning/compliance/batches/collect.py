@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from unlearning.compliance.batches import store as batches
-from unlearning.compliance.batches.settle import reconcile
+from unlearning.compliance.batches.reconcile import reconcile
 from unlearning.compliance.batches.store import Batch, ModelBatch, Skipped, Wanted
 from unlearning.compliance.inventory import Inventory
 from unlearning.compliance.ledger.events import (

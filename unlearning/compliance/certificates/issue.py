@@ -204,7 +204,7 @@ class Issue:
             made=Making(
                 method=made.method,
                 settings=made.settings,
-                rung=made.rung or "first",
+                rung=made.attempt or "first",
                 seed=made.seed,
                 commit=made.commit,
             ),

@@ -1,6 +1,6 @@
 """What an erasure certificate states: the predicate of the statement in `certificates`, in one document.
 
-There is no field for a record, a label or a person. What could hide one in a text is refused by `disclosure`.
+There is no field for a record, a label or a person. What could hide one in a text is refused by `privacy_check`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from unlearning.compliance.batches import store as batches
 from unlearning.compliance.requests.requests import private_keys
 from unlearning.compliance.retention import run_artifacts, tombstones
 from unlearning.compliance.retention.policy import Item, Kind, PurgeScope, RetentionStatus, listed, requests_of
-from unlearning.compliance.retention.run_artifacts import Copy
+from unlearning.compliance.retention.run_artifacts import RunArtifact
 from unlearning.core.errors import DamagedSnapshotError, MissingKeyError
 from unlearning.core.files import STAGED
 from unlearning.core.settings import Settings
@@ -56,7 +56,7 @@ CHECKPOINTS = re.compile(r"[a-z_]+-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
-class Places:
+class Locations:
     """Where to look."""
 
     where: Settings
@@ -66,7 +66,7 @@ class Places:
     logged: LoggedModels
 
     @classmethod
-    def of(cls, where: Settings, registry: Registry) -> Places:
+    def of(cls, where: Settings, registry: Registry) -> Locations:
         """Those that the settings name."""
         logged = LoggedModels(registry, where.mlflow_artifacts)
         return cls(where, open_store(where.store), open_store(where.pipeline_root), logged)
@@ -109,11 +109,11 @@ def given_up(store: Store, before: datetime) -> frozenset[str]:
     return frozenset(found)
 
 
-def erased_snapshots(store: Store, known: Iterable[str], done: frozenset[str], before: datetime) -> frozenset[str]:
+def erased_snapshots(store: Store, ignored: Iterable[str], done: frozenset[str], before: datetime) -> frozenset[str]:
     """Snapshots in the store that hold records which were erased before `before`.
 
     Args:
-        known: digests not to look at.
+        ignored: digests not to look at.
         done: the requests that count.
     """
     stones: dict[str, list[str]] = {}
@@ -125,7 +125,7 @@ def erased_snapshots(store: Store, known: Iterable[str], done: frozenset[str], b
         return frozenset()
     found = set()
     for digest in snapshot_digests(store):
-        if digest not in known:
+        if digest not in ignored:
             try:
                 ids = load_manifest(store, digest).record_ids
             except (MissingKeyError, DamagedSnapshotError):
@@ -140,7 +140,7 @@ def _at(store: Store, key: str) -> datetime:
 
 
 def items(
-    places: Places,
+    locations: Locations,
     retention_status: RetentionStatus,
     purge_scope: PurgeScope,
     done: frozenset[str],
@@ -154,32 +154,32 @@ def items(
         stale: checkpoints that nobody has touched since then go too.
     """
     if purge_scope.anything:
-        yield from _copies(places, purge_scope)
-    yield from _checkpoints(places, purge_scope, stale)
-    yield from _in_store(places, retention_status, purge_scope)
-    yield from _private(places, retention_status, done, given_up(places.store, stale))
-    yield from _leftovers(places, retention_status, purge_scope, done, now)
-    yield from _weights(places, retention_status)
-    yield from _unfinished(places, now.timestamp() - UNFINISHED_SECONDS)
+        yield from _run_artifacts(locations, purge_scope)
+    yield from _checkpoints(locations, purge_scope, stale)
+    yield from _in_store(locations, retention_status, purge_scope)
+    yield from _private(locations, retention_status, done, given_up(locations.store, stale))
+    yield from _leftovers(locations, retention_status, purge_scope, done, now)
+    yield from _weights(locations, retention_status)
+    yield from _unfinished(locations, now.timestamp() - UNFINISHED_SECONDS)
 
 
-def _unfinished(places: Places, before: float) -> Iterator[Item]:
+def _unfinished(locations: Locations, before: float) -> Iterator[Item]:
     """What was begun before `before` and never finished, in the store and in the pipeline root."""
     why = "a writer left it unfinished"
-    for address in dict.fromkeys((places.where.store, places.where.pipeline_root)):
-        count = places.at(address).tidy(before, only_count=True)
+    for address in dict.fromkeys((locations.where.store, locations.where.pipeline_root)):
+        count = locations.at(address).tidy(before, only_count=True)
         if count:
             yield Item(kind="unfinished", store=address, keys=(), why=why, objects=count, bytes=0)
-    if isinstance(places.root, LocalStore):
-        top = places.root.root
+    if isinstance(locations.root, LocalStore):
+        top = locations.root.root
         staged = {
             key[: found.end()].strip("/")
-            for key in places.root.list("")
+            for key in locations.root.list("")
             if (found := re.search(rf"(^|/){STAGED.pattern}(?=/|$)", key))
         }
         for key in sorted(staged):
             if (top / key).lstat().st_mtime < before:
-                yield from _item("unfinished", places.where.pipeline_root, places.root, why, key)
+                yield from _item("unfinished", locations.where.pipeline_root, locations.root, why, key)
 
 
 def _item(kind: Kind, address: str, store: Store, why: str, *keys: str, last: str = "") -> Iterator[Item]:
@@ -191,20 +191,20 @@ def _item(kind: Kind, address: str, store: Store, why: str, *keys: str, last: st
         yield Item(kind=kind, store=address, keys=keys, last=last, why=why, objects=objects, bytes=total)
 
 
-def _copies(places: Places, purge_scope: PurgeScope) -> Iterator[Item]:
-    root, address = places.root, places.where.pipeline_root
-    found = [copy for copy in run_artifacts.scan(root, places.hidden) if _holds(copy, purge_scope)]
+def _run_artifacts(locations: Locations, purge_scope: PurgeScope) -> Iterator[Item]:
+    root, address = locations.root, locations.where.pipeline_root
+    found = [copy for copy in run_artifacts.scan(root, locations.hidden) if _holds(copy, purge_scope)]
     gone = frozenset(copy.key for copy in found)
     # First, so that no run takes half an artifact for a whole one.
     if gone and isinstance(root, LocalStore):
-        entries = tuple(run_artifacts.cache_entries(root, str(root.root.absolute()), gone, places.hidden))
+        entries = tuple(run_artifacts.cache_entries(root, str(root.root.absolute()), gone, locations.hidden))
         yield from _item("copy", address, root, "kfp.local's cache leads to a copy that is purged", *entries)
     for copy in found:
         why = f"a run's copy of {NAMES[copy.kind]} that is purged"
         yield from _item("copy", address, root, why, copy.key, last=copy.last)
 
 
-def _holds(copy: Copy, purge_scope: PurgeScope) -> bool:
+def _holds(copy: RunArtifact, purge_scope: PurgeScope) -> bool:
     match copy.kind:
         case "snapshot":
             return copy.digest in purge_scope.snapshots
@@ -216,9 +216,9 @@ def _holds(copy: Copy, purge_scope: PurgeScope) -> bool:
             return purge_scope.split(copy.digest, copy.snapshot)
 
 
-def _checkpoints(places: Places, purge_scope: PurgeScope, stale: datetime) -> Iterator[Item]:
+def _checkpoints(locations: Locations, purge_scope: PurgeScope, stale: datetime) -> Iterator[Item]:
     """Files that a training of this product left, and nothing else that lies in the folder."""
-    folder = places.where.checkpoints
+    folder = locations.where.checkpoints
     store = LocalStore(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         files = [path, *path.rglob("*")] if path.is_dir() else [path]
@@ -246,8 +246,8 @@ def _trained_on(path: Path) -> dict[str, str] | None:
     return found if "fingerprint" in found else None
 
 
-def _in_store(places: Places, retention_status: RetentionStatus, purge_scope: PurgeScope) -> Iterator[Item]:
-    store, address = places.store, places.where.store
+def _in_store(locations: Locations, retention_status: RetentionStatus, purge_scope: PurgeScope) -> Iterator[Item]:
+    store, address = locations.store, locations.where.store
     for digest in sorted(purge_scope.models):
         owner = next(each for each in retention_status.condemned if each.tags.value("digest") == digest)
         why = "they know the records that were erased"
@@ -266,11 +266,11 @@ def _in_store(places: Places, retention_status: RetentionStatus, purge_scope: Pu
 
 
 def _private(
-    places: Places, retention_status: RetentionStatus, done: frozenset[str], given_up: frozenset[str]
+    locations: Places, retention_status: RetentionStatus, done: frozenset[str], given_up: frozenset[str]
 ) -> Iterator[Item]:
     """Who asked for what: needed no longer once it is certified and nothing waits to be purged for it, or once a
     grace period is over since it was withdrawn or rejected."""
-    store, address = places.store, places.where.store
+    store, address = locations.store, locations.where.store
     finished = done - {request for version in retention_status.waiting for request in requests_of(version)}
     for request in sorted(finished | given_up):
         why = "the request is certified" if request in finished else "the request was withdrawn or rejected"
@@ -287,7 +287,7 @@ def _private(
 
 
 def _leftovers(
-    places: Places,
+    locations: Locations,
     retention_status: RetentionStatus,
     purge_scope: PurgeScope,
     done: frozenset[str],
@@ -295,19 +295,19 @@ def _leftovers(
 ) -> Iterator[Item]:
     """Weights in MLflow without a version: a registration was cut off, or somebody has deleted the version."""
     known = frozenset(each.tags.logged_model for each in (*retention_status.condemned, *retention_status.kept))
-    stones = tombstones.load(places.store)
+    stones = tombstones.load(locations.store)
     erased = frozenset(record for record, requests in stones.items() if done.intersection(requests))
-    for each in places.logged.leftovers(known, now.timestamp() - UNFINISHED_SECONDS):
+    for each in locations.logged.leftovers(known, now.timestamp() - UNFINISHED_SECONDS):
         if each.tags.value("digest") in purge_scope.kept_models:
             continue
         parent, snapshot = each.tags.parent_digest, each.tags.snapshot
         if purge_scope.model(each.tags.digest, parent, snapshot):
             why = "no version stands for it, and it holds what is purged"
-        elif each.tags.value("split") and _holds_erased(places.store, each.tags.split, erased):
+        elif each.tags.value("split") and _holds_erased(locations.store, each.tags.split, erased):
             why = "no version stands for it, and it was trained on erased records"
         else:
             continue
-        amount = places.logged.measure(each.id)
+        amount = locations.logged.measure(each.id)
         yield Item(kind="leftover", store=MLFLOW, keys=(each.id,), why=why, objects=amount.objects, bytes=amount.bytes)
 
 
@@ -319,10 +319,10 @@ def _holds_erased(store: Store, split: str, erased: frozenset[str]) -> bool:
         return bool(erased)
 
 
-def _weights(places: Places, retention_status: RetentionStatus) -> Iterator[Item]:
+def _weights(locations: Locations, retention_status: RetentionStatus) -> Iterator[Item]:
     for version in retention_status.condemned:
         purged = version.tags.value("status") == "purged"
-        amount = Amount(0, 0) if purged else places.logged.measure(version.tags.logged_model)
+        amount = Amount(0, 0) if purged else locations.logged.measure(version.tags.logged_model)
         if amount.objects:
             yield Item(
                 kind="weights",

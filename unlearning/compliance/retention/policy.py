@@ -235,25 +235,25 @@ class PurgeScope:
         return digest not in self.kept_splits and (digest in self.splits or snapshot in self.snapshots)
 
 
-def purge_scope(found: RetentionStatus, erased_snapshots: Iterable[str] = ()) -> PurgeScope:
+def purge_scope(status: RetentionStatus, erased_snapshots: Iterable[str] = ()) -> PurgeScope:
     """What goes with the condemned versions.
 
     A kept version keeps what it stands for now, not what it was made from: that is what it has forgotten.
 
     Args:
-        found: of all versions of all models.
+        status: of all versions of all models.
         erased_snapshots: that hold erased records though no version may ever have stood for them.
     """
 
     def values(versions: Iterable[Version], *tags: str) -> frozenset[str]:
         return frozenset(value for version in versions for tag in tags if (value := version.tags.value(tag)))
 
-    kept = {tag: values(found.kept, tag) for tag in ("digest", "snapshot", "split")}
-    gone = values(found.condemned, "snapshot", "from_snapshot") | frozenset(erased_snapshots)
+    kept = {tag: values(status.kept, tag) for tag in ("digest", "snapshot", "split")}
+    gone = values(status.condemned, "snapshot", "from_snapshot") | frozenset(erased_snapshots)
     return PurgeScope(
-        models=values(found.condemned, "digest") - kept["digest"],
+        models=values(status.condemned, "digest") - kept["digest"],
         snapshots=gone - kept["snapshot"],
-        splits=values(found.condemned, "split", "from_split") - kept["split"],
+        splits=values(status.condemned, "split", "from_split") - kept["split"],
         kept_models=kept["digest"],
         kept_snapshots=kept["snapshot"],
         kept_splits=kept["split"],

@@ -9,7 +9,7 @@ from unlearning.compliance.batches.parameters import GRACE_DAYS
 from unlearning.compliance.retention.inventory import (
     MLFLOW,
     UNFINISHED_SECONDS,
-    Places,
+    Locations,
     certified,
     erased_snapshots,
     items,
@@ -78,10 +78,10 @@ def plan(*, now: datetime, model_name: str = "", at_once: bool = False, grace_da
     Raises:
         UserError: `now`, the model or `grace_days` is not possible, or a service does not answer.
     """
-    registry, places = _open(now, model_name, grace_days)
+    registry, locations = _open(now, model_name, grace_days)
     versions = _every_version(registry)
     found = retention_status(versions, ready(versions, now, model_name=model_name, at_once=at_once))
-    return _plan(places, found, now, at_once, grace_days)
+    return _plan(locations, found, now, at_once, grace_days)
 
 
 def purge(
@@ -102,15 +102,15 @@ def purge(
     Raises:
         UserError: as `plan`, or a promotion is at work.
     """
-    registry, places = _open(now, model_name, grace_days)
+    registry, locations = _open(now, model_name, grace_days)
     for name in [model_name] if model_name else registry.names():
-        _condemn(registry, places, name, now, at_once, owner)
+        _condemn(registry, locations, name, now, at_once, owner)
     # Nothing more is condemned from here on: what somebody promotes meanwhile is not touched.
     found = retention_status(_every_version(registry))
-    planned = _plan(places, found, now, at_once, grace_days)
+    planned = _plan(locations, found, now, at_once, grace_days)
     removed: dict[tuple[str, str], int] = {}
     for item in planned.items:
-        count = _remove(places, item, now)
+        count = _remove(locations, item, now)
         removed[item.model, item.version] = removed.get((item.model, item.version), 0) + count
         watch(item, count)
     versions = tuple(_mark(registry, each, now, removed.get((each.name, each.version), 0)) for each in _unmarked(found))
@@ -124,13 +124,13 @@ def purge(
     )
 
 
-def _open(now: datetime, model_name: str, grace_days: int) -> tuple[Registry, Places]:
+def _open(now: datetime, model_name: str, grace_days: int) -> tuple[Registry, Locations]:
     purge_after(now, grace_days)
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
     if model_name and not registry.versions(model_name):
         raise UserError(f"model {model_name!r} is not in the registry at {registry.shown_uri}: check its name")
-    return registry, Places.of(where, registry)
+    return registry, Locations.of(where, registry)
 
 
 def _every_version(registry: Registry) -> list[Version]:
@@ -144,35 +144,35 @@ def _unmarked(found: RetentionStatus) -> list[Version]:
     return [each for each in found.condemned if each.tags.status != "purged"]
 
 
-def _plan(places: Places, found: RetentionStatus, now: datetime, at_once: bool, grace_days: int) -> PurgePlan:
-    done, stale = certified(places.store), now - timedelta(days=grace_days)
+def _plan(locations: Locations, found: RetentionStatus, now: datetime, at_once: bool, grace_days: int) -> PurgePlan:
+    done, stale = certified(locations.store), now - timedelta(days=grace_days)
     by_versions = purge_scope(found)
     known = by_versions.kept_snapshots | by_versions.snapshots
-    erased = erased_snapshots(places.store, known, done, now if at_once else stale)
+    erased = erased_snapshots(locations.store, known, done, now if at_once else stale)
     return PurgePlan(
-        items=tuple(items(places, found, purge_scope(found, erased), done, now, stale)),
+        items=tuple(items(locations, found, purge_scope(found, erased), done, now, stale)),
         waiting=tuple(waits(each) for each in found.waiting),
         versions=tuple(label(each) for each in _unmarked(found)),
     )
 
 
-def _condemn(registry: Registry, places: Places, name: str, now: datetime, at_once: bool, owner: str) -> None:
+def _condemn(registry: Registry, locations: Locations, name: str, now: datetime, at_once: bool, owner: str) -> None:
     """Mark the versions of a model that are due, so that none of them serves again.
 
     Looked at under the lock of promotions: one that has just become champion is not due.
     """
     if not any(withdrawn(each) for each in registry.versions(name)):
         return
-    with lock(places.store, promotion_lock(name), owner, seconds=LOCK_SECONDS) as lease:
+    with lock(locations.store, promotion_lock(name), owner, seconds=LOCK_SECONDS) as lease:
         for version in ready(_every_version(registry), now, model_name=name, at_once=at_once):
             lease.check()
             registry.set_tags(version, Tags(purge_started=iso(now)))
 
 
-def _remove(places: Places, item: Item, now: datetime) -> int:
+def _remove(locations: Locations, item: Item, now: datetime) -> int:
     if item.store == MLFLOW:
-        return sum(places.logged.purge(key) for key in item.keys)
-    store = places.at(item.store)
+        return sum(locations.logged.purge(key) for key in item.keys)
+    store = locations.at(item.store)
     if item.kind == "unfinished" and not item.keys:
         return store.tidy(now.timestamp() - UNFINISHED_SECONDS)
     return sum(store.purge(key, item.last) for key in item.keys)

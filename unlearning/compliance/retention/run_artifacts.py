@@ -63,7 +63,7 @@ class _Forget(_Told):
 
 
 @dataclass(frozen=True)
-class Copy:
+class RunArtifact:
     """An artifact, and what it says of itself."""
 
     kind: Literal["snapshot", "model", "references", "split", "forget"]
@@ -81,7 +81,7 @@ class Copy:
     """Ids in a snapshot."""
 
 
-def scan(store: Store, hidden: tuple[str, ...] = ()) -> Iterator[Copy]:
+def scan(store: Store, hidden: tuple[str, ...] = ()) -> Iterator[RunArtifact]:
     """Every artifact of ours.
 
     Args:
@@ -114,7 +114,7 @@ def _within(key: str, folder: str) -> bool:
     return key == folder or key.startswith(f"{folder}/")
 
 
-def _folder(store: Store, folder: str, kind: str) -> Iterator[Copy]:
+def _folder(store: Store, folder: str, kind: str) -> Iterator[RunArtifact]:
     if kind == "model":
         yield _model(store, folder)
         return
@@ -123,14 +123,14 @@ def _folder(store: Store, folder: str, kind: str) -> Iterator[Copy]:
     try:
         if kind == "snapshot":
             manifest = _Manifest.model_validate(content)
-            yield Copy("snapshot", folder, manifest.digest, mark, records=frozenset(manifest.record_ids))
+            yield RunArtifact("snapshot", folder, manifest.digest, mark, records=frozenset(manifest.record_ids))
         else:
-            yield Copy("references", folder, _References.model_validate(content).original, mark)
+            yield RunArtifact("references", folder, _References.model_validate(content).original, mark)
     except ValidationError:
         return  # another program's file of that name
 
 
-def _model(store: Store, folder: str) -> Copy:
+def _model(store: Store, folder: str) -> RunArtifact:
     weights = "weights.safetensors"
     digest = hashlib.sha256(store.read(f"{folder}/{weights}")).hexdigest()
     made = f"{folder}/{PROVENANCE_FILE}"
@@ -141,19 +141,19 @@ def _model(store: Store, folder: str) -> Copy:
             snapshot, parent = found.snapshot, found.parent
         except ValidationError:
             pass  # the weights can still be told by their digest
-    return Copy("model", folder, digest, weights, snapshot=snapshot, parent=parent)
+    return RunArtifact("model", folder, digest, weights, snapshot=snapshot, parent=parent)
 
 
-def _file(key: str, data: bytes) -> Iterator[Copy]:
+def _file(key: str, data: bytes) -> Iterator[RunArtifact]:
     content = _json(data)
     try:
         found = _Split.model_validate(content)
-        yield Copy("split", key, sha256_json(content), snapshot=found.snapshot)
+        yield RunArtifact("split", key, sha256_json(content), snapshot=found.snapshot)
         return
     except ValidationError:
         pass
     try:
-        yield Copy("forget", key, _Forget.model_validate(content).split)
+        yield RunArtifact("forget", key, _Forget.model_validate(content).split)
     except ValidationError:
         return
 

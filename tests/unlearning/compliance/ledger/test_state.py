@@ -140,8 +140,8 @@ def test_any_story_either_goes_on_or_is_refused_without_effect(
     """Two models, two batches, time that passes: no batch ever writes for a model that another one holds."""
     state: State | None = None
     at, holder, head = now, dict[str, str](), NOTHING_BEFORE
-    story = st.tuples(st.sampled_from(WORDS), st.sampled_from("mn"), st.sampled_from("bc"), st.integers(0, 40))
-    for word, model, batch, minutes in [("received", "m", "b", 0), *data.draw(st.lists(story, max_size=25))]:
+    step = st.tuples(st.sampled_from(WORDS), st.sampled_from("mn"), st.sampled_from("bc"), st.integers(0, 40))
+    for word, model, batch, minutes in [("received", "m", "b", 0), *data.draw(st.lists(step, max_size=25))]:
         at += timedelta(minutes=minutes)
         made = (
             details("resolved:m,n")

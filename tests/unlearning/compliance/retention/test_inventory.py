@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from tests.unlearning.erasures import erased_ids
 from unlearning.compliance.requests import intake
 from unlearning.compliance.requests.requests import Request
-from unlearning.compliance.retention.inventory import Places, certified, erased_snapshots
+from unlearning.compliance.retention.inventory import Locations, certified, erased_snapshots
 from unlearning.compliance.retention.policy import Item
 from unlearning.compliance.retention.purge import plan, purge
 from unlearning.compliance.retention.run_artifacts import scan
@@ -38,10 +38,10 @@ LATER = NOW + timedelta(days=31)
 
 
 @pytest.fixture
-def places(home: Path) -> Places:
+def locations(home: Path) -> Locations:
     home.mkdir(exist_ok=True)
     where = settings.from_environment()
-    return Places.of(where, Registry(where.tracking_uri))
+    return Locations.of(where, Registry(where.tracking_uri))
 
 
 def of_kind(kind: str, **given: Any) -> list[Item]:
@@ -253,8 +253,8 @@ def test_what_was_never_finished_is_planned_and_goes_when_it_is_a_day_old(home: 
     assert all(path.exists() for path in whole)
 
 
-def test_what_lies_in_the_home_but_is_no_run_is_not_searched(places: Places, home: Path) -> None:
-    assert set(places.hidden) == {"checkpoints", "mlartifacts", "store"}
-    for folder in (*places.hidden, "run"):
+def test_what_lies_in_the_home_but_is_no_run_is_not_searched(locations: Locations, home: Path) -> None:
+    assert set(locations.hidden) == {"checkpoints", "mlartifacts", "store"}
+    for folder in (*locations.hidden, "run"):
         write_json(home / folder / "split", {"snapshot": "s", "seed": 0, "members": ["m"], "holdout": []})
-    assert [copy.key for copy in scan(places.root, places.hidden)] == ["run/split"]
+    assert [copy.key for copy in scan(locations.root, locations.hidden)] == ["run/split"]

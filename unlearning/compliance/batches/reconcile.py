@@ -84,17 +84,17 @@ def reconcile(
         elif held.status == "escalated":
             result.escalated.append(request)
         else:
-            story = _Story(store, registry, state, batch, model, now)
+            reconciliation = _Reconciliation(store, registry, state, batch, model, now)
             if free is not None:
                 more = _repetitions(store, free, wanted) if request in wanted.look_alikes else frozenset[str]()
                 erased[request] = records | more
-                story.fulfil(attempts, free, trained, pictures.ids(erased[request]))
+                reconciliation.fulfil(attempts, free, trained, pictures.ids(erased[request]))
                 result.fulfilled.append(request)
             elif otherwise == "escalate":
-                story.escalate(attempts)
+                reconciliation.escalate(attempts)
                 result.escalated.append(request)
             elif otherwise == "release":
-                story.release()
+                reconciliation.release()
                 result.released.append(request)
     if erased:
         withdraw(model_name=model, records=erased, now=now, grace_days=grace_days)
@@ -165,7 +165,7 @@ def _learned(model: TrainedModel, free: Version, records: frozenset[str]) -> fro
     return records.intersection(frozenset[str]().union(*(each.members for each in held if each.members)))
 
 
-class _Story:
+class _Reconciliation:
     """What happened to a model for one request, written to its ledger from where that stands."""
 
     def __init__(self, store: Store, registry: Registry, state: State, batch: str, model: str, now: datetime) -> None:
