@@ -170,9 +170,11 @@ class Pipelines:
         listing = self._recurring.recurring_run_service_list_recurring_runs
         return list(self._named("list the schedules", listing, "recurring_runs", name, **options))
 
-    def create_schedule(self, wanted: api.V2beta1RecurringRun) -> api.V2beta1RecurringRun:
+    def create_schedule(self, recurring_run: api.V2beta1RecurringRun) -> api.V2beta1RecurringRun:
         """Create a recurring run."""
-        return self._call("create the schedule", self._recurring.recurring_run_service_create_recurring_run, wanted)
+        return self._call(
+            "create the schedule", self._recurring.recurring_run_service_create_recurring_run, recurring_run
+        )
 
     def enable_schedule(self, identity: str, enabled: bool) -> None:
         """Switch a recurring run on or off."""

@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 def train_job(
-    name: str, command: Sequence[str], wanted: Workers, *, image: str, namespace: str, owner: Owner | None
+    name: str, command: Sequence[str], workers: Workers, *, image: str, namespace: str, owner: Owner | None
 ) -> dict[str, Any]:
     """The object: `command` on every process of every node.
 
@@ -62,18 +62,18 @@ def train_job(
         "image": image,
         "command": ["torchrun", "--no-python"],
         "args": list(command),
-        "numNodes": wanted.nodes,
-        "numProcPerNode": wanted.on_each(0),
+        "numNodes": workers.nodes,
+        "numProcPerNode": workers.on_each(0),
     }
-    if wanted.node_gpus:
-        count = {GPU: str(wanted.node_gpus)}
+    if workers.node_gpus:
+        count = {GPU: str(workers.node_gpus)}
         trainer["resourcesPerNode"] = {"requests": count, "limits": count}
     spec: dict[str, Any] = {
         "runtimeRef": {"apiGroup": TRAINER_GROUP, "kind": "TrainingRuntime", "name": names.TRAINING_RUNTIME},
         "trainer": trainer,
     }
-    if wanted.gpu_nodes:
-        spec["runtimePatches"] = [{"manager": MANAGER, "trainingRuntimeSpec": _on_nodes(wanted.gpu_nodes)}]
+    if workers.gpu_nodes:
+        spec["runtimePatches"] = [{"manager": MANAGER, "trainingRuntimeSpec": _on_nodes(workers.gpu_nodes)}]
     return {"apiVersion": f"{TRAINER_GROUP}/{TRAINER_VERSION}", "kind": "TrainJob", "metadata": metadata, "spec": spec}
 
 

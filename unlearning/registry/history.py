@@ -99,16 +99,16 @@ def by_number(versions: Sequence[Version]) -> dict[str, Version]:
     return {each.version: each for each in versions}
 
 
-def of(versions: Sequence[Version], model: str, wanted: str) -> Version:
+def of(versions: Sequence[Version], model: str, version: str) -> Version:
     """A version by number or alias.
 
     Raises:
         UserError: the model has none of that number or alias.
     """
     for each in versions:
-        if wanted in (each.version, *each.aliases):
+        if version in (each.version, *each.aliases):
             return each
-    raise UserError(f"model {model!r} has no version or alias {wanted!r}: `unlearn lineage show {model}` lists them")
+    raise UserError(f"model {model!r} has no version or alias {version!r}: `unlearn lineage show {model}` lists them")
 
 
 def chain(version: Version, versions: Mapping[str, Version]) -> tuple[Version, ...]:

@@ -14,14 +14,14 @@ TOLERATED = {GPU}
 """Taints that the tasks that train bear: see pipelines/tasks.py."""
 
 
-def gpus(cluster: Cluster, namespace: str, wanted: int, pods: int = 1) -> Iterator[Finding]:
+def gpus(cluster: Cluster, namespace: str, per_pod: int, pods: int = 1) -> Iterator[Finding]:
     """Nodes with as many as each of `pods` asks for, and a quota that leaves room for all of them."""
-    if not wanted:
+    if not per_pod:
         yield Finding(check="gpus", state="ok", found="none asked for: tasks run on the CPU; give --gpus to look")
         return
     for look in (_nodes, _quota):
         try:
-            yield look(cluster, namespace, wanted, pods)
+            yield look(cluster, namespace, per_pod, pods)
         except ForbiddenError as error:
             yield Finding(check="gpus", state="unknown", found=str(error), do="ask who may")
 

@@ -34,7 +34,7 @@ def test_a_forgetting_term_weighs_three_times_as_much_and_is_minimised_half_as_l
         epochs = math.ceil(1.5 * epochs)
 
 
-def test_finetuning_has_only_its_epochs_to_strengthen() -> None:
+def test_finetuning_has_only_its_epochs_to_escalate() -> None:
     epochs = [settings_at(RECIPE, "finetune", attempt) for attempt in LEVELS]
     first = RECIPE.methods.finetune
     assert epochs == [first.model_copy(update={"epochs": count * first.epochs}) for count in (1, 2, 4)]

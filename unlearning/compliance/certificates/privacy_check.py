@@ -120,7 +120,7 @@ def _is_common(text: str) -> bool:
 
 
 def disclosed(
-    document: Mapping[str, Any], forbidden: Collection[str], given: Collection[str] | None = None
+    document: Mapping[str, Any], forbidden: Collection[str], written: Collection[str] | None = None
 ) -> list[str]:
     """The places where a forbidden text stands, whatever its case.
 
@@ -132,17 +132,17 @@ def disclosed(
         document: times in it as `datetime`, so that they are not taken for texts.
         forbidden: record ids and subject ids of the request, none of them empty. A record id is found by its
             first digits already; a text of fewer than six characters only as a word by itself.
-        given: the texts that people have written into the document; names and values of settings count as such in any
+        written: the texts that people have written into the document; names and values of settings count as such in any
             case. None: every text may be one.
     """
     texts = [(place, value) for place, value, _ in _walk(document) if isinstance(value, str)]
-    named = None if given is None else set(given)
+    named = None if written is None else set(written)
     theirs = [named is None or value in named or "settings" in place for place, value in texts]
     spelled = [(_at(place), _plain(value)) for place, value in texts]
     found = []
     for each in forbidden:
         pattern, plain = _pattern(each), _plain(each.strip())
-        if given is not None and plain.isdigit() and len(plain) < SHORT:
+        if written is not None and plain.isdigit() and len(plain) < SHORT:
             continue
         everywhere = not _is_common(plain)
         found += [
