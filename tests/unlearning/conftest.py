@@ -227,7 +227,7 @@ def _audit_result(outcome: str = "passed", statement: str | None = None) -> dict
         "reasons": [REASONS[outcome]],
         "statement": statement,
         "forgotten": 100,
-        "non_members": 300,
+        "strangers": 300,
         "attacks": attacks,
         "auc_margin": 0.05,
         "utility_margin": 0.05,
