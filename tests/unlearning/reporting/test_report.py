@@ -174,7 +174,8 @@ def test_the_first_screen_tells_what_references_show(make_summary: Make) -> None
     assert "Ideal: the original's value or above." in accuracy["note"]
     assert cost["note"].startswith("0.10 × the time of training the original. Nothing was retrained to compare with.")
     bare = made.verdict.model_copy(update={"comparisons": ()})
-    assert "Ideal: as references show" in report.lead(made.model_copy(update={"verdict": bare}))[0]["note"]
+    note = report.lead(made.model_copy(update={"verdict": bare}))[0]["note"]
+    assert "Ideal: as references not trained on the records show" in note
 
 
 def test_where_the_last_attempt_retrained_its_time_is_the_measure(make_summary: Make, edited: Make) -> None:
