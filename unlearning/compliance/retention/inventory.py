@@ -266,7 +266,7 @@ def _in_store(locations: Locations, retention_status: RetentionStatus, purge_sco
 
 
 def _private(
-    locations: Places, retention_status: RetentionStatus, done: frozenset[str], given_up: frozenset[str]
+    locations: Locations, retention_status: RetentionStatus, done: frozenset[str], given_up: frozenset[str]
 ) -> Iterator[Item]:
     """Who asked for what: needed no longer once it is certified and nothing waits to be purged for it, or once a
     grace period is over since it was withdrawn or rejected."""

@@ -177,16 +177,16 @@ def test_a_request_stays_as_long_as_something_waits_for_it() -> None:
 
 
 @pytest.mark.parametrize("decide", [intake.withdraw, intake.reject])
-def test_who_asked_for_what_goes_a_grace_period_after_it_was_given_up(places: Places, decide: Any) -> None:
+def test_who_asked_for_what_goes_a_grace_period_after_it_was_given_up(locations: Locations, decide: Any) -> None:
     for name in ("R1", "R2"):
         asked = Request.model_validate({"id": name, "subject": "ann", "received": NOW})
-        intake.add(places.store, [asked], by="office", now=NOW)
-    decide(places.store, "R1", reason="changed their mind", by="office", now=NOW)
+        intake.add(locations.store, [asked], by="office", now=NOW)
+    decide(locations.store, "R1", reason="changed their mind", by="office", now=NOW)
     assert list(of_kind_at(NOW + timedelta(days=29))) == []
     (item,) = of_kind_at(NOW + timedelta(days=30))
     assert (item.keys[-1], item.why) == ("requests/R1.json", "the request was withdrawn or rejected")
     purge(now=NOW + timedelta(days=30))
-    assert places.store.list("requests") == ["requests/R2.json"]
+    assert locations.store.list("requests") == ["requests/R2.json"]
 
 
 def of_kind_at(now: datetime) -> list[Item]:
