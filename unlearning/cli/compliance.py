@@ -65,7 +65,7 @@ def _show(report: BatchReport, folder: Path) -> None:
     for overview in report.waiting:
         print(f"waiting: {overview.id}, {overview.status}, due {clock(overview.due)} {overview.warning}".rstrip())
     for request in report.batch.nothing_found:
-        print(f"nothing found: {request}; correct it, or close it with unlearn requests reject")
+        print(f"nothing found: {request}; the next batch looks again, until unlearn requests reject closes it")
     for skipped in report.batch.skipped:
         print(f"left alone: {skipped.request}: {skipped.why}")
     for why in report.uncertified:

@@ -33,7 +33,6 @@ app = typer.Typer(help="Erasure requests: add, follow, withdraw, extend, release
 RequestArgument = Annotated[str, typer.Argument(help="Its id.", metavar="ID")]
 By = Annotated[str, typer.Option(help="Who acts: a role, kept for ever. No name of a person who asked.")]
 ReasonOption = Annotated[str, typer.Option(help="Why, in one line that names nobody: it is kept for ever.")]
-HERE = "command line"
 MOST_HOURS, MOST_DAYS = 24 * 365, 36500
 
 
@@ -70,7 +69,7 @@ def add(
     include_near_duplicates: Annotated[
         bool, typer.Option("--include-near-duplicates", help="Near copies too.")
     ] = False,
-    by: By = HERE,
+    by: By = intake.HERE,
     json: Json = False,
 ) -> None:
     """Add one request. Adding the same again changes nothing."""
@@ -91,7 +90,7 @@ def add(
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="JSON: one request or a list of them; see docs/requests.md.")],
-    by: By = HERE,
+    by: By = intake.HERE,
     json: Json = False,
 ) -> None:
     """Add all requests of a file; none of them if one is wrong."""
@@ -231,13 +230,13 @@ def find(
 
 
 @app.command()
-def withdraw(request: RequestArgument, reason: ReasonOption, by: By = HERE, json: Json = False) -> None:
+def withdraw(request: RequestArgument, reason: ReasonOption, by: By = intake.HERE, json: Json = False) -> None:
     """The person no longer asks for it: the end of the request."""
     _decided(intake.withdraw(_store(), request, reason=reason, by=by, now=_now()), json)
 
 
 @app.command()
-def reject(request: RequestArgument, reason: ReasonOption, by: By = HERE, json: Json = False) -> None:
+def reject(request: RequestArgument, reason: ReasonOption, by: By = intake.HERE, json: Json = False) -> None:
     """It will not be honoured, such as when it is not known who asks: the end of the request."""
     _decided(intake.reject(_store(), request, reason=reason, by=by, now=_now()), json)
 
@@ -247,7 +246,7 @@ def extend(
     request: RequestArgument,
     months: Annotated[int, typer.Option(help="1 or 2; 2 are the most in all.")],
     reason: ReasonOption,
-    by: By = HERE,
+    by: By = intake.HERE,
     json: Json = False,
 ) -> None:
     """Take longer; the person must be told so within the first month."""
@@ -259,7 +258,7 @@ def release(
     request: RequestArgument,
     model: Annotated[str, typer.Option(help="The model that was left to a person, see `unlearn requests show`.")],
     reason: ReasonOption,
-    by: By = HERE,
+    by: By = intake.HERE,
     json: Json = False,
 ) -> None:
     """Let the next batch try again what was escalated to a person."""

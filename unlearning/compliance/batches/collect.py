@@ -186,7 +186,8 @@ class Collection:
             similar = self.inventory.similar_to(request)
             if similar:
                 persons = "1 whose id differs" if similar == 1 else f"{similar} whose ids differ"
-                self._skip(each, f"no record is of this subject, but of {persons} in case or spaces alone: correct it")
+                why = f"no record is of this subject, but of {persons} in case or spaces alone"
+                self._skip(each, f"{why}: if that is who asks, reject this request and add it anew")
                 return
             if each.state.status != "nothing_found":
                 self._append(each, NothingFound())

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unlearning.compliance import fields
-from unlearning.compliance.fields import described
+from unlearning.compliance.fields import described, normal_form
 from unlearning.compliance.ledger import events
 from unlearning.compliance.ledger.state import State
 from unlearning.compliance.ledger.store import Ledger
@@ -19,6 +19,9 @@ from unlearning.compliance.requests.requests import Request
 from unlearning.core.config import Config
 from unlearning.core.errors import LostRaceError, UserError
 from unlearning.storage.store import Store
+
+HERE = "command line"
+"""Who acts, where nobody says."""
 
 
 class Added(Config):
@@ -46,10 +49,12 @@ def add(
         zone: IANA name of the office's time zone, in whose days the deadline is counted.
 
     Raises:
-        UserError: an id is taken by another request, the zone is unknown, the ledger of one is damaged, or the store
-            cannot be used.
+        UserError: an id is taken by another request, `by` names a person who asks, the zone is unknown, the ledger of
+            one is damaged, or the store cannot be used.
     """
     fields.name(by, "by")
+    for request in asked:
+        _refuse_naming(request, by, "who acts")
     known = [_known(store, request) for request in asked]
     days = [deadlines.office_day(request.received, zone) for request in asked]
     return tuple(_add(store, *each, by, now) for each in zip(asked, known, days, strict=True))
@@ -138,14 +143,25 @@ def release(store: Store, request: str, *, model: str, reason: str, by: str, now
     return _decide(store, state, events.Released, {"model": model, "batch": held.batch, "reason": reason}, by, now)
 
 
+def _refuse_naming(request: Request, text: str, what: str) -> None:
+    """What is kept for ever names neither the person nor one of their records. Our own word for who acts, with which
+    a subject id may agree by chance, says nothing of them."""
+    if text == HERE:
+        return
+    subject = request.subject and normal_form(request.subject)
+    named = subject and re.search(rf"(?<!\w){re.escape(subject)}(?!\w)", normal_form(text), re.IGNORECASE)
+    if named or any(record in text.lower() for record in request.records):
+        raise UserError(f"request {request.id!r}: {what} names the person, and is kept for ever: leave that out")
+
+
 _Decision = type[events.Released] | type[events.Withdrawn] | type[events.Rejected] | type[events.Extended]
 
 
 def _decide(store: Store, state: State, kind: _Decision, values: dict[str, Any], by: str, now: datetime) -> State:
     kept = requests.find(store, state.request)
-    subject = None if kept is None else kept.request.subject
-    if subject and re.search(rf"(?<!\w){re.escape(subject)}(?!\w)", values["reason"], re.IGNORECASE):
-        raise UserError(f"request {state.request!r}: the reason names the person, and is kept for ever: leave that out")
+    if kept is not None:
+        _refuse_naming(kept.request, values["reason"], "the reason")
+        _refuse_naming(kept.request, by, "who acts")
     try:
         details = kind.model_validate(values)
     except ValidationError as error:

@@ -181,3 +181,19 @@ def test_what_was_added_before_there_was_a_zone_keeps_its_deadline(
     state = intake.extend(store, "C-1", months=1, reason="many", by="test", now=now)
     assert state.due == datetime(2024, 7, 31, 12, tzinfo=UTC)
     assert list(verify(store)) == []
+
+
+@pytest.mark.parametrize("by", ["Person of C-1", "PERSON OF C-1, desk"])
+def test_who_acts_is_not_the_person(by: str, store: LocalStore, asked: Asked, now: datetime) -> None:
+    with pytest.raises(UserError, match="who acts names the person"):
+        intake.add(store, [asked("C-1")], by=by, now=now)
+    assert store.list("") == []
+    intake.add(store, [asked("C-1")], by="desk", now=now)
+    with pytest.raises(UserError, match="who acts names the person"):
+        intake.withdraw(store, "C-1", reason="by mail", by=by, now=now)
+
+
+def test_our_own_word_names_nobody(store: LocalStore, asked: Asked, now: datetime) -> None:
+    """A subject called `line`."""
+    intake.add(store, [asked("C-1").model_copy(update={"subject": "line"})], by=intake.HERE, now=now)
+    assert intake.withdraw(store, "C-1", reason="by mail", by=intake.HERE, now=now).status == "withdrawn"
