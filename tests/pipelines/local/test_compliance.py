@@ -195,6 +195,12 @@ def live(scenario: Scenario) -> None:
     scenario.batch("batch-2")
 
 
+TOLD_ALREADY = pytest.mark.skipif(
+    bool(os.environ.get("REQUIRE_SERVICES")), reason="the same with services is there"
+)
+
+
+@TOLD_ALREADY
 def test_one_batch_honours_one_request_and_certifies_it(
     tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path
 ) -> None:
@@ -212,11 +218,6 @@ def test_one_batch_honours_one_request_and_certifies_it(
         keyring = scenario.home / "keys" / "keyring.json"
         assert scenario.run("verify", certificate, "--keyring", keyring, alone=True).code == 0
         assert scenario.run("ledger", "verify").code == 0
-
-
-TOLD_ALREADY = pytest.mark.skipif(
-    bool(os.environ.get("REQUIRE_SERVICES")), reason="the same with services is there, and the tutorial's batch without"
-)
 
 
 @pytest.fixture(
