@@ -195,9 +195,7 @@ def live(scenario: Scenario) -> None:
     scenario.batch("batch-2")
 
 
-TOLD_ALREADY = pytest.mark.skipif(
-    bool(os.environ.get("REQUIRE_SERVICES")), reason="the same with services is there"
-)
+TOLD_ALREADY = pytest.mark.skipif(bool(os.environ.get("REQUIRE_SERVICES")), reason="the same with services is there")
 
 
 @TOLD_ALREADY
