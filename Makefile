@@ -50,11 +50,11 @@ test: $(VENV)/dev.stamp  ## The suite every change runs.
 test-all: $(VENV)/dev.stamp  ## What CI runs: slow tests too; with PostgreSQL and Chromium where they are installed.
 	$(BIN)/pytest $(PARALLEL) -m "not nightly"
 
-test-nightly: $(VENV)/dev.stamp  ## What takes longest: several processes, every page in both palettes, stories with services.
+test-nightly: $(VENV)/dev.stamp  ## What takes longest: several processes, every command of the docs, long scenarios on this machine and with services.
 	$(BIN)/pytest $(PARALLEL) -m nightly
 
 test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
-	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/test_local_compliance.py
+	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/local/test_compliance.py
 
 check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, that the pipelines compile, and no secret is committed.
 	$(BIN)/ruff check .

@@ -414,7 +414,14 @@ def test_a_batch_with_nothing_to_do_goes_through_its_components(
     out = outputs_in(tmp_path, work=dsl.Artifact, metrics=dsl.Metrics)
     assert load("collect").python_func(batch="run-7", requests=requests, **out) == []
     assert json.loads((tmp_path / "work").read_text())["models"] == []
-    assert out["metrics"].metadata == {"claimed": 0, "nothing_found": 0, "settled": 0, "skipped": 0, "undone": 0}
+    assert out["metrics"].metadata == {
+        "claimed": 0,
+        "nothing_found": 0,
+        "settled": 0,
+        "skipped": 0,
+        "undone": 0,
+        "damaged_snapshots": 0,
+    }
     out = outputs_in(tmp_path, metrics=dsl.Metrics)
     with pytest.raises(UserError, match="nothing to do for model 'm'"):
         load("fulfil").python_func(batch="run-7", model_name="m", grace_days=3, **out)

@@ -18,6 +18,8 @@ MODELS = ("original", "candidate", "retrained")
 
 LOADED = """
 import runpy, sys
+
+pytestmark = pytest.mark.slow
 runpy.run_path(sys.argv[0], run_name="__main__")
 print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules} & {"kfp", "mlflow", "kubernetes", "boto3"}))
 """

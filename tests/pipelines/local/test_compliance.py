@@ -33,6 +33,7 @@ WIDE = ("--auc-margin", "0.49", "--utility-margin", "0.9")
 PATIENCE = 600.0
 RECEIVED = "2026-01-02T03:04:05Z"
 MODEL = "tiny"
+SERVICES = bool(os.environ.get(services.REQUIRED))
 FIRST, SECOND, UNHELD = "CASE-1", "CASE-2", "CASE-3"
 
 
@@ -195,34 +196,42 @@ def live(scenario: Scenario) -> None:
     scenario.batch("batch-2")
 
 
-TOLD_ALREADY = pytest.mark.skipif(bool(os.environ.get("REQUIRE_SERVICES")), reason="the same with services is there")
-
-
-@TOLD_ALREADY
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("embedded", marks=pytest.mark.skipif(SERVICES, reason="the same with services is there")),
+        pytest.param("services", marks=pytest.mark.slow),
+    ],
+)
 def test_one_batch_honours_one_request_and_certifies_it(
-    tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path
+    kind: str, tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path
 ) -> None:
-    """What the longer scenario below looks into, once, with every change."""
+    """What the longer scenario below looks into, once."""
     folder = tmp_path_factory.mktemp("one-batch")
-    with forked.commands() as fork:
-        scenario = Scenario(folder, {}, fork)
+    around = services.running(folder) if kind == "services" else nullcontext()
+    with around as running, forked.commands() as fork:
+        scenario = Scenario(folder, running.environment if running else {}, fork)
         scenario.recipe.write_text(tiny_recipe.read_text())
         prepare(scenario)
         scenario.ask((FIRST, scenario.ids[FIRST]))
-        scenario.batch("batch-1")
+        scenario.batch("batch-1", "--grace-days", 0)
         (told,) = scenario.batches["batch-1"].json["requests"]
         assert (told["request"]["status"], told["request"]["certified"]) == ("fulfilled", True)
-        certificate = scenario.home / "store" / told["certificate"]
+        (content,) = [content for path, content in scenario.contents().items() if path.endswith(told["certificate"])]
+        certificate = folder / "certificate"
+        certificate.write_bytes(content)
         keyring = scenario.home / "keys" / "keyring.json"
         assert scenario.run("verify", certificate, "--keyring", keyring, alone=True).code == 0
         assert scenario.run("ledger", "verify").code == 0
+        left = scenario.found()
+        assert [name for name in left if SECOND not in name] == [], "the grace period was none"
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("embedded", marks=[pytest.mark.nightly, TOLD_ALREADY]),
-        pytest.param("services", marks=pytest.mark.slow),
+        pytest.param("embedded", marks=pytest.mark.nightly),
+        pytest.param("services", marks=pytest.mark.nightly),
     ],
 )
 def scenario(
