@@ -62,7 +62,8 @@ def add(
 
 def _known(store: Store, request: Request) -> State | None:
     """Where a request stands that was added before; None if it was not, or not to the end."""
-    kept, history = requests.find(store, request.id), Ledger(store).history(request.id)
+    # In this order: content is written before the first event, so that what has one and no content had it deleted.
+    history, kept = Ledger(store).history(request.id), requests.find(store, request.id)
     if kept is not None:
         requests.refuse_other(kept, request)
     if history is None or history.state is None:
