@@ -88,3 +88,24 @@ def test_revoking_is_for_good_and_for_all_times() -> None:
     assert ring.keys[0].refusal(START + DAY) == "it was revoked"
     with pytest.raises(UserError, match="was revoked, which is for good"):
         ring.without(keys.keyid(RAW), status="retired", at=END)
+
+
+def test_the_signer_must_count_by_the_keyring_beside_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    key, path = keys.new(), tmp_path / "signing.pem"
+    monkeypatch.delenv(keys.KEY, raising=False)
+    monkeypatch.setenv(keys.KEY_FILE, str(path))
+    with pytest.raises(UserError, match=r"signing key .* cannot be read"):
+        keyring.signer(now)
+    keys.write_private(key, path)
+    assert keys.raw_public(keyring.signer(now)) == keys.raw_public(key), "nothing is published"
+    ring = Keyring(keys=(keyring.trusted(keys.raw_public(key), now - timedelta(days=9)),))
+    keyring.save(ring, tmp_path / keys.KEYRING_FILE)
+    assert keys.raw_public(keyring.signer(now)) == keys.raw_public(key)
+    name = keys.keyid(keys.raw_public(key))
+    keyring.save(ring.without(name, status="retired", at=now - timedelta(days=1)), tmp_path / keys.KEYRING_FILE)
+    with pytest.raises(UserError, match=f"signing key {name[:12]} does not count by .*: it signed until 2026-04-30"):
+        keyring.signer(now)
+    keyring.save(Keyring(keys=(keyring.trusted(keys.raw_public(keys.new())),)), tmp_path / keys.KEYRING_FILE)
+    with pytest.raises(UserError, match="it is not in it"):
+        keyring.signer(now)
