@@ -336,7 +336,11 @@ class Office:
                 excused |= self.concerned[request]
         gone = frozenset[str]().union(*(self.concerned[each] for each in self.certified)) - excused
         contents = [path.read_bytes() for path in self.home.rglob("*") if path.is_file()]
-        found = [f"pixels of {each[:8]}" for each in gone if any(PIXELS[each] in content for content in contents)]
+        found = [
+            f"pixels of {each[:8]}"
+            for each in gone & PIXELS.keys()
+            if any(PIXELS[each] in content for content in contents)
+        ]
         for digest, truth in self.truth.items():
             if truth & gone and any(self.weights[digest] in content for content in contents):
                 found.append(f"weights {digest[:8]}")

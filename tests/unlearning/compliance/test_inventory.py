@@ -17,11 +17,12 @@ from unlearning.compliance.certificates import dsse, statement
 from unlearning.compliance.certificates.predicate import Erasure
 from unlearning.compliance.inventory import Inventory, StoredSnapshot, stored_snapshots
 from unlearning.compliance.ledger.store import Ledger
+from unlearning.compliance.requests import intake
 from unlearning.compliance.requests.requests import Request
 from unlearning.compliance.requests.whereabouts import whereabouts
 from unlearning.compliance.retention import tombstones
 from unlearning.data import snapshots
-from unlearning.data.records import Records, other_id
+from unlearning.data.records import Records, other_id, record_ids
 from unlearning.data.snapshots import MANIFEST_FILE, RECORDS_FILE, Snapshot
 from unlearning.registry.versions import champion, data_of
 from unlearning.reporting.summary import Summary
@@ -113,6 +114,16 @@ def test_an_older_original_on_another_split_is_found_and_withdrawn(office: Offic
     (waiting,) = certificate(office, request).to_be_purged
     assert waiting.version == "1"
     assert office.registry.versions("shop")[0].tags.status == "withdrawn"
+
+
+def test_what_is_asked_for_by_id_does_not_come_in_later(office: Office) -> None:
+    held = next(iter(members(office, "shop")))
+    never = record_ids(torch.full((1, 1, 5, 5), 7, dtype=torch.uint8))[0]
+    asked = Request.model_validate({"id": "R9", "records": (held, never), "received": office.now})
+    office.asked["R9"] = asked
+    intake.add(office.store, [asked], by="office", now=office.now)
+    batch(office)
+    assert {held, never} <= tombstones.load(office.store).keys()
 
 
 def test_another_model_on_the_same_folder_forgets_too(office: Office) -> None:
@@ -250,8 +261,6 @@ def test_a_person_is_found_however_their_id_is_spelled() -> None:
 def test_near_misses_are_told_with_their_number_and_close_nothing(office: Office) -> None:
     asked = Request.model_validate({"id": "R9", "subject": "P 1", "received": office.now})
     office.asked["R9"] = asked
-    from unlearning.compliance.requests import intake
-
     intake.add(office.store, [asked], by="office", now=office.now)
     office.steps += 1
     found = office.batch([], dies="collect", meanwhile=False)

@@ -249,7 +249,8 @@ class Collection:
                 self._fulfil(each, name, found, found.how)
 
     def _fulfil(self, each: _Looked, model: str, found: SettledModel, how: How) -> None:
-        records = self.pictures.ids(each.concern.records)
+        # Ids that nothing holds yet too: what is asked for by id does not come in later.
+        records = self.pictures.ids(each.concern.records.union(each.request.records))
         erase(self.store, self.registry, each.request.id, records, now=self.now)
         version = found.version
         if found.records:
