@@ -174,6 +174,7 @@ class Collection:
             self.inventory = self.inventory.with_other_ids(self.store)
         each = _Looked(state, request, concern(request, self.inventory))
         if state.status == "fulfilled" and not self._holds_again(each):
+            self._erase(each)  # of somebody who has no certificate yet more may have come in
             return
         if self.inventory.damaged and not (each.concern.members or each.concern.settled):
             # Neither that nothing was found nor that nothing was trained on it: what cannot be read may say otherwise.
@@ -248,10 +249,13 @@ class Collection:
                 )
                 self._fulfil(each, name, found, found.how)
 
-    def _fulfil(self, each: _Looked, model: str, found: SettledModel, how: How) -> None:
+    def _erase(self, each: _Looked) -> None:
         # Ids that nothing holds yet too: what is asked for by id does not come in later.
         records = self.pictures.ids(each.concern.records.union(each.request.records))
         erase(self.store, self.registry, each.request.id, records, now=self.now)
+
+    def _fulfil(self, each: _Looked, model: str, found: SettledModel, how: How) -> None:
+        self._erase(each)
         version = found.version
         if found.records:
             forgot = version.version if version is not None and how == "already" else forgotten.WITHDRAWN
