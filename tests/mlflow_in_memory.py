@@ -34,7 +34,6 @@ class Client:
         self.models: dict[str, Model] = {}
         self.runs: dict[str, Any] = {}
         self.logged: dict[str, Any] = {}
-        self.milliseconds = 0
 
     def register(self, name: str, tags: dict[str, str], weights: bytes, documents: dict[str, bytes], at: float) -> str:
         """What `mlflow.register_model` and what goes before it leave; returns the number."""

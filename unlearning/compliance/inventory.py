@@ -45,14 +45,22 @@ class StoredSnapshot:
 
     def of_subject(self, subject: str) -> frozenset[str]:
         """Its records of one person. Subjects are compared in their normal form."""
-        wanted = normal_form(subject)
-        return frozenset(identity for identity, persons in self.subjects.items() if wanted in map(normal_form, persons))
+        return self._by_person.get(normal_form(subject), frozenset())
 
     def similar_to(self, subject: str) -> frozenset[str]:
         """Its persons who differ from the subject in case or spaces alone."""
-        persons = {normal_form(person) for each in self.subjects.values() for person in each}
-        found = {person for person in persons if loose_form(person) == loose_form(subject)}
+        wanted = loose_form(subject)
+        found = {person for person in self._by_person if loose_form(person) == wanted}
         return frozenset(found - {normal_form(subject)})
+
+    @cached_property
+    def _by_person(self) -> Mapping[str, frozenset[str]]:
+        """Records by the normal form of their persons: put in order once, as every request asks."""
+        found: dict[str, set[str]] = {}
+        for record, persons in self.subjects.items():
+            for person in persons:
+                found.setdefault(normal_form(person), set()).add(record)
+        return {person: frozenset(records) for person, records in found.items()}
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,10 @@ class Inventory:
             )
         return found
 
+    def to_erase(self, request: Request) -> frozenset[str]:
+        """Those, and ids that nothing holds yet: what is asked for by id does not come in later."""
+        return self.records_of(request).union(request.records)
+
     def subjects_records(self, subject: str) -> frozenset[str]:
         """The records of one person in all snapshots."""
         return frozenset[str]().union(*(each.of_subject(subject) for each in self.snapshots))
@@ -205,7 +217,7 @@ def trained_models(store: Store, registry: Registry, names: Iterable[str] | None
     def members_of(split: str) -> frozenset[str] | None:
         try:
             return frozenset(load_split(store, split).members)
-        except (MissingKeyError, UserError):
+        except UserError:
             return None
 
     for name in registry.names() if names is None else names:

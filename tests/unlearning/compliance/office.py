@@ -15,14 +15,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import pytest
 import torch
 
+from tests.conftest import set_home
 from tests.mlflow_in_memory import Client
 from unlearning.compliance.batches.collect import CollectResult
 from unlearning.compliance.batches.wanted import wanted_now
 from unlearning.compliance.certificates import dsse, keys, statement
 from unlearning.compliance.certificates.predicate import Erasure, ModelErasure
-from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import intake
 from unlearning.compliance.requests.requests import Request
 from unlearning.compliance.retention import tombstones
@@ -52,6 +54,15 @@ PERSONS = {identity: (f"p{number % PEOPLE}",) for number, identity in enumerate(
 KEY = keys.new()
 
 
+def opened(home: Path, documents: dict[str, bytes], patch: pytest.MonkeyPatch) -> Office:
+    """An office without anything, where the settings of this process point."""
+    client = Client(home / "mlartifacts")
+    patch.setattr(mlflow, "MlflowClient", lambda *_: client)
+    set_home(patch, home)
+    patch.setenv("MLFLOW_TRACKING_URI", "http://office.invalid")
+    return Office(home, client, documents)
+
+
 @dataclass
 class Training:
     """A training that has begun: its data is fixed, its version is not registered yet."""
@@ -78,7 +89,6 @@ class Office:
     certified: set[str] = field(default_factory=set)
     trainings: list[Training] = field(default_factory=list)
     steps: int = 0
-    told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = LocalStore(self.home / "store")
@@ -111,7 +121,7 @@ class Office:
             holdout=holdout,
             test=test,
         )
-        folder = self.home / "scratch" / f"{len(self.told)}-{self.steps}"
+        folder = self.home / "scratch" / str(self.steps)
         snapshots.save(snapshot, folder)
         keep_snapshot(self.store, folder, snapshot.manifest.digest)
         keep_split(self.store, split)
@@ -345,9 +355,3 @@ class Office:
             if truth & gone and any(self.weights[digest] in content for content in contents):
                 found.append(f"weights {digest[:8]}")
         return found
-
-
-def open_requests(office: Office) -> list[str]:
-    """Ids of those that are not closed."""
-    ledger = Ledger(office.store)
-    return [request for request in office.asked if not ledger.state(request).closed]

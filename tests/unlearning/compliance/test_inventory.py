@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 import torch
 
-from tests.mlflow_in_memory import Client
-from tests.unlearning.compliance.office import GRACE_DAYS, IDS, PEOPLE, PICTURES, Office
+from tests.unlearning.compliance.office import GRACE_DAYS, IDS, PEOPLE, PICTURES, Office, opened
 from tests.unlearning.compliance.test_office import documents
 from unlearning.compliance.certificates import dsse, statement
 from unlearning.compliance.certificates.predicate import Erasure
@@ -37,17 +35,7 @@ ALL = frozenset(range(PICTURES))
 @pytest.fixture
 def office(tmp_path: Path, make_summary: Callable[..., Summary], monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     """An office with one original of the model `shop`, trained on half of all pictures."""
-    client = Client(tmp_path / "home/mlartifacts")
-    monkeypatch.setattr(mlflow, "MlflowClient", lambda *_: client)
-    for name, value in {
-        "UNLEARNING_HOME": str(tmp_path / "home"),
-        "UNLEARNING_COMMIT": "test",
-        "MLFLOW_TRACKING_URI": "http://office.invalid",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("UNLEARNING_STORE", "UNLEARNING_CHECKPOINTS", "UNLEARNING_PIPELINE_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    office = Office(tmp_path / "home", client, documents(make_summary))
+    office = opened(tmp_path / "home", documents(make_summary), monkeypatch)
     train(office, "shop", seed=1)
     yield office
     office.work_through()

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import mlflow
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.mlflow_in_memory import Client
-from tests.unlearning.compliance.office import PEOPLE, PICTURES, Office
+from tests.unlearning.compliance.office import PEOPLE, PICTURES, Office, opened
 from unlearning.audit.results import Audit
 from unlearning.core.files import canonical_json
 from unlearning.reporting.summary import Summary
@@ -64,14 +62,7 @@ class Undisturbed(RuleBasedStateMachine):
     def opens(self, pictures: frozenset[int], seed: int) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.patch = pytest.MonkeyPatch()
-        client = Client(self.folder / "home/mlartifacts")
-        self.patch.setattr(mlflow, "MlflowClient", lambda *_: client)
-        self.patch.setenv("UNLEARNING_HOME", str(self.folder / "home"))
-        self.patch.setenv("UNLEARNING_COMMIT", "test")
-        self.patch.setenv("MLFLOW_TRACKING_URI", "http://office.invalid")
-        for name in ("UNLEARNING_STORE", "UNLEARNING_CHECKPOINTS", "UNLEARNING_PIPELINE_ROOT"):
-            self.patch.delenv(name, raising=False)
-        self.office = Office(self.folder / "home", client, self.kept)
+        self.office = opened(self.folder / "home", self.kept, self.patch)
         self.office.begin("shop", pictures, seed)
         self.office.finish(self.office.trainings[0])
 

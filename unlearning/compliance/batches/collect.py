@@ -250,8 +250,7 @@ class Collection:
                 self._fulfil(each, name, found, found.how)
 
     def _erase(self, each: _Looked) -> None:
-        # Ids that nothing holds yet too: what is asked for by id does not come in later.
-        records = self.pictures.ids(each.concern.records.union(each.request.records))
+        records = self.pictures.ids(self.inventory.to_erase(each.request))
         erase(self.store, self.registry, each.request.id, records, now=self.now)
 
     def _fulfil(self, each: _Looked, model: str, found: SettledModel, how: How) -> None:

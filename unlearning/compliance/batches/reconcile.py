@@ -123,10 +123,7 @@ def _records_of(store: Store, inventory: Inventory, request: str) -> frozenset[s
     """All records of the person, members of the model or not; none where the request's content was purged, since it
     is certified."""
     kept = requests.find(store, request)
-    if kept is None:
-        return frozenset()
-    # Ids that nothing holds yet too: what is asked for by id does not come in later.
-    return inventory.records_of(kept.request).union(kept.request.records)
+    return inventory.to_erase(kept.request) if kept is not None else frozenset()
 
 
 def _free(model: TrainedModel, records: Collection[str]) -> Version | None:

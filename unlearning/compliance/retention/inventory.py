@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from unlearning.compliance.batches import store as batches
+from unlearning.compliance.ledger.hash_chain import read_seal
 from unlearning.compliance.requests.requests import private_keys
 from unlearning.compliance.retention import run_artifacts, tombstones
 from unlearning.compliance.retention.policy import Item, Kind, PurgeScope, RetentionStatus, listed, requests_of
@@ -102,9 +103,11 @@ def given_up(store: Store, before: datetime) -> frozenset[str]:
     """Requests that were withdrawn or rejected before `before`: nothing is done for them any more."""
     found = set()
     for key in store.iterate(SEALS):
-        _, request, seal = key.split("/", 2)
-        number, kind = seal.split(".")[:2]
-        if kind in ("withdrawn", "rejected") and _at(store, event_key(request, int(number))) <= before:
+        _, request, name = key.split("/", 2)
+        seal = read_seal(name)
+        if seal is None or seal.kind not in ("withdrawn", "rejected"):
+            continue
+        if _at(store, event_key(request, seal.sequence)) <= before:
             found.add(request)
     return frozenset(found)
 
@@ -266,13 +269,13 @@ def _in_store(locations: Locations, retention_status: RetentionStatus, purge_sco
 
 
 def _private(
-    locations: Locations, retention_status: RetentionStatus, done: frozenset[str], given_up: frozenset[str]
+    locations: Locations, retention_status: RetentionStatus, done: frozenset[str], ended: frozenset[str]
 ) -> Iterator[Item]:
     """Who asked for what: needed no longer once it is certified and nothing waits to be purged for it, or once a
     grace period is over since it was withdrawn or rejected."""
     store, address = locations.store, locations.where.store
     finished = done - {request for version in retention_status.waiting for request in requests_of(version)}
-    for request in sorted(finished | given_up):
+    for request in sorted(finished | ended):
         why = "the request is certified" if request in finished else "the request was withdrawn or rejected"
         yield from _item("request", address, store, why, *private_keys(store, request))
     for key in store.list(BATCHES):

@@ -23,8 +23,6 @@ from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.registry.versions import CHAMPION, Version, condemned
 
-"""How long a withdrawn version is kept, unless the caller says otherwise."""
-
 Kind = Literal[
     "weights", "leftover", "references", "snapshot", "split", "copy", "checkpoint", "request", "batch", "unfinished"
 ]
