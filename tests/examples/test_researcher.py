@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "researcher.py"
 LINE = re.compile(r"(\w+) +(\w+) +([\d.]+) \[([\d.]+), ([\d.]+)\]")
@@ -18,8 +20,6 @@ MODELS = ("original", "candidate", "retrained")
 
 LOADED = """
 import runpy, sys
-
-pytestmark = pytest.mark.slow
 runpy.run_path(sys.argv[0], run_name="__main__")
 print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules} & {"kfp", "mlflow", "kubernetes", "boto3"}))
 """
