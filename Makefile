@@ -13,6 +13,9 @@ METHOD ?= gradient_penalty
 ARGS ?=
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
+# A run starts processes by the dozen, each of which would compile torch's and MLflow's sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-nightly test-services check audit-dependencies format pipelines manifests images try-image lock mlflow docs docs-serve clean
 
 help:  ## This list.

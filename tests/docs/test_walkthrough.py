@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.compile import PIPELINES
+from pipelines.compile import load
 from tests.docs import pages
 
 PAGE = "docs/walkthrough.md"
@@ -32,11 +32,11 @@ def test_every_field_is_a_parameter(name: str) -> None:
     rows = re.findall(r"^\| (`.*?) \|", section(SECTIONS[name]), re.MULTILINE)
     fields = {field for row in rows for field in re.findall(r"`(\w+)`", row)}
     assert len(fields) >= 4
-    assert fields <= set(PIPELINES[name].pipeline_spec.root.input_definitions.parameters)
+    assert fields <= set(load(name).pipeline_spec.root.input_definitions.parameters)
 
 
 def test_every_node_is_one_of_a_pipeline() -> None:
     text = section(SECTIONS["unlearning"]) + section("## 5. Read what came of it\n")
     named = set(re.findall(r"\*\*([^*]+)\*\*", text)) - IN_THE_BROWSER
     assert len(named) >= 4
-    assert named <= set(nodes(PIPELINES["unlearning"].pipeline_spec))
+    assert named <= set(nodes(load("unlearning").pipeline_spec))

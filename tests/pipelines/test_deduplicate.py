@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kfp import compiler
 
-from pipelines.compile import PIPELINES
+from pipelines.compile import PIPELINES, load
 from pipelines.deduplicate import deduplicate
 
 Document = dict[str, Any]
@@ -20,8 +20,8 @@ NODES = "gpu_nodes"
 def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """As KFP's compiler leaves them."""
     folder = tmp_path_factory.mktemp("compiled")
-    for name, pipeline in PIPELINES.items():
-        compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
+    for name in PIPELINES:
+        compiler.Compiler().compile(load(name), str(folder / f"{name}.yaml"))
     return {name: (folder / f"{name}.yaml").read_text() for name in PIPELINES}
 
 
