@@ -8,6 +8,8 @@ from benchmarks.conditions import report_seeds
 from benchmarks.pool import in_parallel
 from unlearning.core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_failed_piece_is_told_after_the_others_are_done() -> None:
     """Zero seeds are bad input; the other pieces are not."""

@@ -23,6 +23,8 @@ from benchmarks.power import (
 )
 from unlearning.audit.power import equivalence_power, power_at
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

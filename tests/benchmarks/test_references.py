@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.references import measure
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_part_takes_time_and_the_ratio_is_their_sum(home: Path) -> None:
     found = measure("digits", "supervised", 1, 1)

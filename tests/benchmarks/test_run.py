@@ -14,6 +14,8 @@ from benchmarks.rows import Row
 from unlearning import recipes
 from unlearning.core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["gradient_penalty", "finetune"]
 
 

@@ -92,6 +92,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     return Followed(root, json.loads(python(root, "extended.py").splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_training_steps_of_the_new_paradigm_lower_the_loss(followed: Followed) -> None:
     for seen in followed.found["seeds"]:
         assert seen["after"] < 0.8 * seen["before"]

@@ -121,6 +121,7 @@ def executors(document: Document) -> Iterator[tuple[str, Document]]:
         yield function_of(executor), executor["container"]
 
 
+@pytest.mark.slow
 def test_the_same_sources_give_the_same_bytes(compiled: dict[str, Path], name: str, tmp_path: Path) -> None:
     again = {path.stem: path for path in compile_all(tmp_path)}
     assert again[name].read_bytes() == compiled[name].read_bytes()

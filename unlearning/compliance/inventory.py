@@ -49,9 +49,14 @@ class StoredSnapshot:
 
     def similar_to(self, subject: str) -> frozenset[str]:
         """Its persons who differ from the subject in case or spaces alone."""
-        wanted = loose_form(subject)
-        found = {person for person in self._by_person if loose_form(person) == wanted}
-        return frozenset(found - {normal_form(subject)})
+        return self._by_loose_form.get(loose_form(subject), frozenset()) - {normal_form(subject)}
+
+    @cached_property
+    def _by_loose_form(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for person in self._by_person:
+            found.setdefault(loose_form(person), set()).add(person)
+        return {form: frozenset(persons) for form, persons in found.items()}
 
     @cached_property
     def _by_person(self) -> Mapping[str, frozenset[str]]:
@@ -97,6 +102,7 @@ class TrainedModel:
         """The versions that hold any of the records, whatever their status."""
         return tuple(each for each in self.versions if each.holds(records))
 
+    @cached_property
     def line(self) -> tuple[TrainedVersion, ...]:
         """What serves and what it was made from, the newest first, as far as it is stored; nothing where none
         serves."""
@@ -159,7 +165,7 @@ class Inventory:
         named = set(request.records) if request.subject is None else set(self.subjects_records(request.subject))
         same = {each.other_ids[record] for each in self.snapshots for record in named & each.other_ids.keys()}
         asked = frozenset(named | same)
-        found = asked.intersection(frozenset[str]().union(*(each.records for each in self.snapshots)))
+        found = frozenset[str]().union(*(asked & each.records for each in self.snapshots))
         if request.subject is None and not asked <= found:
             found |= asked & self.erased.keys()
             found = found.union(

@@ -22,6 +22,8 @@ Advance = Callable[[str], None]
 
 LOG_LINES = 10
 
+MANY = 100
+"""Units of quick work, from which on people want to see it go by."""
 
 _SUPPRESSED: ContextVar[bool] = ContextVar("suppressed", default=False)
 
@@ -37,9 +39,13 @@ def suppress_progress() -> Iterator[None]:
 
 
 @contextmanager
-def track(what: str, total: int) -> Iterator[Advance]:
-    """Show `total` units of work going by; drawn to standard error."""
-    if _SUPPRESSED.get():
+def track(what: str, total: int, *, least: int = 0) -> Iterator[Advance]:
+    """Show `total` units of work going by; drawn to standard error.
+
+    Args:
+        least: of fewer units nothing is shown.
+    """
+    if _SUPPRESSED.get() or total < least:
         yield lambda note: None
         return
     console = Console(stderr=True)

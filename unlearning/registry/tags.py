@@ -6,6 +6,7 @@ belong to its provenance; what has no value says `none`. A version that somethin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -27,6 +28,13 @@ _PREFIXES = {"requests": "request.", "certificates": "certificate."}
 _KEYS = {"attempt": "rung"}
 """Keys in MLflow that differ from the field's name: versions registered before carry them."""
 _FIELDS = {key: field for field, key in _KEYS.items()}
+
+
+LONGEST = 5_000
+"""Characters of a tag's value that every MLflow server takes."""
+
+_PART = re.compile(r"withdrawn_for\.([0-9]+)")
+"""The second and later parts of a list of requests that is longer."""
 
 
 class Tags(Config):
@@ -112,14 +120,17 @@ class Tags(Config):
         for field, prefix in _PREFIXES.items():
             own = {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
             found[field] = {**given.get(field, {}), **own}
+        parts = {int(part[1]): value for key, value in given.items() if (part := _PART.fullmatch(str(key)))}
         for key, value in given.items():
-            if key in found or key.startswith(tuple(_PREFIXES.values())):
+            if key in found or key.startswith(tuple(_PREFIXES.values())) or _PART.fullmatch(str(key)):
                 continue
             field = _FIELDS.get(key, str(key))
             if field in cls.model_fields:
                 found[field] = value
             else:
                 found["others"][key] = value
+        if "withdrawn_for" in found:
+            found["withdrawn_for"] += "".join(parts[number] for number in sorted(parts))
         return {key: value for key, value in found.items() if value != {}}
 
     @model_serializer
@@ -130,6 +141,10 @@ class Tags(Config):
         }
         nested = {key: fields.pop(key) for key in (*_PREFIXES, "others") if key in fields}
         found: dict[str, str] = fields | nested.get("others", {})
+        whole = found.pop("withdrawn_for", "")
+        for start in reversed(range(0, len(whole), LONGEST)):  # the first part last: it says that all is there
+            number = start // LONGEST + 1
+            found["withdrawn_for" if number == 1 else f"withdrawn_for.{number}"] = whole[start : start + LONGEST]
         for field, prefix in _PREFIXES.items():
             found |= {prefix + request: value for request, value in nested.get(field, {}).items()}
         return found

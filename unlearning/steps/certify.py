@@ -8,11 +8,13 @@ from datetime import datetime
 
 from unlearning.compliance.batches.parameters import GRACE_DAYS
 from unlearning.compliance.certificates import keyring, keys, uncertified
+from unlearning.compliance.certificates.evidence import Evidence
 from unlearning.compliance.certificates.issue import Issue, NotCertified, purged_since
 from unlearning.compliance.checkpoints import making
 from unlearning.compliance.requests import open_requests
 from unlearning.core import settings
 from unlearning.core.errors import UserError
+from unlearning.core.progress import MANY, track
 from unlearning.registry.client import Registry
 from unlearning.storage.open import open_store
 from unlearning.storage.store import Store
@@ -52,13 +54,16 @@ def certify(*, now: datetime, key: keys.PrivateKey | None = None, grace_days: in
     waiting = [each for each in open_requests.collect(store, mend=True).states if each.status == "fulfilled"]
     done: dict[str, str] = {}
     skipped: list[NotCertified] = []
-    for state in [*waiting, *purged]:
-        try:
-            done[state.request] = Issue(store, registry, state, now).issue(signs, grace_days)
-            uncertified.note(store, state.request, "")
-        except UserError as error:
-            skipped.append(NotCertified(state.request, str(error)))
-            uncertified.note(store, state.request, str(error))
+    evidence = Evidence(store, registry)
+    with track("certify", len(waiting) + len(purged), least=MANY) as advance:
+        for state in [*waiting, *purged]:
+            try:
+                done[state.request] = Issue(evidence, state, now).issue(signs, grace_days)
+                uncertified.note(store, state.request, "")
+            except UserError as error:
+                skipped.append(NotCertified(state.request, str(error)))
+                uncertified.note(store, state.request, str(error))
+            advance("")
     return CertifyResult(done, tuple(skipped), _checkpoint(store, signs, now))
 
 

@@ -22,6 +22,9 @@ from unlearning.storage.store import (
     is_litter,
 )
 
+MODE = 0o640
+"""Of objects: much of what they say is about people."""
+
 
 class LocalStore:
     """A folder on this machine; safe for several processes on one file system."""
@@ -49,6 +52,8 @@ class LocalStore:
             return self._path(key).read_bytes()
 
     def create(self, key: str, data: bytes) -> bool:
+        if not data:
+            return self._mark(key)
         with self._explained(key), self._staged(key) as (staged, target):
             with staged.open("wb") as handle:
                 handle.write(data)
@@ -57,6 +62,18 @@ class LocalStore:
             try:
                 # A link, unlike a rename, refuses to replace; and it publishes a finished file.
                 os.link(staged, target)
+            except FileExistsError:
+                return False
+            return True
+
+    def _mark(self, key: str) -> bool:
+        """An object without content is whole at once, and has nothing that could be lost: to stage it and to wait for
+        the disk would be most of the time that many requests take."""
+        with self._explained(key):
+            target = self._path(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE))
             except FileExistsError:
                 return False
             return True
@@ -124,7 +141,7 @@ class LocalStore:
         staging.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=staging)
-        os.fchmod(descriptor, 0o640)  # much of it is about people
+        os.fchmod(descriptor, MODE)
         os.close(descriptor)
         try:
             yield Path(name), target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
 
 from safetensors import SafetensorError
@@ -61,12 +61,19 @@ class StoredPictures:
         self._rows = cache(self._read_rows)
         self._images = lru_cache(maxsize=1)(self._read_images)
 
-    def ids(self, records: Collection[str]) -> frozenset[str]:
-        """`records`, and every other id of the same pictures.
+    def ids(self, asked: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+        """By request every id of the pictures of its records.
 
-        Those whose pixels no snapshot has any more, or none that can be read, keep the one id.
+        Those whose pixels no snapshot has any more, or none that can be read, keep the one id. Asked for all requests
+        at once, each snapshot's pixels are read once.
         """
-        found, missing = set(records), set(records)
+        found = self._ids({record for records in asked.values() for record in records})
+        return {
+            request: frozenset[str]().union(*(found[each] for each in records)) for request, records in asked.items()
+        }
+
+    def _ids(self, records: Collection[str]) -> dict[str, frozenset[str]]:
+        found, missing = {each: frozenset({each}) for each in records}, set(records)
         for digest in self._digests():
             if not missing:
                 break
@@ -76,9 +83,9 @@ class StoredPictures:
             if images is None or len(images) != len(rows):
                 continue
             for each in here:
-                found.update(picture_ids(images[rows[each]].numpy()))
+                found[each] = found[each].union(picture_ids(images[rows[each]].numpy()))
             missing -= here
-        return frozenset(found)
+        return found
 
     def _read_rows(self, digest: str) -> dict[str, int]:
         try:

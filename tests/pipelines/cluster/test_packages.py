@@ -11,6 +11,7 @@ from pipelines.compile import compile_all
 from unlearning.core.errors import UserError
 
 
+@pytest.mark.slow
 def test_a_file_is_the_pipeline_that_is_compiled_in_process(tmp_path: Path) -> None:
     for path in compile_all(tmp_path):
         assert packages.read(path).digest() == packages.compiled(path.stem).digest()

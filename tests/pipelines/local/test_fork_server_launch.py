@@ -17,9 +17,10 @@ import pytest
 from pipelines.local import fork_server_launch
 from pipelines.local.fork_server_client import ADDRESS
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere tasks are processes of their own")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere tasks are processes of their own"),
+]
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0
 OWN = sys.executable

@@ -134,6 +134,7 @@ def test_passed_means_complete_evidence_with_every_interval_inside_its_margin(
     assert found.reasons
 
 
+@pytest.mark.slow
 def test_with_anything_missing_even_perfect_evidence_is_inconclusive() -> None:
     """Every subset of models, attacks and accuracies."""
     perfect = interval(0, 0)

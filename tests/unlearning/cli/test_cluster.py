@@ -104,6 +104,7 @@ def test_an_unknown_run_is_bad_input(cli: Cli, kubeflow: Kubeflow) -> None:
     assert "404 nothing not found" in answer.error
 
 
+@pytest.mark.slow
 def test_a_schedule_is_made_listed_switched_off_and_deleted(cli: Cli, kubeflow: Kubeflow) -> None:
     arguments = ("schedule", "compliance", "--cron", "0 3 * * *", "--no-catchup")
     assert cli(*arguments).out.endswith(" compliance: created, enabled\n")

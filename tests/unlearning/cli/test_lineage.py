@@ -291,6 +291,7 @@ def test_what_is_not_known_is_told_in_one_line(
         assert problem in answer.error
 
 
+@pytest.mark.slow
 def test_a_thousand_versions_are_answered_in_seconds(
     cli: Cli, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

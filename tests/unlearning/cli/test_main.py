@@ -143,6 +143,7 @@ def test_an_unreachable_mlflow_is_told_soon_and_before_training(
     assert "secret" not in problem
 
 
+@pytest.mark.slow
 def test_the_installed_command_answers_bad_input_with_one_line(tmp_path: Path, tiny_recipe: Path) -> None:
     """A process of its own, so that what libraries print while they are imported would show."""
     unlearn = str(Path(sys.executable).with_name("unlearn"))
@@ -382,6 +383,7 @@ def test_nothing_to_compare_is_told_in_one_line(cli: Cli, home: Path) -> None:
     assert "no run to compare" in answer.error
 
 
+@pytest.mark.slow
 def test_images_are_on_the_page_only_when_asked_for(
     cli: Cli, drawable: Path, make_summary: Make, finished_chain: Chain
 ) -> None:

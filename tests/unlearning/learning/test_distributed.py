@@ -87,6 +87,7 @@ EACH = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paradigm", worker.PARADIGMS)
 @EACH
 @pytest.mark.parametrize("what", ["trained", "stage 1", "stage 2"])

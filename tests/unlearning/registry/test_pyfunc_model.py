@@ -119,6 +119,7 @@ def area_averaged(images: Images) -> Images:
     return averaged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["supervised", "simclr"])
 @pytest.mark.parametrize("size", IMAGES)
 def test_a_fresh_process_without_pickle_gets_the_models_own_features(served: Served, name: str, size: str) -> None:

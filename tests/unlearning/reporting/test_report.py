@@ -101,6 +101,7 @@ def test_the_page_is_accessible(html: str) -> None:
     assert 'name="viewport"' in html
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_curves_of_the_strongest_attacks_and_says_what_the_bands_are(
     make_summary: Make, edited: Make
 ) -> None:
@@ -136,6 +137,7 @@ def test_the_answer_says_what_the_verdict_says_and_no_more(
     assert "Before it" not in answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_what_was_compared_with_references_speaks_of_no_retrained_model(make_summary: Make, outcome: Outcome) -> None:
     """Neither in words nor in a column, a figure or a ratio."""
@@ -203,6 +205,7 @@ REPETITIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("counts", "words", "first"), REPETITIONS)
 def test_the_page_tells_of_near_duplicates_and_at_once_where_there_are_any(
     make_summary: Make, edited: Make, counts: dict[str, int] | None, words: str, first: bool
@@ -212,6 +215,7 @@ def test_the_page_tells_of_near_duplicates_and_at_once_where_there_are_any(
     assert ("Near-duplicates among kept members: " in text[: text.index("Leak")]) == first
 
 
+@pytest.mark.slow
 def test_the_page_says_that_a_method_diverged_and_what_is_shown_in_its_place(make_summary: Make) -> None:
     made = make_summary("diverged", "retrained", "passed")
     page = Page(report.render(made)).text
@@ -286,6 +290,7 @@ def test_every_number_of_the_table_is_the_summarys(make_summary: Make, edited: M
         assert "98" in "".join(sum(changed[0].cells, ())), path
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_table_and_changes_with_it(make_summary: Make, edited: Make) -> None:
     summary = make_summary(supervised=True)
     text = Page(report.render(summary)).text
@@ -361,6 +366,7 @@ def test_the_limits_are_stated(html: str) -> None:
     assert "Passing means equivalence with the retrained model within the margin, for the attacks tested" in text
 
 
+@pytest.mark.slow
 def test_every_attempt_is_told_with_its_settings_and_its_verdict(make_summary: Make, html: str) -> None:
     assert "Verdict on another attempt: exact retraining" in Page(html).text
     text = Page(report.render(make_summary("passed", "unlearned", stronger=1))).text
@@ -381,6 +387,7 @@ def test_a_retraining_that_took_no_time_gives_no_ratio(make_summary: Make, edite
     assert report.lead(edited(make_summary(), 0, "models", "retrained", "seconds"))[2]["note"].startswith("? ×")
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_file(make_summary: Make, tmp_path: Path) -> None:
     report.write(make_summary(), tmp_path / "new" / "a.html")
     report.write(make_summary(), tmp_path / "new" / "b.html")
@@ -417,6 +424,7 @@ def self_contained(html: str) -> Page:
     return page
 
 
+@pytest.mark.slow
 def test_the_papers_figures_are_on_the_page_when_they_were_measured(
     make_summary: Make, make_evidence: MakeEvidence
 ) -> None:
@@ -435,6 +443,7 @@ def test_the_papers_figures_are_on_the_page_when_they_were_measured(
     assert "evidence.json" not in without
 
 
+@pytest.mark.slow
 def test_the_papers_figures_do_without_a_retrained_model(make_summary: Make, make_evidence: MakeEvidence) -> None:
     whole, summary = make_evidence("supervised"), make_summary(supervised=True, compared_with="references")
     digests = {name: digest for name, digest in whole.digests.items() if name != "retrained"}
@@ -466,6 +475,7 @@ def test_the_figures_have_a_page_of_their_own(make_evidence: MakeEvidence) -> No
     assert "prefers-color-scheme: dark" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("paradigm", "training", "said"),
     [
@@ -482,6 +492,7 @@ def test_the_figures_page_says_what_is_not_there_and_why(
     assert [reason for reason in reasons if reason in text] == ([said] if said else [])
 
 
+@pytest.mark.slow
 def test_drawing_anew_removes_what_is_not_there_any_more(make_evidence: MakeEvidence, tmp_path: Path) -> None:
     (tmp_path / "mine.svg").write_text("kept")
     assert len(report.write_figures(make_evidence(), tmp_path)) == 7
@@ -499,6 +510,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(make_evidence: M
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_models_history_is_drawn_where_the_summary_has_it(make_summary: Make, edited: Make) -> None:
     summary = make_summary()
     assert summary.registry.history == ()

@@ -237,6 +237,7 @@ def test_a_fulfilled_batch_is_tombstoned_withdrawn_and_certified(
     assert store.list("open") == []
 
 
+@pytest.mark.slow
 def test_the_next_batch_takes_what_arrived_meanwhile_and_the_model_forgets_both(
     store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -278,6 +279,7 @@ def test_what_a_batch_did_not_finish_is_released_and_taken_by_the_next(store: St
     assert work.requests == ("R1",)
 
 
+@pytest.mark.slow
 def test_a_batch_that_died_after_its_promotion_is_not_repeated(
     store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -379,6 +381,7 @@ def test_who_withdrew_meanwhile_is_not_forgotten(
     assert select(**given, forget_path=tmp_path / "forget").records == 3
 
 
+@pytest.mark.slow
 def test_a_batch_that_has_purged_its_own_records_can_be_ended_and_run_again(
     store: Store, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -395,6 +398,7 @@ def test_a_batch_that_has_purged_its_own_records_can_be_ended_and_run_again(
     assert collect(batch="b1", now=NOW + timedelta(hours=2)).left == []
 
 
+@pytest.mark.slow
 def test_what_a_batch_that_died_has_left_in_use_is_withdrawn_before_the_certificate(
     store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -414,6 +418,7 @@ def test_what_a_batch_that_died_has_left_in_use_is_withdrawn_before_the_certific
     assert state(store, "R1").closed
 
 
+@pytest.mark.slow
 def test_what_one_attempt_of_a_batch_released_and_another_finished_counts(
     store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -430,6 +435,7 @@ def test_what_one_attempt_of_a_batch_released_and_another_finished_counts(
     assert certify(now=NOW, key=keys.new()).certificates == {"R1": certificate_key("R1", 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("died", [False, True], ids=["told at once", "died after the rejected one was told"])
 def test_what_another_attempt_of_a_batch_had_rejected_meanwhile_keeps_nobody_from_what_serves(
     store: Store, members: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, died: bool
@@ -477,13 +483,14 @@ def test_data_of_which_only_the_snapshot_was_rewritten_is_put_right(
 ) -> None:
     gone = splits.load(chain["split"]).holdout[:2]
     before = data_of(served)
-    erase(store, registry, "quiet", gone, now=NOW)
+    erase(store, registry, {"quiet": gone}, now=NOW)
     after = data_of(registry.resolve(MODEL))
     registry.set_tags(served, Tags.model_validate({"split": before.split}))
-    erase(store, registry, "quiet", gone, now=NOW)
+    erase(store, registry, {"quiet": gone}, now=NOW)
     assert data_of(registry.resolve(MODEL)) == after != before
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_behind_keeps_nobody_from_a_certificate(
     store: Store, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -495,6 +502,7 @@ def test_a_clock_that_is_behind_keeps_nobody_from_a_certificate(
     assert (list(result.certificates), result.skipped) == (["R1"], ())
 
 
+@pytest.mark.slow
 def test_what_was_purged_before_the_certificate_stands_in_the_first_one(
     store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
 ) -> None:

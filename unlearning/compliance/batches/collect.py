@@ -5,38 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.batches.reconcile import reconcile
+from unlearning.compliance.batches.settle import BY, Looked, Settling
 from unlearning.compliance.batches.store import Batch, ModelBatch, Skipped, Wanted
 from unlearning.compliance.inventory import Inventory
 from unlearning.compliance.ledger.events import (
     Claimed,
     Details,
     Escalated,
-    Fulfilled,
-    How,
     NothingFound,
     Released,
     Resolved,
 )
-from unlearning.compliance.ledger.state import END, NO_MODEL, State
+from unlearning.compliance.ledger.state import END, State
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import open_requests, requests
 from unlearning.compliance.requests.requests import Request
-from unlearning.compliance.requests.resolution import ConcernedRecords, SettledModel, concern
-from unlearning.compliance.retention import forgotten
-from unlearning.compliance.retention.erase import erase
+from unlearning.compliance.requests.resolution import concern
 from unlearning.compliance.retention.policy import label, listed
-from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
+from unlearning.core.progress import MANY, track
 from unlearning.registry.client import Registry
-from unlearning.registry.tags import FULFILLED, Tags
-from unlearning.storage.pictures import StoredPictures
+from unlearning.storage.concurrency import side_by_side
 from unlearning.storage.store import Store
-
-BY = "collect"
 
 MOST_FORGOTTEN = 0.5
 """Share of a model's members that a batch may make it forget: beyond it there is little left of the model, and
@@ -76,15 +71,6 @@ class CollectResult:
         return self.batch.model_copy(update=found)
 
 
-@dataclass
-class _Looked:
-    """A request, looked up."""
-
-    state: State
-    request: Request
-    concern: ConcernedRecords
-
-
 class Collection:
     """One collection under way."""
 
@@ -92,8 +78,7 @@ class Collection:
         self.store, self.registry, self.ledger = store, registry, Ledger(store)
         self.until, self.now = until, now
         self.result = CollectResult(Batch(id=batch, created=now, until=until, models=()))
-        self.pictures = StoredPictures(store)
-        self.looked: list[_Looked] = []
+        self.looked: list[Looked] = []
         self.inventory = Inventory((), (), {}, {})
 
     @property
@@ -131,8 +116,8 @@ class Collection:
         for each in made.models:
             given: dict[str, Any] = {"batch": made.id, "model": each.model, "now": self.now}
             reconcile(self.store, self.registry, **given, grace_days=grace_days, otherwise="keep")
-            claimed = [each.model not in others and self._again(each.model, request) for request in each.requests]
-            if any(claimed):
+            again = () if each.model in others else side_by_side(partial(self._again, each.model), each.requests)
+            if any(list(again)):
                 self.result.left.append(each.model)
 
     def _again(self, model: str, request: str) -> bool:
@@ -161,44 +146,71 @@ class Collection:
         looked up again: something may serve by now that holds the records."""
         self.inventory = Inventory.of(self.store, self.registry)
         self.result.undone = list(self._undone())
-        for state in states:
-            try:
-                self._look_up(state, grace_days)
-            except UserError as error:  # one request that cannot be looked up does not keep the others waiting
-                self.result.skipped.append(Skipped(request=state.request, why=str(error)))
+        found: list[Looked] = []
+        with track("look up requests", len(states), least=MANY) as advance:
+            for state, request in zip(states, side_by_side(self._load, states), strict=True):
+                try:
+                    found.append(self._look_up(state, request))
+                except UserError as error:  # one that cannot be looked up does not keep the others waiting
+                    self.result.skipped.append(Skipped(request=state.request, why=str(error)))
+                advance("")
+        again: list[Looked] = []
+        settled: list[Looked] = []
+        with track("record what was found", len(found), least=MANY) as advance:
+            for each, outcome in zip(found, side_by_side(self._record, found), strict=True):
+                if outcome == "nothing_found":
+                    self.result.nothing_found.append(each.request.id)
+                elif outcome == "again":
+                    again.append(each)
+                elif outcome == "concerned":
+                    settled.append(each)
+                else:
+                    self._skip(each, outcome)
+                advance("")
+        self._settle(settled, again, grace_days)
         self.result.batch = self.result.batch.model_copy(update={"damaged": self.inventory.damaged})
 
-    def _look_up(self, state: State, grace_days: int) -> None:
-        request = requests.load(self.store, state.request, digest=state.digest).request
+    def _load(self, state: State) -> Request | UserError:
+        try:
+            return requests.load(self.store, state.request, digest=state.digest).request
+        except UserError as error:
+            return error
+
+    def _look_up(self, state: State, request: Request | UserError) -> Looked:
+        if isinstance(request, UserError):
+            raise request
         if not self.inventory.complete and not self.inventory.knows(request):
             self.inventory = self.inventory.with_other_ids(self.store)
-        each = _Looked(state, request, concern(request, self.inventory))
-        if state.status == "fulfilled" and not self._holds_again(each):
-            self._erase(each)  # of somebody who has no certificate yet more may have come in
-            return
+        return Looked(state, request, concern(request, self.inventory))
+
+    def _record(self, each: Looked) -> str:
+        """What was found of a request goes into its ledger.
+
+        Returns:
+            `concerned`, `nothing_found`, or `again` for one that is fulfilled and still is; else why it is skipped.
+        """
+        try:
+            return self._recorded(each)
+        except UserError as error:
+            return str(error)
+
+    def _recorded(self, each: Looked) -> str:
+        if each.state.status == "fulfilled" and not self._holds_again(each):
+            return "again"
         if self.inventory.damaged and not (each.concern.members or each.concern.settled):
             # Neither that nothing was found nor that nothing was trained on it: what cannot be read may say otherwise.
-            self._skip(
-                each, f"it stays open, since the person could be in what cannot be read: {self.inventory.damaged[0]}"
-            )
-            return
+            return f"it stays open, since the person could be in what cannot be read: {self.inventory.damaged[0]}"
         self._resolve(each)
-        if not each.concern.records:
-            similar = self.inventory.similar_to(request)
-            if similar:
-                persons = "1 whose id differs" if similar == 1 else f"{similar} whose ids differ"
-                why = f"no record is of this subject, but of {persons} in case or spaces alone"
-                self._skip(each, f"{why}: if that is who asks, reject this request and add it anew")
-                return
-            if each.state.status != "nothing_found":
-                self._append(each, NothingFound())
-            self.result.nothing_found.append(request.id)
-            return
-        self._settle(each, grace_days)
-        if each.state.status == "fulfilled":
-            self.result.settled.append(request.id)
-        else:
-            self.looked.append(each)
+        if each.concern.records:
+            return "concerned"
+        similar = self.inventory.similar_to(each.request)
+        if similar:
+            persons = "1 whose id differs" if similar == 1 else f"{similar} whose ids differ"
+            why = f"no record is of this subject, but of {persons} in case or spaces alone"
+            return f"{why}: if that is who asks, reject this request and add it anew"
+        if each.state.status != "nothing_found":
+            self._append(each, NothingFound())
+        return "nothing_found"
 
     def _undone(self) -> Iterator[str]:
         """Versions that serve though they hold records which another version had forgotten: somebody has gone back."""
@@ -214,7 +226,7 @@ class Collection:
                     "that has forgotten it"
                 )
 
-    def _holds_again(self, each: _Looked) -> bool:
+    def _holds_again(self, each: Looked) -> bool:
         """Whether something serves that holds what was erased: another version than the one that fulfilled it."""
         again = [name for name in each.concern.members if each.state.models.get(name) is not None]
         for name in again:
@@ -224,7 +236,7 @@ class Collection:
                 self._append(each, Released(model=name, batch=held.batch, reason=reason))
         return bool(each.concern.members)
 
-    def _resolve(self, each: _Looked) -> None:
+    def _resolve(self, each: Looked) -> None:
         """Models for which something was done already stay part of what is to be done."""
         kept = {name for name, model in each.state.models.items() if name and model.status != "pending"}
         names = tuple(sorted(kept | each.concern.members.keys() | each.concern.settled.keys()))
@@ -233,43 +245,17 @@ class Collection:
         if each.state.resolution != details or set(names) - each.state.models.keys():
             self._append(each, details)
 
-    def _settle(self, each: _Looked, grace_days: int) -> None:
-        """Models that have nothing to forget: what is left of the records goes, and what holds them is withdrawn."""
-        if each.state.models.keys() == {NO_MODEL}:
-            self._fulfil(each, NO_MODEL, SettledModel("withdrawn", None, frozenset()), "never_trained")
-            return
-        for name, found in each.concern.settled.items():
-            if each.state.models[name].status == "pending":
-                withdraw(
-                    model_name=name,
-                    records={each.request.id: each.concern.records},
-                    now=self.now,
-                    grace_days=grace_days,
-                    owner=BY,
-                )
-                self._fulfil(each, name, found, found.how)
-
-    def _erase(self, each: _Looked) -> None:
-        records = self.pictures.ids(self.inventory.to_erase(each.request))
-        erase(self.store, self.registry, each.request.id, records, now=self.now)
-
-    def _fulfil(self, each: _Looked, model: str, found: SettledModel, how: How) -> None:
-        self._erase(each)
-        version = found.version
-        if found.records:
-            forgot = version.version if version is not None and how == "already" else forgotten.WITHDRAWN
-            forgotten.add(self.store, model, forgot, found.records)
-        if version is not None:
-            self.registry.set_tags(version, Tags(requests={each.request.id: FULFILLED}))
-        details = Fulfilled(
-            model=model,
-            batch=self.batch,
-            version=version.version if version is not None else "",
-            digest=version.tags.digest if version is not None else "",
-            how=how,
-            records=len(found.records),
-        )
-        self._append(each, details)
+    def _settle(self, found: Sequence[Looked], again: Sequence[Looked], grace_days: int) -> None:
+        work = Settling(self.store, self.registry, self.inventory, self.batch, self.now, grace_days)
+        stopped = work.settle(found, again)
+        for each in [*again, *found]:
+            if each.request.id in stopped:
+                self._skip(each, stopped[each.request.id])
+        for each in found:
+            if each.state.status == "fulfilled":
+                self.result.settled.append(each.request.id)
+            elif each.request.id not in stopped:
+                self.looked.append(each)
 
     def claim_models(self, busy: set[str], only: str) -> None:
         """Claim what concerns each model that no other batch works on."""
@@ -285,16 +271,23 @@ class Collection:
         assert serving is not None, "it was looked up"
         assert serving.members is not None, "looking it up is refused otherwise"
         most = int(MOST_FORGOTTEN * len(serving.members))
-        wanted: dict[str, frozenset[str]] = {}
+        taken: list[Looked] = []
+        together: set[str] = set()
         for each in self.looked:
             records = each.concern.members.get(model, frozenset())
             if not records or each.state.models[model].status in ("fulfilled", "escalated"):
                 continue
-            together = records.union(*wanted.values())
-            if len(records) <= most < len(together):
+            if len(records) <= most < len(together | records):
                 self._skip(each, f"model {model} would forget too much at once: it waits for the next batch")
-            elif self._claim(each, model, too_much=len(records) > most):
-                wanted[each.request.id] = records
+                continue
+            taken.append(each)
+            together |= records if len(records) <= most else set()
+        wanted: dict[str, frozenset[str]] = {}
+        for each, why in zip(taken, side_by_side(partial(self._claim, model, most), taken), strict=True):
+            if why:
+                self._skip(each, why)
+            else:
+                wanted[each.request.id] = each.concern.members[model]
         if not wanted:
             return None
         names = Wanted(
@@ -313,21 +306,20 @@ class Collection:
             wanted=batches.keep_wanted(self.store, self.batch, model, names),
         )
 
-    def _claim(self, each: _Looked, model: str, *, too_much: bool) -> bool:
-        """Whether the batch may work on the model for this request."""
+    def _claim(self, model: str, most: int, each: Looked) -> str:
+        """Claim the model for a request; returns why it is not to be worked on, empty where it is."""
         try:
             self._append(each, Claimed(model=model, batch=self.batch, until=self.until))
-            if too_much:
-                reason = f"more than {MOST_FORGOTTEN:.0%} of what the model was trained on would have to go"
-                self._append(each, Escalated(model=model, batch=self.batch, reason=reason))
-                self._skip(each, f"model {model}: {reason}: a person decides")
+            if len(each.concern.members[model]) <= most:
+                return ""
+            reason = f"more than {MOST_FORGOTTEN:.0%} of what the model was trained on would have to go"
+            self._append(each, Escalated(model=model, batch=self.batch, reason=reason))
+            return f"model {model}: {reason}: a person decides"
         except UserError as error:
-            self._skip(each, str(error))
-            return False
-        return not too_much
+            return str(error)
 
-    def _append(self, each: _Looked, details: Details) -> None:
-        each.state = self.ledger.append(each.state, details, by=BY, now=self.now)
+    def _append(self, each: Looked, details: Details) -> None:
+        each.append(self.store, details, self.now)
 
-    def _skip(self, each: _Looked, why: str) -> None:
+    def _skip(self, each: Looked, why: str) -> None:
         self.result.skipped.append(Skipped(request=each.request.id, why=why))

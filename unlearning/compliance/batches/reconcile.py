@@ -7,27 +7,30 @@ records, and there is the version that was audited without them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from unlearning.audit.escalation import action_named
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.batches.store import Wanted
 from unlearning.compliance.inventory import Inventory, TrainedModel
+from unlearning.compliance.ledger.claims import ModelState
 from unlearning.compliance.ledger.events import Audited, Details, Escalated, Fulfilled, How, Released, Unlearned
 from unlearning.compliance.ledger.state import State
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import requests
 from unlearning.compliance.retention import forgotten
-from unlearning.compliance.retention.erase import erase
+from unlearning.compliance.retention.erase import erase_each
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import MissingKeyError, PurgedError
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.history import ORIGINAL
 from unlearning.registry.tags import FULFILLED, Tags
 from unlearning.registry.versions import data_of
+from unlearning.storage.concurrency import side_by_side
 from unlearning.storage.datasets import load_split
 from unlearning.storage.pictures import StoredPictures
 from unlearning.storage.store import Store
@@ -35,6 +38,7 @@ from unlearning.storage.store import Store
 BY = "fulfil"
 
 Otherwise = Literal["escalate", "release", "keep"]
+Outcome = Literal["fulfilled", "escalated", "released", "kept"]
 
 
 @dataclass
@@ -60,45 +64,84 @@ def reconcile(
             has done all it can, `release` it to the next batch where it gave up, `keep` it where it goes on.
     """
     wanted = _wanted(store, batch, model)
-    inventory, pictures = Inventory.of(store, registry), StoredPictures(store)
+    inventory = Inventory.of(store, registry)
     trained = inventory.model(model)
     attempts = [each for each in trained.known if each.tags.batch == batch]
     serves = trained.serving.version if trained.serving is not None else None
     if otherwise == "escalate" and _replaced(store, batch, model, serves):
         otherwise = "release"  # nobody could have honoured it on what somebody else has replaced
+    look = partial(_look, store, inventory, trained, batch)
+    found = [each for each in side_by_side(look, wanted.records.items()) if each is not None]
+    erased = {each.request: each.records | _more(store, each, wanted) for each in found if each.is_free}
+    pictures = StoredPictures(store).ids({each.request: erased[each.request] for each in found if each.to_fulfil})
+    # Tombstones first: from then on nothing new is made of the records, whatever happens next.
+    stopped = erase_each(store, registry, pictures, now=now)
+    _tag(registry, trained, [each for each in found if each.to_fulfil and each.request not in stopped])
+    work = _Work(store, batch, trained, attempts, pictures, stopped, otherwise, now)
     result = FulfilResult(serves.version if serves is not None else "", [], [], [])
-    erased: dict[str, frozenset[str]] = {}
-    for request, some in wanted.records.items():
-        state = Ledger(store).state(request)
-        # One that was withdrawn after the claim of a batch that died had ended is nobody's any more.
-        held = None if state.ended else state.models.get(model)
-        records = _records_of(store, inventory, request) | frozenset(some)
-        free = _free(trained, records)
-        # The same batch can run twice at once: one attempt releases what the other then finishes.
-        finished = free is not None and free.tags.batch == batch
-        if held is None or not (held.batch == batch or (held.status == "pending" and finished)):
-            continue
-        if held.status == "fulfilled":
-            result.fulfilled.append(request)
-            erased[request] = records
-        elif held.status == "escalated":
-            result.escalated.append(request)
-        else:
-            reconciliation = _Reconciliation(store, registry, state, batch, model, now)
-            if free is not None:
-                more = _repetitions(store, free, wanted) if request in wanted.look_alikes else frozenset[str]()
-                erased[request] = records | more
-                reconciliation.fulfil(attempts, free, trained, pictures.ids(erased[request]))
-                result.fulfilled.append(request)
-            elif otherwise == "escalate":
-                reconciliation.escalate(attempts)
-                result.escalated.append(request)
-            elif otherwise == "release":
-                reconciliation.release()
-                result.released.append(request)
-    if erased:
-        withdraw(model_name=model, records=erased, now=now, grace_days=grace_days)
+    for each, outcome in zip(found, side_by_side(work.settle, found), strict=True):
+        if outcome != "kept":
+            getattr(result, outcome).append(each.request)
+    held = {name: records for name, records in erased.items() if name in result.fulfilled}
+    if held:
+        withdraw(model_name=model, records=held, now=now, grace_days=grace_days)
+    for error in stopped.values():  # once everything else is done
+        raise error
     return result
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    """A request that the batch has the model for, as it stands."""
+
+    request: str
+    state: State
+    held: ModelState
+    records: frozenset[str]
+    """All of the person."""
+    free: Version | None
+    """That was first made without them; None where what serves holds them."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the ledger does not say yet what became of it."""
+        return self.held.status not in ("fulfilled", "escalated")
+
+    @property
+    def is_free(self) -> bool:
+        """Whether what serves is without the records, by the ledger or by the registry."""
+        return self.held.status == "fulfilled" or self.to_fulfil
+
+    @property
+    def to_fulfil(self) -> bool:
+        """Whether the ledger is still to say so."""
+        return self.waits and self.free is not None
+
+
+def _look(
+    store: Store, inventory: Inventory, model: TrainedModel, batch: str, wanted: tuple[str, tuple[str, ...]]
+) -> _Claimed | None:
+    request, some = wanted
+    state = Ledger(store).state(request)
+    # One that was withdrawn after the claim of a batch that died had ended is nobody's any more.
+    held = None if state.ended else state.models.get(model.name)
+    records = _records_of(store, inventory, request) | frozenset(some)
+    free = _free(model, records)
+    # The same batch can run twice at once: one attempt releases what the other then finishes.
+    finished = free is not None and free.tags.batch == batch
+    if held is None or not (held.batch == batch or (held.status == "pending" and finished)):
+        return None
+    return _Claimed(request, state, held, records, free)
+
+
+def _tag(registry: Registry, model: TrainedModel, free: Sequence[_Claimed]) -> None:
+    """Say on every version that is without the records of a request that it honours it."""
+    honoured: dict[str, tuple[Version, dict[str, str]]] = {}
+    for each in free:
+        for version in _from(model, each.free) if each.free is not None else ():
+            honoured.setdefault(version.version, (version, {}))[1][each.request] = FULFILLED
+    for version, requests_honoured in honoured.values():
+        registry.set_tags(version, Tags(requests=requests_honoured))
 
 
 def _wanted(store: Store, batch: str, model: str) -> Wanted:
@@ -129,15 +172,18 @@ def _records_of(store: Store, inventory: Inventory, request: str) -> frozenset[s
 def _free(model: TrainedModel, records: Collection[str]) -> Version | None:
     """The version of the line that first stood for data without the records; None where what serves has them."""
     first = None
-    for each in model.line():
+    for each in model.line:
         if each.holds(records):
             break
         first = each.version
     return first
 
 
-def _repetitions(store: Store, version: Version, wanted: Wanted) -> frozenset[str]:
+def _more(store: Store, claimed: _Claimed, wanted: Wanted) -> frozenset[str]:
     """What the version forgot beside what was asked for by id: near-duplicates, for requests that want them erased."""
+    version = claimed.free
+    if claimed.request not in wanted.look_alikes or not claimed.to_fulfil or version is None:
+        return frozenset()
     if not version.tags.value("from_split"):
         return frozenset()
     try:
@@ -150,7 +196,7 @@ def _repetitions(store: Store, version: Version, wanted: Wanted) -> frozenset[st
 
 def _from(model: TrainedModel, free: Version) -> Iterator[Version]:
     """What serves, and what it was made from down to `free`."""
-    for each in model.line():
+    for each in model.line:
         yield each.version
         if each.version == free:
             return
@@ -159,26 +205,58 @@ def _from(model: TrainedModel, free: Version) -> Iterator[Version]:
 def _learned(model: TrainedModel, free: Version, records: frozenset[str]) -> frozenset[str]:
     """The records that the version which `free` was made from had been trained on; of one that was made from nothing,
     those that any version was."""
-    line = model.line()
+    line = model.line
     place = [each.version for each in line].index(free)
     held = line[place + 1 : place + 2] or model.holders(records)
     return records.intersection(frozenset[str]().union(*(each.members for each in held if each.members)))
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a batch did with a model, for all of its requests."""
+
+    store: Store
+    batch: str
+    model: TrainedModel
+    attempts: Sequence[Version]
+    pictures: Mapping[str, frozenset[str]]
+    """Ids that were erased, by request."""
+    stopped: Container[str]
+    """Requests whose records could not be."""
+    otherwise: Otherwise
+    now: datetime
+
+    def settle(self, claimed: _Claimed) -> Outcome:
+        """Write to a request's ledger what it does not say yet."""
+        if not claimed.waits:
+            return "escalated" if claimed.held.status == "escalated" else "fulfilled"
+        reconciliation = _Reconciliation(self.store, claimed.state, self.batch, self.model.name, self.now)
+        if claimed.free is not None:
+            if claimed.request in self.stopped:
+                return "kept"
+            records = self.pictures[claimed.request]
+            reconciliation.fulfil(self.attempts, claimed.free, self.model, records)
+            return "fulfilled"
+        if self.otherwise == "escalate":
+            reconciliation.escalate(self.attempts)
+            return "escalated"
+        if self.otherwise == "release":
+            reconciliation.release()
+            return "released"
+        return "kept"
+
+
 class _Reconciliation:
     """What happened to a model for one request, written to its ledger from where that stands."""
 
-    def __init__(self, store: Store, registry: Registry, state: State, batch: str, model: str, now: datetime) -> None:
-        self.store, self.registry, self.state = store, registry, state
+    def __init__(self, store: Store, state: State, batch: str, model: str, now: datetime) -> None:
+        self.store, self.state = store, state
         self.batch, self.model, self.now = batch, model, now
 
     def fulfil(
         self, attempts: Sequence[Version], free: Version, trained: TrainedModel, records: Collection[str]
     ) -> None:
-        """Tombstones first: from then on nothing new is made of the records, whatever happens next."""
-        erase(self.store, self.registry, self.state.request, records, now=self.now)
-        for version in _from(trained, free):
-            self.registry.set_tags(version, Tags(requests={self.state.request: FULFILLED}))
+        """Its records are erased, and the versions say that they honour it."""
         how: How = "withdrawn" if free.tags.kind == ORIGINAL else "already"
         if free.tags.batch == self.batch == self.state.models[self.model].batch:
             self._tell([each for each in attempts if each.version != free.version])

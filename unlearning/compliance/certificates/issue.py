@@ -13,6 +13,7 @@ from unlearning.audit.results import Audit, Verdict
 from unlearning.compliance.certificates import dsse, keys
 from unlearning.compliance.certificates import html as page
 from unlearning.compliance.certificates import statement as certificates
+from unlearning.compliance.certificates.evidence import Evidence
 from unlearning.compliance.certificates.predicate import (
     Data,
     ForgottenRecords,
@@ -26,7 +27,6 @@ from unlearning.compliance.certificates.predicate import (
     Weights,
 )
 from unlearning.compliance.certificates.statement import Statement
-from unlearning.compliance.inventory import Inventory
 from unlearning.compliance.ledger.claims import ModelState
 from unlearning.compliance.ledger.events import Certified, Fulfilled, Purged, digest_of
 from unlearning.compliance.ledger.state import State
@@ -37,9 +37,9 @@ from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.data.provenance import ProvenanceRecord
 from unlearning.registry.client import Registry, Version
-from unlearning.registry.logged_files import read_logged
-from unlearning.registry.tags import NONE, Tags
-from unlearning.registry.versions import champion, data_of
+from unlearning.registry.tags import Tags
+from unlearning.registry.versions import data_of
+from unlearning.storage.concurrency import side_by_side
 from unlearning.storage.keys import certificate_key
 from unlearning.storage.store import Store
 
@@ -61,8 +61,7 @@ def purged_since(store: Store, registry: Registry, now: datetime) -> Iterator[St
     for version in registry.search(Tags(status="purged")):
         for request in requests_of(version):
             told.setdefault(request, []).append(version)
-    for request, versions in sorted(told.items()):
-        state = ledger.state(request)
+    for state, (_, versions) in zip(side_by_side(ledger.state, sorted(told)), sorted(told.items()), strict=True):
         if state.status != "fulfilled":
             continue  # another model keeps it open; it is told once that is done
         for version in versions:
@@ -77,11 +76,12 @@ def purged_since(store: Store, registry: Registry, now: datetime) -> Iterator[St
 class Issue:
     """One certificate under way."""
 
-    def __init__(self, store: Store, registry: Registry, state: State, now: datetime) -> None:
-        self.store, self.registry, self.state, self.now = store, registry, state, now
-        history = Ledger(store).history(state.request)
+    def __init__(self, evidence: Evidence, state: State, now: datetime) -> None:
+        self.evidence, self.store, self.registry = evidence, evidence.store, evidence.registry
+        self.state, self.now = state, now
+        history = Ledger(self.store).history(state.request)
         self.events = history.events if history else ()
-        kept = requests.find(store, state.request)
+        kept = requests.find(self.store, state.request)
         self.asked = kept.request if kept else None
 
     def issue(self, signer: keys.PrivateKey, grace_days: int) -> str:
@@ -106,7 +106,7 @@ class Issue:
         """
         if self.asked is None:
             return  # its content was purged after its first certificate
-        inventory = Inventory.of(self.store, self.registry)
+        inventory = self.evidence.inventory()
         records, request = inventory.records_of(self.asked), self.state.request
         unmarked = [each for each in records if request not in inventory.erased.get(each, ())]
         if unmarked:
@@ -119,6 +119,7 @@ class Issue:
             if any(not (withdrawn(each.version) and request in requests_of(each.version)) for each in found):
                 held = {request: records}
                 withdraw(model_name=model.name, records=held, now=self.now, grace_days=grace_days, owner=BY)
+                self.evidence.changed()
             if found and model.name not in self.state.models:
                 raise UserError(f"model {model.name} was trained on the records since: the next batch takes it")
 
@@ -157,7 +158,7 @@ class Issue:
     def _fulfilling(self) -> dict[str, Version]:
         """The version that fulfilled the request, by model."""
         found = {name: model.version for name, model in self.state.models.items() if name and model.version}
-        return {name: self.registry.resolve(name, version) for name, version in found.items()}
+        return {name: self.evidence.version(name, version) for name, version in found.items()}
 
     def _models(self) -> Iterator[ModelErasure]:
         named = {name: model for name, model in self.state.models.items() if name}
@@ -169,24 +170,21 @@ class Issue:
             else:
                 yield self._made_to_forget(self._fulfilling[name], model)
         if not named:
-            free = [each for each in self._champions() if self._concerns(each)]
+            serving = [each.serving for each in self.evidence.inventory().models]
+            free = [each.version for each in serving if each is not None and self._concerns(each.version)]
             if not free:
                 raise UserError("no model serves that could be certified not to know the records: register one")
             for version in free:
                 yield self._never_trained(version)
-
-    def _champions(self) -> list[Version]:
-        found = (champion(self.registry.versions(name)) for name in self.registry.names())
-        return [each for each in found if each is not None and each.tags.kind != NONE]
 
     def _concerns(self, version: Version) -> bool:
         return self.asked is None or self.asked.model in ("", version.name)
 
     def _made_to_forget(self, version: Version, model: ModelState) -> ModelErasure:
         tags = version.tags
-        made = read_logged(self.registry, version, "provenance", ProvenanceRecord)
-        audit = read_logged(self.registry, version, "audit", Audit)
-        verdict = read_logged(self.registry, version, "verdict", Verdict)
+        made = self.evidence.logged(version, "provenance", ProvenanceRecord)
+        audit = self.evidence.logged(version, "audit", Audit)
+        verdict = self.evidence.logged(version, "verdict", Verdict)
         accepted = tags.accepted == "yes"
         smallest = detectable_auc(audit.records["forget"], audit.records["holdout"])
         return ModelErasure(
@@ -224,7 +222,7 @@ class Issue:
         held = next(
             (
                 each
-                for each in reversed(self.registry.versions(name))
+                for each in reversed(self.evidence.inventory().model(name).known)
                 if self.state.request in requests_of(each) and each.tags.value("digest")
             ),
             None,
@@ -270,7 +268,8 @@ class Issue:
                 )
 
     def _to_be_purged(self) -> Iterator[Purge]:
-        for version in (each for name in self.state.models if name for each in self.registry.versions(name)):
+        inventory = self.evidence.inventory()
+        for version in (each for name in self.state.models if name for each in inventory.model(name).known):
             if self.state.request in requests_of(version) and version.tags.status != "purged":
                 yield Purge(
                     model=version.name,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,6 +19,8 @@ from unlearning.compliance.requests import deadlines, requests
 from unlearning.compliance.requests.requests import Request
 from unlearning.core.config import Config
 from unlearning.core.errors import LostRaceError, UserError
+from unlearning.core.progress import MANY, track
+from unlearning.storage.concurrency import Answer, Item, side_by_side
 from unlearning.storage.store import Store
 
 HERE = "command line"
@@ -32,7 +35,7 @@ class Added(Config):
     """False: it was there before, and nothing changed."""
     due: datetime
     possible_duplicates: tuple[str, ...]
-    """Other requests for the same subject or exactly the same records, whose content is still kept."""
+    """Other requests for the same subject or exactly the same records, whose content is still kept; the first few."""
 
 
 def add(
@@ -55,9 +58,24 @@ def add(
     fields.name(by, "by")
     for request in asked:
         _refuse_naming(request, by, "who acts")
-    known = [_known(store, request) for request in asked]
     days = [deadlines.office_day(request.received, zone) for request in asked]
-    return tuple(_add(store, *each, by, now) for each in zip(asked, known, days, strict=True))
+    known = _each("look up requests", partial(_known, store), asked)
+    written = _each("add requests", partial(_write, store, by, now), tuple(zip(asked, known, days, strict=True)))
+    others = side_by_side(partial(requests.possible_duplicates, store), asked)
+    return tuple(
+        Added(request=request.id, created=created, due=state.due, possible_duplicates=same)
+        for request, (state, created), same in zip(asked, written, others, strict=True)
+    )
+
+
+def _each(what: str, ask: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
+    """The answers, asked for side by side: a store takes much longer to answer than to be asked."""
+    found: list[Answer] = []
+    with track(what, len(items), least=MANY) as advance:
+        for answer in side_by_side(ask, items):
+            found.append(answer)
+            advance("")
+    return found
 
 
 def _known(store: Store, request: Request) -> State | None:
@@ -76,23 +94,22 @@ def _known(store: Store, request: Request) -> State | None:
     return history.state
 
 
-def _add(
-    store: Store, request: Request, state: State | None, day: deadlines.OfficeDay, by: str, now: datetime
-) -> Added:
-    ledger, created = Ledger(store), False
-    if state is None:
-        kept = requests.keep(store, request)
-        due = deadlines.due(request.received, day=day)
-        details = events.Received(digest=kept.digest, received=request.received, due=due, day=day)
-        try:
-            state, created = ledger.begin(request.id, details, by=by, now=now), True
-        except LostRaceError:
-            state = ledger.state(request.id)
-            requests.refuse_changed(kept, state.digest)
-    elif not state.head.sealed:
-        state = ledger.mend(state)
-    others = requests.possible_duplicates(store, request)
-    return Added(request=request.id, created=created, due=state.due, possible_duplicates=others)
+def _write(
+    store: Store, by: str, now: datetime, each: tuple[Request, State | None, deadlines.OfficeDay]
+) -> tuple[State, bool]:
+    """Where the request stands now, and whether this has made it so."""
+    ledger, (request, state, day) = Ledger(store), each
+    if state is not None:
+        return (state if state.head.sealed else ledger.mend(state)), False
+    kept = requests.keep(store, request)
+    due = deadlines.due(request.received, day=day)
+    details = events.Received(digest=kept.digest, received=request.received, due=due, day=day)
+    try:
+        return ledger.begin(request.id, details, by=by, now=now), True
+    except LostRaceError:
+        state = ledger.state(request.id)
+        requests.refuse_changed(kept, state.digest)
+        return state, False
 
 
 def withdraw(store: Store, request: str, *, reason: str, by: str, now: datetime) -> State:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationError, model_validator
@@ -22,10 +23,13 @@ from unlearning.compliance.requests.deadlines import clock
 from unlearning.core.config import Config
 from unlearning.core.errors import MissingKeyError, UserError
 from unlearning.core.files import canonical_json, sha256_json
-from unlearning.storage.keys import names_in, request_key, same_folder
+from unlearning.storage.keys import request_key, same_folder
 from unlearning.storage.store import Store, create_idempotent
 
 DEFAULT_BASIS = "GDPR Art. 17"
+
+SHOWN = 20
+"""As many requests for the same are named; beyond, nobody reads them one by one."""
 
 
 def _distinct(ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -194,9 +198,10 @@ def load(store: Store, request: str, *, digest: str | None = None) -> Kept:
 
 
 def possible_duplicates(store: Store, request: Request) -> tuple[str, ...]:
-    """Ids of other requests for the same subject or exactly the same records, sorted."""
-    others = names_in(store, same_folder(_same(request)))
-    return tuple(other for other in others if other != request.id)
+    """Ids of other requests for the same subject or exactly the same records, sorted; the first `SHOWN`."""
+    folder = same_folder(_same(request))
+    found = (key.removeprefix(f"{folder}/") for key in store.iterate(folder))
+    return tuple(islice((other for other in found if other != request.id), SHOWN))
 
 
 def private_keys(store: Store, request: str) -> tuple[str, ...]:

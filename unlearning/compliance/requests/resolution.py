@@ -74,19 +74,19 @@ def _members(model: TrainedModel, records: frozenset[str]) -> frozenset[str]:
 
 
 def _settled(inventory: Inventory, model: TrainedModel, records: frozenset[str]) -> SettledModel | None:
-    line = model.line()
+    line = model.line
     for newer, older in pairwise(line):
         if older.holds(records):
             return SettledModel("already", newer.version, records if older.members is None else records & older.members)
     serves = model.serving.version if model.serving is not None else None
     held = model.holders(records)
     if held:
-        known = frozenset[str]().union(*(each.members for each in held if each.members is not None))
-        return SettledModel("withdrawn", serves, records & known)
+        known = frozenset[str]().union(*(records & each.members for each in held if each.members is not None))
+        return SettledModel("withdrawn", serves, known)
     # What held them was purged, but not what became of it.
     kept = inventory.forgotten.get(model.name, {})
     for each in line:
         if forgot := records & kept.get(each.version.version, frozenset()):
             return SettledModel("already", each.version, forgot)
-    known = records.intersection(frozenset[str]().union(*kept.values()))
+    known = frozenset[str]().union(*(records & each for each in kept.values()))
     return SettledModel("withdrawn", serves, known) if known else None

@@ -54,6 +54,7 @@ def test_forgotten_known_and_over_forgotten(make: Make, name: str) -> None:
     assert mean_auc(-1.0)[0] < 0.15
 
 
+@pytest.mark.slow
 def test_the_interval_of_lira_online_allows_for_records_that_enter_several_times(make: Make) -> None:
     covered, runs = 0, 400
     for seed in range(runs):

@@ -61,7 +61,7 @@ def test_an_id_whose_content_was_deleted_is_taken_too(store: LocalStore, asked: 
 
 def test_possible_duplicates_are_accepted_and_reported(store: LocalStore, asked: Asked, now: datetime) -> None:
     added = intake.add(store, [asked("C-1", subject="s"), asked("C-2", subject="s")], by="test", now=now)
-    assert [each.possible_duplicates for each in added] == [(), ("C-1",)]
+    assert [each.possible_duplicates for each in added] == [("C-2",), ("C-1",)]
     assert all(each.created for each in added)
 
 

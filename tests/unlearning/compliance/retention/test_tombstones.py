@@ -224,7 +224,8 @@ def test_an_erased_picture_stays_out_however_it_comes_back(
     keep_snapshot(store, top / "snapshot", found[0].manifest.digest)
     erased = record_id(grey[0][None])
     three = hashlib.sha256(b"3,9,9:" + grey[0].tobytes() * 3).hexdigest()
-    tombstones.add(store, [three] if old else StoredPictures(store).ids([erased]), request="case-1")
+    both = StoredPictures(store).ids({"case-1": [erased]})["case-1"]
+    tombstones.add(store, [three] if old else both, request="case-1")
     stones = tombstones.load(store)
     for each in found:
         back = tombstones.erased_in(stones, each)

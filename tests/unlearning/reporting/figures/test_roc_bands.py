@@ -49,6 +49,7 @@ def test_the_band_is_the_envelope_of_the_rectangles(members: int, non_members: i
         assert high[index] == pytest.approx(slow_high, abs=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("members", "non_members", "auc"),
     [(10, 40, 0.7), (60, 300, 0.5), (60, 300, 0.85), (400, 300, 0.75), (200, 2000, 0.6)],
