@@ -23,7 +23,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from unlearning.core.config import Config
-from unlearning.core.errors import EXIT_FAILED, EXIT_PROBLEMS
+from unlearning.core.errors import EXIT_FAILED
 from unlearning.core.files import write_json, write_text
 from unlearning.core.settings import from_environment
 
@@ -159,7 +159,7 @@ def _file(desk: Desk, owned: dict[str, list[str]]) -> None:
 def _honour(desk: Desk) -> None:
     desk.run(
         "honour them",
-        "compliance", "run", "--grace-days", "0", "--run-id", "january", "--quiet", code=EXIT_PROBLEMS,
+        "compliance", "run", "--grace-days", "0", "--run-id", "january", "--quiet",
         says="C-10",
     )  # fmt: skip
     desk.run("give the mistyped one back", "requests", "reject", "C-10", "--reason", "mistyped, added anew as C-11")
