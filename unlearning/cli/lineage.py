@@ -107,8 +107,9 @@ def ancestors(model: Model, version: Number, json: Json = False) -> None:
 def pending(request: Request, json: Json = False) -> None:
     """Which versions have not honoured a request, and whether their weights still exist."""
     registry = sources.registry()
-    concern = sources.concern(registry, request)
-    found = requests.pending(request, concern, sources.versions_of_all(registry, concern.models))
+    concern, held = sources.concern(registry, request), sources.holders(registry, request)
+    names = {*concern.models, *(name for name, _ in held or ())}
+    found = requests.pending(request, concern, sources.versions_of_all(registry, names), held)
     _answer(found, json, text.pending(found))
 
 

@@ -130,10 +130,11 @@ def ancestors(answer: Ancestry) -> RenderableType:
 
 def pending(answer: Pending) -> RenderableType:
     """Which versions have not honoured a request."""
+    told = "" if answer.by == "records" else " (by their tags: the request's content was deleted)"
     if not answer.stored and not answer.purged:
-        return Text(f"Every version that request {answer.request} concerns has honoured it.")
+        return Text(f"Every version that request {answer.request} concerns has honoured it{told}.")
     rows = [(*_entry(each), each.weights) for each in (*answer.stored, *answer.purged)]
-    title = f"Versions that have not honoured request {answer.request}, of {', '.join(answer.models)}"
+    title = f"Versions that have not honoured request {answer.request}, of {', '.join(answer.models)}{told}"
     return _table(title, (*_ENTRY, "weights"), rows)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearning.audit.results import Audit, Verdict
 from unlearning.compliance.fields import is_digest, is_request_id
+from unlearning.compliance.requests.requests import find
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.lineage import artifacts, audits
@@ -70,6 +71,25 @@ def concern(registry: Registry, request: str) -> ConcernedModels:
     if resolved is None:
         return ConcernedModels(models=tuple(sorted(models)))
     return ConcernedModels(models=tuple(sorted(models | set(resolved.models))), snapshots=resolved.snapshots)
+
+
+def holders(registry: Registry, request: str) -> frozenset[tuple[str, str]] | None:
+    """Model and number of every stored version that holds records of a request, whatever its tags say; None where its
+    content was deleted, so that nobody knows its records.
+
+    Raises:
+        UserError: the request is damaged, or a service cannot be used.
+    """
+    from unlearning.compliance.inventory import Inventory
+
+    where = store()
+    kept = find(where, _request_id(request))
+    if kept is None:
+        return None
+    inventory = Inventory.of(where, registry)
+    records = inventory.to_erase(kept.request)
+    concerned = [model for model in inventory.models if kept.request.model in ("", model.name)]
+    return frozenset((model.name, each.version.version) for model in concerned for each in model.holders(records))
 
 
 def models_honouring(registry: Registry, request: str) -> list[str]:

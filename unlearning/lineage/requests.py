@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -40,6 +40,9 @@ class Pending(Config):
     request: str
     models: tuple[str, ...]
     """That it concerns."""
+    by: Literal["records", "tags"]
+    """How stored versions are told: by the records that they hold, or, where the content of the request was deleted, by
+    what MLflow's page says."""
     stored: tuple[VersionEntry, ...]
     """Whose weights still exist."""
     purged: tuple[VersionEntry, ...]
@@ -89,29 +92,34 @@ def models(versions: Iterable[Version]) -> Iterator[tuple[str, list[Version]]]:
         yield name, list(group)
 
 
-def pending(request: str, concern: ConcernedModels, versions: Iterable[Version]) -> Pending:
-    """Versions of the models concerned that neither honour a request nor come from one that does.
+def pending(
+    request: str, concern: ConcernedModels, versions: Iterable[Version], held: Collection[tuple[str, str]] | None = None
+) -> Pending:
+    """Versions that have not honoured a request: those whose weights are stored, by the records that they hold; the
+    others by their tags.
 
-    Where it is known which snapshots hold the records, an original that was trained on others is left out,
-    and so is all that was made from it.
+    Where the records are not known any more, all go by their tags: versions of the models concerned that neither
+    honour the request nor come from one that does. Where it is known which snapshots hold the records, an original
+    that was trained on others is left out then, and so is all that was made from it.
 
     Args:
         request: its id.
         concern: which models it concerns.
-        versions: of these models, all of them.
+        versions: of these models and of those of `held`, all of them.
+        held: model and number of every stored version that holds the records; None where nobody knows them.
     """
     found: list[VersionEntry] = []
     for name, group in models(versions):
-        if name in concern.models:
-            touched, honours = _touched(group, frozenset(concern.snapshots)), honoured(group)
-            found += [
-                VersionEntry.model_validate(entry(each))
-                for each in group
-                if each.version in touched and request not in honours[each.version]
-            ]
+        touched, honours = _touched(group, frozenset(concern.snapshots)), honoured(group)
+        for each in group:
+            told = VersionEntry.model_validate(entry(each))
+            by_tags = name in concern.models and each.version in touched and request not in honours[each.version]
+            if by_tags if held is None or told.weights == "purged" else (name, each.version) in held:
+                found.append(told)
     return Pending(
         request=request,
-        models=tuple(sorted(concern.models)),
+        models=tuple(sorted({*concern.models, *(name for name, _ in held or ())})),
+        by="tags" if held is None else "records",
         stored=tuple(each for each in found if each.weights == "stored"),
         purged=tuple(each for each in found if each.weights == "purged"),
     )

@@ -16,12 +16,13 @@ from unlearning.compliance.certificates.predicate import Erasure
 from unlearning.compliance.inventory import Inventory, StoredSnapshot, stored_snapshots
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import intake
-from unlearning.compliance.requests.requests import Request
+from unlearning.compliance.requests.requests import Request, private_keys
 from unlearning.compliance.requests.whereabouts import whereabouts
 from unlearning.compliance.retention import tombstones
 from unlearning.data import snapshots
 from unlearning.data.records import Records, other_id, record_ids
 from unlearning.data.snapshots import MANIFEST_FILE, RECORDS_FILE, Snapshot
+from unlearning.lineage import queries
 from unlearning.registry.versions import champion, data_of
 from unlearning.reporting.summary import Summary
 from unlearning.storage.datasets import keep_snapshot, load_split
@@ -364,3 +365,18 @@ def test_pixels_that_cannot_be_read_are_damage_too(store: LocalStore, noise: Mak
 def test_what_is_still_arriving_is_no_damage(store: LocalStore) -> None:
     store.create(f"{snapshot_key('a' * 64)}/{RECORDS_FILE}", bytes(torch.zeros(1, dtype=torch.uint8).numpy()))
     assert stored_snapshots(store) == ((), ())
+
+
+def test_which_versions_have_not_honoured_a_request_is_told_by_their_records_not_by_their_tags(office: Office) -> None:
+    request = ask(office, subject="0")
+    assert queries.holders(office.registry, request) == frozenset({("shop", "1")})
+    office.set_tag("shop", "1", f"request.{request}", "fulfilled")
+    office.delete_tag("shop", "1", "split")
+    assert queries.holders(office.registry, request) == frozenset({("shop", "1")})
+    batch(office, "promote")
+    assert queries.holders(office.registry, request) == frozenset({("shop", "1")}), (
+        "it is withdrawn, and its weights are stored"
+    )
+    for key in private_keys(office.store, request):
+        office.store.delete(key)
+    assert queries.holders(office.registry, request) is None

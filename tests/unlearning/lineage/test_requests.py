@@ -52,6 +52,15 @@ def test_a_version_whose_parent_is_gone_is_concerned_by_what_it_was_made_from(ve
     assert requests.pending("R", ConcernedModels(models=("m",), snapshots=("s1",)), left).stored == ()
 
 
+def test_stored_versions_go_by_the_records_that_they_hold_where_those_are_known(version: Make) -> None:
+    """Tags are on a page that anybody can change: here they say that 4 honours the request, and that 2 does not."""
+    versions = [*generations(version), version(1, name="other")]
+    found = requests.pending("R1", ConcernedModels(models=("m",)), versions, held={("m", "4"), ("other", "1")})
+    assert (numbers(found.stored), numbers(found.purged)) == (["m/4", "other/1"], ["m/1"])
+    assert (found.models, found.by) == (("m", "other"), "records")
+    assert requests.pending("R1", ConcernedModels(models=("m",)), versions).by == "tags"
+
+
 def test_other_models_are_not_concerned(version: Make) -> None:
     versions = [*generations(version), version(1, name="other")]
     assert numbers(requests.pending("R1", ConcernedModels(models=("other",)), versions).stored) == ["other/1"]
