@@ -162,10 +162,9 @@ def _honour(desk: Desk) -> None:
         "compliance", "run", "--grace-days", "0", "--run-id", "january", "--quiet",
         says="C-10",
     )  # fmt: skip
-    desk.run("give the mistyped one back", "requests", "reject", "C-10", "--reason", "mistyped, added anew as C-11")
     desk.run(
-        "and file it anew",
-        "requests", "add", "--id", "C-11", "--subject", "customer-30", "--received", RECEIVED, says="C-11: added",
+        "correct the mistyped one",
+        "requests", "correct", "C-10", "--as", "C-11", "--subject", "customer-30", says="C-11: added",
     )  # fmt: skip
     desk.run("honour that one", "compliance", "run", "--grace-days", "0", "--run-id", "january-2", "--quiet")
 

@@ -20,6 +20,9 @@ from typer.core import TyperGroup
 from unlearning import __version__
 from unlearning.core.errors import EXIT_FAILED, EXIT_OK
 
+OTHERS = 0o007
+"""Rights that others than the owner and the group do not get."""
+
 TRY, ERASE, CLUSTER, LINEAGE, MORE = (
     "Try and look",
     "Honour erasure requests",
@@ -148,6 +151,8 @@ def main() -> None:
     """Entry point of the `unlearn` command."""
     from unlearning.cli.output import explained
 
+    # What MLflow, KFP and libraries write into the home may be about people too.
+    os.umask(os.umask(0) | OTHERS)
     app: Callable[..., Any] = application(_called(sys.argv[1:]))
     with explained():
         try:

@@ -28,7 +28,7 @@ from unlearning.core.errors import UserError
 from unlearning.storage.open import open_store
 from unlearning.storage.store import Store
 
-app = typer.Typer(help="Erasure requests: add, follow, withdraw, extend, release.", no_args_is_help=True)
+app = typer.Typer(help="Erasure requests: add, correct, follow, withdraw, extend, release.", no_args_is_help=True)
 
 RequestArgument = Annotated[str, typer.Argument(help="Its id.", metavar="ID")]
 By = Annotated[str, typer.Option(help="Who acts: a role, kept for ever. No name of a person who asked.")]
@@ -227,6 +227,21 @@ def find(
             until = "" if held.purge_after == "none" else f", to be deleted after {held.purge_after}"
             print(f"  trained:   {held.version}, {held.status}{until}")
         print(f"  erased:    {', '.join(each.erased_for) or 'no'}")
+
+
+@app.command()
+def correct(
+    request: RequestArgument,
+    new: Annotated[str, typer.Option("--as", help="Id of the corrected request.")],
+    subject: Annotated[str | None, typer.Option(help="Whom it should have named.")] = None,
+    record: Annotated[list[str] | None, typer.Option(help="Or the record id; may be given again.")] = None,
+    by: By = intake.HERE,
+    json: Json = False,
+) -> None:
+    """Put right a mistyped subject or record: added anew with the same deadline, and the old one is rejected."""
+    zone, records = settings.from_environment().time_zone, tuple(record or ())
+    made = intake.correct(_store(), request, new=new, subject=subject, records=records, by=by, now=_now(), zone=zone)
+    _show_added((made,), json)
 
 
 @app.command()

@@ -69,6 +69,10 @@ class DamagedSnapshotError(UserError):
     """What a snapshot in the store says that it holds cannot be read; a person could be in it."""
 
 
+class DamagedSplitError(UserError):
+    """A split in the store is not what its digest says: nobody can say what was trained on it."""
+
+
 class ForbiddenError(UserError):
     """Whoever asks may not see this."""
 

@@ -42,6 +42,10 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+MODE = 0o640
+"""Of files that this product writes: what they say may be about people, and is not for everybody on the machine."""
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace `path` with `text` in one step; see `write_bytes`.
 
@@ -67,7 +71,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(descriptor, "wb") as handle:
                 handle.write(data)
-            os.chmod(name, 0o644)
+            os.chmod(name, MODE)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)

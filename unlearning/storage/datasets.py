@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unlearning.core.errors import DamagedSnapshotError, UserError
+from unlearning.core.errors import DamagedSnapshotError, DamagedSplitError, UserError
 from unlearning.core.files import canonical_json
 from unlearning.data import snapshots, splits
 from unlearning.data.provenance import DataDigests
@@ -70,14 +70,15 @@ def load_split(store: Store, digest: str) -> Split:
     """A split from the store.
 
     Raises:
-        UserError: missing, or not what its digest says.
+        MissingKeyError: there is none.
+        DamagedSplitError: it is not what its digest says.
     """
     try:
         split = Split.model_validate_json(store.read(split_key(digest)))
     except ValidationError:
-        raise UserError(f"split {digest[:12]} in the store is damaged: put it back") from None
+        raise DamagedSplitError(f"split {digest[:12]} in the store is damaged: put it back") from None
     if split.digest != digest:
-        raise UserError(f"split {digest[:12]} was changed in the store: put it back")
+        raise DamagedSplitError(f"split {digest[:12]} was changed in the store: put it back")
     return split
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unlearning.core.errors import MissingKeyError, UserError
+from unlearning.core.files import MODE
 from unlearning.storage.store import (
     STAGING,
     Amount,
@@ -21,9 +22,6 @@ from unlearning.storage.store import (
     check_key,
     is_litter,
 )
-
-MODE = 0o640
-"""Of objects: much of what they say is about people."""
 
 
 class LocalStore:

@@ -86,7 +86,7 @@ def test_written_text_replaces_the_file_and_everybody_may_read_it(tmp_path: Path
     write_text(path, "first, and longer")
     write_text(path, "second")
     assert path.read_text() == "second"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [path]
 
 

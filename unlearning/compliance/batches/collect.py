@@ -207,7 +207,7 @@ class Collection:
         if similar:
             persons = "1 whose id differs" if similar == 1 else f"{similar} whose ids differ"
             why = f"no record is of this subject, but of {persons} in case or spaces alone"
-            return f"{why}: if that is who asks, reject this request and add it anew"
+            return f"{why}: if that is who asks, correct it (`unlearn requests correct`)"
         if each.state.status != "nothing_found":
             self._append(each, NothingFound())
         return "nothing_found"

@@ -1,4 +1,4 @@
-"""What people do with requests: add them, withdraw, reject, extend them, and release what was left to them."""
+"""What people do with requests: add them, correct, withdraw, reject, extend them, and release what was left to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from unlearning.compliance import fields
 from unlearning.compliance.fields import described, normal_form
 from unlearning.compliance.ledger import events
-from unlearning.compliance.ledger.state import State
+from unlearning.compliance.ledger.state import END, State
 from unlearning.compliance.ledger.store import Ledger
 from unlearning.compliance.requests import deadlines, requests
 from unlearning.compliance.requests.requests import Request
@@ -110,6 +110,54 @@ def _write(
         state = ledger.state(request.id)
         requests.refuse_changed(kept, state.digest)
         return state, False
+
+
+def correct(
+    store: Store,
+    request: str,
+    *,
+    new: str,
+    subject: str | None = None,
+    records: tuple[str, ...] = (),
+    by: str,
+    now: datetime,
+    zone: str = deadlines.ZONELESS,
+) -> Added:
+    """Put right whom or what a request names: it is added anew under another id, with the time at which it arrived, so
+    that its deadline stays; and the old one is rejected, since what its ledger says was asked never changes.
+
+    Cut off in between, call it again.
+
+    Args:
+        new: id of the corrected request.
+        subject, records: whom or what it should have named; one of both.
+        zone: as of `add`.
+
+    Raises:
+        UserError: its content was deleted, it is at its end, a batch works on it, or the correction is no request.
+    """
+    state, kept = Ledger(store).state(request), requests.load(store, request)
+    reason = f"corrected as {new}"
+    done = state.ended == "rejected" and reason in _reasons(store, request)
+    if state.status in END and state.status != "nothing_found" and not done:
+        raise UserError(f"request {request!r} is {state.status}, which is its end: add another one")
+    document = kept.request.model_dump() | {"id": new, "subject": subject, "records": records}
+    corrected = requests.make(document, where=f"the correction of request {request!r}", now=now)
+    if corrected.subject == kept.request.subject and corrected.records == kept.request.records:
+        raise UserError(f"request {request!r} says that already: give what it should have said")
+    for each in (kept.request, corrected):
+        _refuse_naming(each, reason, "the new id")
+    (added,) = add(store, [corrected], by=by, now=now, zone=zone)
+    if not done:
+        reject(store, request, reason=reason, by=by, now=now)
+    return added
+
+
+def _reasons(store: Store, request: str) -> list[str]:
+    history = Ledger(store).history(request)
+    return (
+        [each.details.reason for each in history.events if isinstance(each.details, events.Rejected)] if history else []
+    )
 
 
 def withdraw(store: Store, request: str, *, reason: str, by: str, now: datetime) -> State:

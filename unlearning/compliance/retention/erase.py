@@ -9,7 +9,7 @@ from datetime import datetime
 from unlearning.compliance.inventory import TrainedVersion, trained_models
 from unlearning.compliance.retention import tombstones
 from unlearning.compliance.retention.policy import withdrawn
-from unlearning.core.errors import DamagedSnapshotError, MissingKeyError
+from unlearning.core.errors import DamagedSnapshotError, DamagedSplitError, MissingKeyError
 from unlearning.data.provenance import DataDigests
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.tags import Tags
@@ -78,8 +78,8 @@ def _reduce(store: Store, registry: Registry, trained: TrainedVersion, records: 
         split = load_split(store, data_of(version).split)
         before = DataDigests(snapshot=split.snapshot, split=split.digest)
         after = reduce(store, before, records.difference(trained.members, split.members))
-    except MissingKeyError:
-        return False  # its data was purged, or is being purged
+    except (MissingKeyError, DamagedSplitError):
+        return False  # its data was purged, or is being purged; or nobody can say what it is
     except DamagedSnapshotError:
         if records.isdisjoint(split.ids):
             return False

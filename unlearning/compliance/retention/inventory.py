@@ -17,7 +17,7 @@ from unlearning.compliance.requests.requests import private_keys
 from unlearning.compliance.retention import run_artifacts, tombstones
 from unlearning.compliance.retention.policy import Item, Kind, PurgeScope, RetentionStatus, listed, requests_of
 from unlearning.compliance.retention.run_artifacts import RunArtifact
-from unlearning.core.errors import DamagedSnapshotError, MissingKeyError
+from unlearning.core.errors import DamagedSnapshotError, DamagedSplitError, MissingKeyError
 from unlearning.core.files import STAGED
 from unlearning.core.settings import Settings
 from unlearning.data.snapshots import MANIFEST_FILE
@@ -315,10 +315,11 @@ def _leftovers(
 
 
 def _holds_erased(store: Store, split: str, erased: frozenset[str]) -> bool:
-    """Whether what was trained on a split holds erased records. A split that is gone was purged since it named some."""
+    """Whether what was trained on a split holds erased records. A split that is gone was purged since it named some; of
+    one that is damaged nobody can say, and what no version stands for is not kept for that."""
     try:
         return not erased.isdisjoint(load_split(store, split).members)
-    except MissingKeyError:
+    except (MissingKeyError, DamagedSplitError):
         return bool(erased)
 
 

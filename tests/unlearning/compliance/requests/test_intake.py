@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -197,3 +198,57 @@ def test_our_own_word_names_nobody(store: LocalStore, asked: Asked, now: datetim
     """A subject called `line`."""
     intake.add(store, [asked("C-1").model_copy(update={"subject": "line"})], by=intake.HERE, now=now)
     assert intake.withdraw(store, "C-1", reason="by mail", by=intake.HERE, now=now).status == "withdrawn"
+
+
+def test_a_mistyped_request_is_put_right_and_keeps_its_deadline(store: LocalStore, asked: Asked, now: datetime) -> None:
+    (first,) = intake.add(store, [asked("C-1", subject="mistyped")], by="test", now=now)
+    made = intake.correct(store, "C-1", new="C-2", subject="right", by="test", now=now + timedelta(days=9))
+    assert (made.request, made.created, made.due) == ("C-2", True, first.due)
+    before, after = requests.load(store, "C-1").request, requests.load(store, "C-2").request
+    assert (before.subject, after.subject, after.received) == ("mistyped", "right", before.received)
+    assert Ledger(store).state("C-1").status == "rejected"
+    assert Ledger(store).open_requests() == ("C-2",)
+    assert list(verify(store)) == []
+
+
+def test_a_correction_that_was_cut_off_is_finished_by_making_it_again(
+    store: LocalStore, asked: Asked, dying: Callable[..., Any], now: datetime
+) -> None:
+    for writes in range(8):
+        at = LocalStore(store.root / str(writes))
+        intake.add(at, [asked("C-1", subject="mistyped")], by="test", now=now)
+        with contextlib.suppress(KeyboardInterrupt):
+            intake.correct(dying(at, writes), "C-1", new="C-2", subject="right", by="test", now=now)
+        for _ in range(2):
+            intake.correct(at, "C-1", new="C-2", subject="right", by="test", now=now)
+        assert Ledger(at).state("C-1").status == "rejected"
+        assert Ledger(at).state("C-2").status == "received"
+        assert not {problem.kind for problem in verify(at)} - {"unsealed", "still_open"}
+
+
+@pytest.mark.parametrize(
+    ("correction", "message"),
+    [
+        ({"subject": "mistyped"}, "request 'C-1' says that already"),
+        ({"subject": "right", "records": ("0" * 64,)}, "give either records or subject"),
+        ({}, "give either records or subject"),
+        ({"subject": "right", "new": "for-mistyped"}, "the new id names the person"),
+        ({"subject": "right", "new": "C-1"}, "is there already with other content"),
+    ],
+)
+def test_a_correction_that_is_none_writes_nothing(
+    store: LocalStore, asked: Asked, now: datetime, correction: dict[str, Any], message: str
+) -> None:
+    intake.add(store, [asked("C-1", subject="mistyped")], by="test", now=now)
+    before = everything(store)
+    with pytest.raises(UserError, match=message):
+        intake.correct(store, "C-1", **{"new": "C-2", "by": "test", "now": now, **correction})
+    assert everything(store) == before
+
+
+def test_what_is_at_its_end_is_not_corrected(
+    store: LocalStore, asked: Asked, told: Callable[..., State], now: datetime
+) -> None:
+    told("C-1", "withdrawn")
+    with pytest.raises(UserError, match="request 'C-1' is withdrawn, which is its end: add another one"):
+        intake.correct(store, "C-1", new="C-2", subject="right", by="test", now=now)
