@@ -14,7 +14,7 @@ from components.register import register
 from components.split import split
 from components.tombstones import tombstones
 from pipelines.form import Channels, pipeline
-from pipelines.tasks import computing, effectful, on_gpu, pure
+from pipelines.tasks import TRAINING_TIMEOUT, computing, effectful, on_gpu, pure
 from pipelines.tasks import training as trains
 
 
@@ -38,16 +38,20 @@ def prepare(training: Channels) -> tuple[dict[str, Any], Any]:
 def pretraining(training: Channels, references: Channels, registered: Channels, hardware: Channels) -> None:
     """Train an encoder and register it."""
     data, resolved = prepare(training)
-    trained = pure(pretrain(**data, hardware=hardware, resolved_recipe=resolved, seed=training["seed"]), "Pretrain")
+    trained = pure(
+        pretrain(**data, hardware=hardware, resolved_recipe=resolved, seed=training["seed"]),
+        "Pretrain",
+        TRAINING_TIMEOUT,
+    )
     trains(trained, hardware)
     original = trained.outputs["model"]
-    evaluated = pure(evaluate(original=original, **data, hardware=computing(hardware)), "Evaluate")
+    evaluated = pure(evaluate(original=original, **data, hardware=computing(hardware)), "Evaluate", TRAINING_TIMEOUT)
     on_gpu(evaluated, hardware)
     count = references["reference_models"]
     planned = pure(plan_references(count=count, tasks=references["reference_tasks"]), "Plan references")
     with dsl.ParallelFor(planned.output, name="references") as numbers:
         made = train_references(original=original, **data, hardware=computing(hardware), count=count, numbers=numbers)
-        on_gpu(pure(made, "Train references"), hardware)
+        on_gpu(pure(made, "Train references", TRAINING_TIMEOUT), hardware)
     gathered = effectful(gather_references(parts=dsl.Collected(made.outputs["part"])), "Gather references")
     effectful(
         register(

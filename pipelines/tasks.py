@@ -24,9 +24,17 @@ USER = 10001
 """Of the image: a number, so that Kubernetes can see that it is not root."""
 
 
-def pure(task: Any, name: str) -> Any:
-    """A task whose outputs depend on its inputs alone: KFP may take them from its cache, and may try it again."""
-    task.set_retry(RETRIES, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="10m")
+def pure(task: Any, name: str, seconds: int = TIMEOUT) -> Any:
+    """A task whose outputs depend on its inputs alone: KFP may take them from its cache, and may try it again.
+
+    The backend tries again what lost its pod or its node; whether it does so with what failed by itself, such as of bad
+    input, is for the installation to say, since a pipeline cannot (docs/compliance.md).
+
+    Args:
+        seconds: after which the task is stopped, and for which it is tried again: the backend counts from the start
+            of the first attempt, so that less would end the retries of whatever takes longer.
+    """
+    task.set_retry(RETRIES, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration=f"{seconds}s")
     return _placed(task).set_display_name(name).set_caching_options(True)
 
 

@@ -27,7 +27,7 @@ from components.retrain_or_none import retrain_or_none
 from components.select import select
 from components.unlearn import unlearn
 from pipelines.form import Channels, pipeline
-from pipelines.tasks import computing, effectful, on_gpu, pure, training
+from pipelines.tasks import TRAINING_TIMEOUT, computing, effectful, on_gpu, pure, training
 from unlearning.audit.escalation import ATTEMPTS, RETRAINED, AttemptName, escalation_level
 from unlearning.audit.policy import MAX_STRONGER
 
@@ -79,7 +79,7 @@ def _unlearn(run: Run, name: str, *, attempt: AttemptName, exactly: bool = False
         **run.data,
         hardware=run.hardware,
     )
-    training(pure(task, name), run.hardware)
+    training(pure(task, name, TRAINING_TIMEOUT), run.hardware)
     return task.outputs["candidate"]
 
 
@@ -93,7 +93,7 @@ def _reference(run: Run) -> Any:
         **run.data,
         hardware=run.hardware,
     )
-    training(pure(task, "Retrain as reference, or none"), run.hardware)
+    training(pure(task, "Retrain as reference, or none", TRAINING_TIMEOUT), run.hardware)
     return task.outputs["retrained"]
 
 
@@ -151,6 +151,7 @@ def _escalate(
         drawn = pure(
             figures(**models, **run.data, hardware=computing(run.hardware), candidate=shown.evidence["candidate"]),
             "Draw figures",
+            TRAINING_TIMEOUT,
         )
         on_gpu(drawn, run.hardware)
         told = (
@@ -196,6 +197,7 @@ def unlearning(
             model_name=model["model_name"],
         ),
         "Select forget set",
+        TRAINING_TIMEOUT,
     )
     on_gpu(selected, hardware)
     registered = {"model_name": model["model_name"], "run_name": named["run_name"]}

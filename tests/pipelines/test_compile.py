@@ -405,6 +405,15 @@ def test_only_what_may_come_from_the_cache_is_tried_again(document: Document, na
         assert again is None or (again["maxRetryCount"], again["backoffFactor"]) == (2, 2.0)
 
 
+def test_what_is_tried_again_may_be_so_for_as_long_as_a_task_may_take(document: Document) -> None:
+    """The backend counts from the start of the first attempt."""
+    stopped = {name: int(settings["activeDeadlineSeconds"]) for name, settings in kubernetes_settings(document)}
+    tried = {function: task["retryPolicy"] for function, task, _ in tasks(document) if "retryPolicy" in task}
+    assert {name: each["backoffMaxDuration"] for name, each in tried.items()} == {
+        name: f"{stopped[name]}s" for name in tried
+    }
+
+
 TRAINING = {"pretrain", "unlearn", "retrain_or_none"}
 SPREAD = {"nodes", "node_gpus", "processes", "gpu_nodes"}
 
