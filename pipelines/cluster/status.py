@@ -8,6 +8,7 @@ import kfp_server_api as api
 from pydantic import BaseModel
 
 from pipelines.cluster.client import FINISHED, UNDONE
+from pipelines.cluster.progress import Node, Step, steps
 
 
 class TaskStatus(BaseModel):
@@ -21,13 +22,15 @@ class TaskStatus(BaseModel):
 
 
 class RunStatus(BaseModel):
-    """A run and its tasks in the order they started."""
+    """A run, its steps, and all that the server lists in the order in which it started."""
 
     run_id: str
     name: str
     state: str
     error: str
     tasks: list[TaskStatus]
+    steps: list[Step] = []
+    """Empty where the server tells no specification."""
 
     @property
     def finished(self) -> bool:
@@ -40,12 +43,21 @@ class RunStatus(BaseModel):
         return self.state in UNDONE
 
     def text(self) -> str:
-        """A line for the run, one for each task, and why those failed that did."""
+        """A line for the run, one for each step, and why those failed that did; every task where no steps are known."""
         lines = [f"run {self.run_id} {self.name}: {self.state} {self.error}".rstrip()]
-        for task in self.tasks:
-            took = "" if task.seconds is None else f" {task.seconds:.0f} s"
-            lines.append(f"  {task.name}: {task.state}{took} {task.error}".rstrip())
+        for step in self.steps:
+            times = f" ({step.times} times)" if step.times > 1 else ""
+            lines.append(
+                f"{'  ' * (step.depth + 1)}{step.name}{times}: {_standing(step.state, step.seconds, step.error)}"
+            )
+        if not self.steps:
+            lines += [f"  {each.name}: {_standing(each.state, each.seconds, each.error)}" for each in self.tasks]
         return "\n".join(lines)
+
+
+def _standing(state: str, seconds: float | None, error: str) -> str:
+    took = "" if seconds is None else f" {seconds:.0f} s"
+    return f"{state}{took} {error}".rstrip()
 
 
 def _message(error: api.GoogleRpcStatus | None) -> str:
@@ -70,10 +82,17 @@ def status_of(run: api.V2beta1Run) -> RunStatus:
     details = run.run_details.task_details if run.run_details else None
     first = datetime.max.replace(tzinfo=UTC)
     ordered = sorted(details or [], key=lambda each: (each.start_time or first, str(each.task_id)))
+    tasks = [_task(each) for each in ordered]
+    names = [str(each.display_name or "") for each in ordered]
+    nodes = [
+        Node(name=name, state=task.state, seconds=task.seconds, error=task.error)
+        for name, task in zip(names, tasks, strict=True)
+    ]
     return RunStatus(
         run_id=str(run.run_id),
         name=str(run.display_name),
         state=str(run.state or "PENDING"),
         error=_message(run.error),
-        tasks=[_task(each) for each in ordered],
+        tasks=tasks,
+        steps=steps(run.pipeline_spec or {}, nodes),
     )

@@ -203,10 +203,11 @@ def _followed(server: Pipelines, run: str, quiet: bool) -> RunStatus:
     told: dict[str, str] = {}
     now, answered = status_of(server.run(run)), time.monotonic()
     while True:
-        for task in now.tasks:
-            if not quiet and told.get(task.id) != task.state:
-                print(f"{task.name}: {task.state}", flush=True)
-            told[task.id] = task.state
+        steps = {f"{each.depth} {each.name}": (each.name, each.state) for each in now.steps}
+        for name, (shown, state) in (steps or {each.id: (each.name, each.state) for each in now.tasks}).items():
+            if not quiet and told.get(name) != state:
+                print(f"{shown}: {state}", flush=True)
+            told[name] = state
         if now.finished:
             return now
         time.sleep(EVERY)

@@ -44,7 +44,7 @@ from unlearning.registry.versions import champion, data_of
 from unlearning.steps.certify import certify
 from unlearning.steps.collect import collect
 from unlearning.steps.fulfil import fulfil, release
-from unlearning.storage.datasets import keep_snapshot, keep_split, load_split, reduce
+from unlearning.storage.datasets import keep_snapshot, keep_split, load_manifest, load_split, reduce
 from unlearning.storage.keys import SNAPSHOTS
 from unlearning.storage.local import LocalStore
 
@@ -358,12 +358,15 @@ class Office:
 
     def found_again(self) -> list[str]:
         """What must be gone after that: pixels of erased records and weights trained on them, unless a version that
-        holds them serves, since somebody let it, or the request was about another model alone."""
+        holds them serves, since somebody let it (then all of its data is there too, as every batch tells), or the
+        request was about another model alone."""
         kept = {name: model.aliases.get("champion") for name, model in self.client.models.items()}
         excused = frozenset[str]()
-        for name, number, _, truth in self.live():
+        for name, number, tags, truth in self.live():
             if kept[name] == number:
                 excused |= truth
+                if tags.get("withdrawn_for", NONE) != NONE:
+                    excused |= frozenset(load_manifest(self.store, tags["snapshot"]).record_ids)
         for request in self.certified:
             if self.asked[request].model:
                 excused |= self.concerned[request]

@@ -380,3 +380,22 @@ def test_which_versions_have_not_honoured_a_request_is_told_by_their_records_not
     for key in private_keys(office.store, request):
         office.store.delete(key)
     assert queries.holders(office.registry, request) is None
+
+
+def test_what_serves_again_after_it_was_withdrawn_keeps_its_data_and_every_batch_tells(office: Office) -> None:
+    """Members and what was held out: the next unlearning would need it. Once another version serves, all of it goes."""
+    ask(office, subject="2")
+    batch(office, "promote")
+    office.move_champion("shop", "1")
+    office.steps += 1
+    result = office.batch(["promote"], dies="", meanwhile=False)
+    assert result is not None
+    assert len(result.undone) == 1
+    assert "shop version 1 serves and holds what was erased for request R0" in result.undone[0]
+    office.later(24 * (GRACE_DAYS + 1))
+    office.purge()
+    assert office.registry.resolve("shop", "1").tags.status != "purged"
+    office.move_champion("shop", "2")
+    office.purge()
+    assert office.registry.resolve("shop", "1").tags.status == "purged"
+    assert office.found_again() == []
