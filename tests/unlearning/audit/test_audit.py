@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.stats
 import torch
 
 from unlearning.audit.attacks import expected_attacks
+from unlearning.audit.attacks.lira import logit_confidence
+from unlearning.audit.attacks.referenced import normal_scores
 from unlearning.audit.audit import HISTOGRAM_BINS, audit, measure_like_references, measure_model
+from unlearning.audit.record_p_values import SMALLEST_SPREAD, per_record
 from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model
 from unlearning.audit.results import Audit, Interval
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure, measure_signals
@@ -204,3 +208,59 @@ def test_with_references_every_record_is_shown_the_views_the_references_saw(
     for group, places in (("forget", rows), ("retained", kept), ("holdout", np.arange(48, 78))):
         assert np.array_equal(getattr(found, group).losses, whole.losses[places]), group
         assert np.array_equal(getattr(found, group).signals["loss"], whole.signals["loss"][places]), group
+
+
+def test_every_record_is_held_against_references_by_its_place_among_each_models_own_holdout(
+    case: Case, synthetic: Callable[..., Any]
+) -> None:
+    """The p-values of every model, one record and one reference at a time."""
+    world = synthetic(members=48, holdout=30, count=8, seed=0)
+    rows = np.random.default_rng(1).permutation(48)[:20]
+    members = concatenate(case.groups["forget"], case.groups["retained"])
+    groups = {
+        "forget": members[torch.from_numpy(rows)],
+        "retained": members[torch.from_numpy(np.setdiff1d(np.arange(48), rows))],
+        "holdout": case.groups["holdout"],
+    }
+    forgotten = ReferenceBaseline(world.references, rows)
+    models = {"original": ("0" * 64, case.memorised), "candidate": ("1" * 64, case.memorised)}
+    made = audit(
+        models, case.paradigm, **groups, config=CONFIG, seed=0, split="s", forget_digest="f", forgotten=forgotten
+    )
+    shown = measure_like_references(case.memorised, case.paradigm, **groups, forgotten=forgotten)
+
+    def score(losses: Any, holdout: Any) -> float:
+        own = float(logit_confidence(losses[None]).mean())
+        among = [float(logit_confidence(each[None]).mean()) for each in holdout]
+        return float(normal_scores(np.array([[own]]), np.array([[each] for each in among]))[0, 0])
+
+    def p_of(own: Any, others: list[tuple[bool, Any, Any]]) -> float:
+        seen = [score(losses, holdout) for trained, losses, holdout in others if not trained]
+        spread = max(float(np.std(seen, ddof=1)), SMALLEST_SPREAD)
+        distance = (score(own, shown.holdout.losses) - np.mean(seen)) / (spread * np.sqrt(1 + 1 / len(seen)))
+        return float(scipy.stats.t.sf(distance, len(seen) - 1))
+
+    references = world.references
+    held, trained = references.holdout_losses, references.trained
+    forget = [
+        p_of(
+            shown.forget.losses[place],
+            [(bool(trained[each, row]), references.member_losses[each, row], held[each]) for each in range(8)],
+        )
+        for place, row in enumerate(rows)
+    ]
+    masks = forgotten.left_out
+    holdout = [
+        p_of(
+            shown.holdout.losses[place],
+            [(bool(masks[each, place]), held[each, place], held[each]) for each in range(8)],
+        )
+        for place in range(30)
+    ]
+    expected = per_record(np.array(forget), np.array(holdout))
+    for name in models:
+        found = made.models[name].per_record
+        assert found is not None
+        assert found.suspicious == expected.suspicious
+        assert found.pooled == pytest.approx(expected.pooled)
+        assert found.towards_members == expected.towards_members

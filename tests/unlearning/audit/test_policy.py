@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from unlearning.audit.escalation import ATTEMPTS, escalation_level
 from unlearning.audit.policy import MAX_STRONGER, Policy
 from unlearning.core.config import checked
 from unlearning.core.errors import UserError
@@ -32,6 +33,10 @@ def test_the_values_at_the_edges_have_a_meaning() -> None:
     edges = {"auc_margin": 0.49, "utility_margin": 0.99, "stronger": MAX_STRONGER}
     assert checked(Policy, edges).model_dump().items() >= edges.items()
     assert checked(Policy, {"stronger": 0}).stronger == 0
+
+
+def test_settings_can_be_escalated_as_often_as_there_are_attempts_for_it() -> None:
+    assert max(escalation_level(attempt) for attempt in ATTEMPTS) == MAX_STRONGER
 
 
 def test_what_a_task_is_handed_as_text_is_the_same_policy() -> None:

@@ -11,8 +11,10 @@ from unlearning.audit.results import (
     Audit,
     Interval,
     ModelAudit,
+    Rates,
     Roc,
     Verdict,
+    confusion,
     load_audit,
     roc_points,
     strongest_attack,
@@ -59,6 +61,35 @@ def test_the_curve_drawn_is_that_of_the_originals_strongest_attack(audit: Audit,
     assert false_rate == list(chosen.false_positive_rate)
     assert true_rate == list(chosen.true_positive_rate)
     assert thresholds == pytest.approx([1, 2 / 3, 1 / 3, 0])
+
+
+@pytest.mark.parametrize("forgotten", [7, 40])
+@pytest.mark.parametrize("holdout", [5, 90])
+@pytest.mark.parametrize(("caught", "false"), [(0, 0), (1, 0), (3, 2), (7, 5), (0, 4)])
+def test_the_answers_of_an_attack_are_counted_back_from_its_rates(
+    audit: Audit, forgotten: int, holdout: int, caught: int, false: int
+) -> None:
+    """Rates as the attack reports them, from counts; where nobody is caught false positives cannot be known."""
+    called = caught + false
+    precision = Interval(estimate=caught / called, low=0, high=1) if called else None
+    told = Rates(
+        accuracy=(caught / forgotten + 1 - false / holdout) / 2,
+        precision=precision,
+        recall=Interval(estimate=caught / forgotten, low=0, high=1),
+        tpr_at_01_fpr=SURE,
+        resolved=False,
+    )
+    attacks = tuple(each.model_copy(update={"rates": told}) for each in audit.models["candidate"].attacks)
+    models = audit.models | {"candidate": audit.models["candidate"].model_copy(update={"attacks": attacks})}
+    whole = audit.model_copy(update={"models": models, "records": {"forget": forgotten, "holdout": holdout}})
+    names, counts = confusion(whole, "candidate") or ([], [])
+    assert names == ["member", "non-member"]
+    wrong = false if caught else 0
+    assert counts == [[caught, forgotten - caught], [wrong, holdout - wrong]]
+
+
+def test_an_attack_that_gives_no_answer_has_no_counts(audit: Audit) -> None:
+    assert confusion(audit, "candidate") is None
 
 
 def test_thresholds_fall_from_one_to_zero_and_are_finite() -> None:

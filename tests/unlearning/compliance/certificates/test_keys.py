@@ -45,6 +45,17 @@ def test_a_known_key_has_the_published_public_key() -> None:
     assert keys.raw_public(Ed25519PrivateKey.from_private_bytes(secret)) == public
 
 
+def test_the_keyring_is_looked_for_beside_the_file_of_the_key(pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keys.keyring_beside() is None
+    monkeypatch.setenv(keys.KEY_FILE, str(pem))
+    assert keys.keyring_beside() is None
+    beside = pem.with_name(keys.KEYRING_FILE)
+    beside.write_text("{}")
+    assert keys.keyring_beside() == beside
+    monkeypatch.setenv(keys.KEY_FILE, "")
+    assert keys.keyring_beside() is None
+
+
 def test_only_the_owner_may_read_a_new_key_and_nothing_is_overwritten(pem: Path) -> None:
     before = pem.read_bytes()
     assert stat.S_IMODE(pem.stat().st_mode) == 0o600
