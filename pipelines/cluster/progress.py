@@ -22,7 +22,7 @@ _ATTEMPT = re.compile(r"\(\d+(?::.*)?\)$")
 """What Argo adds to the name of an attempt, or of a round of a loop."""
 
 
-class Node(BaseModel):
+class ListedNode(BaseModel):
     """One entry of the server's list."""
 
     name: str
@@ -32,7 +32,7 @@ class Node(BaseModel):
     error: str
 
 
-class Step(BaseModel):
+class RunStep(BaseModel):
     """One step of the pipeline."""
 
     name: str
@@ -47,7 +47,7 @@ class Step(BaseModel):
     error: str
 
 
-def steps(specification: Mapping[str, Any], nodes: Iterable[Node]) -> list[Step]:
+def steps(specification: Mapping[str, Any], nodes: Iterable[ListedNode]) -> list[RunStep]:
     """The steps that were reached or skipped, in the order in which they depend on each other; what stands in a branch
     that was skipped is left out.
 
@@ -55,7 +55,7 @@ def steps(specification: Mapping[str, Any], nodes: Iterable[Node]) -> list[Step]
         specification: a compiled pipeline, alone or with its Kubernetes settings; without one there are no steps.
         nodes: all that the server lists.
     """
-    found: dict[str, list[Node]] = {}
+    found: dict[str, list[ListedNode]] = {}
     for node in nodes:
         if node.name and not _ATTEMPT.search(node.name):
             found.setdefault(node.name, []).append(node)
@@ -64,8 +64,8 @@ def steps(specification: Mapping[str, Any], nodes: Iterable[Node]) -> list[Step]
 
 
 def _below(
-    component: Mapping[str, Any], components: Mapping[str, Any], found: Mapping[str, list[Node]], depth: int
-) -> Iterator[Step]:
+    component: Mapping[str, Any], components: Mapping[str, Any], found: Mapping[str, list[ListedNode]], depth: int
+) -> Iterator[RunStep]:
     tasks = component.get("dag", {}).get("tasks", {})
     for key in _in_order(tasks):
         nodes = found.get(key, [])
@@ -82,12 +82,12 @@ def _below(
             yield from _below(inner, components, found, depth if group else depth + 1)
 
 
-def _step(name: str, depth: int, nodes: Sequence[Node]) -> Step:
+def _step(name: str, depth: int, nodes: Sequence[ListedNode]) -> RunStep:
     states = [_STATES.get(node.state, node.state) for node in nodes]
     state = min(states, key=lambda each: _ORDER.index(each) if each in _ORDER else 0)
     took = [node.seconds for node in nodes if node.seconds is not None]
     errors = [node.error for node in nodes if node.error]
-    return Step(
+    return RunStep(
         name=name, depth=depth, state=state, times=len(nodes), seconds=max(took, default=None),
         error=errors[0] if errors else "",
     )  # fmt: skip

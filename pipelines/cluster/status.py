@@ -8,7 +8,7 @@ import kfp_server_api as api
 from pydantic import BaseModel
 
 from pipelines.cluster.client import FINISHED, UNDONE
-from pipelines.cluster.progress import Node, Step, steps
+from pipelines.cluster.progress import ListedNode, RunStep, steps
 
 
 class TaskStatus(BaseModel):
@@ -29,7 +29,7 @@ class RunStatus(BaseModel):
     state: str
     error: str
     tasks: list[TaskStatus]
-    steps: list[Step] = []
+    steps: list[RunStep] = []
     """Empty where the server tells no specification."""
 
     @property
@@ -85,7 +85,7 @@ def status_of(run: api.V2beta1Run) -> RunStatus:
     tasks = [_task(each) for each in ordered]
     names = [str(each.display_name or "") for each in ordered]
     nodes = [
-        Node(name=name, state=task.state, seconds=task.seconds, error=task.error)
+        ListedNode(name=name, state=task.state, seconds=task.seconds, error=task.error)
         for name, task in zip(names, tasks, strict=True)
     ]
     return RunStatus(

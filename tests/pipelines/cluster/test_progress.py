@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from pipelines.cluster.progress import Node, Step, steps
+from pipelines.cluster.progress import ListedNode, RunStep, steps
 from pipelines.compile import load
 
 Document = dict[str, Any]
@@ -41,11 +41,11 @@ SPEC: Document = {
 }
 
 
-def node(name: str, state: str = "SUCCEEDED", seconds: float | None = 1.0, error: str = "") -> Node:
-    return Node(name=name, state=state, seconds=seconds, error=error)
+def node(name: str, state: str = "SUCCEEDED", seconds: float | None = 1.0, error: str = "") -> ListedNode:
+    return ListedNode(name=name, state=state, seconds=seconds, error=error)
 
 
-def as_listed(*tasks: Node) -> list[Node]:
+def as_listed(*tasks: ListedNode) -> list[ListedNode]:
     """With what the server lists beside them, in no order."""
     found = list(tasks)
     for each in tasks:
@@ -61,7 +61,7 @@ def as_listed(*tasks: Node) -> list[Node]:
     return found
 
 
-def told(found: list[Step]) -> list[tuple[int, str, str]]:
+def told(found: list[RunStep]) -> list[tuple[int, str, str]]:
     return [(each.depth, each.name, each.state) for each in found]
 
 

@@ -11,10 +11,10 @@ import scipy.stats
 import torch
 
 from unlearning.audit.attacks import expected_attacks
-from unlearning.audit.attacks.lira import logit_confidence
+from unlearning.audit.attacks.lira import SMALLEST_SPREAD, logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
 from unlearning.audit.audit import HISTOGRAM_BINS, audit, measure_like_references, measure_model
-from unlearning.audit.record_p_values import SMALLEST_SPREAD, per_record
+from unlearning.audit.record_p_values import per_record
 from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model
 from unlearning.audit.results import Audit, Interval
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure, measure_signals
