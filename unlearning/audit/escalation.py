@@ -146,8 +146,6 @@ def next_action(outcome: Outcome, attempt: AttemptName, policy: Policy, *, compl
         return "person"
     if outcome == "leaks" and escalation_level(attempt) < policy.stronger:
         return "stronger"
-    if outcome == "utility_lost" and policy.after_utility_lost == "stop":
-        return "person"
     follows = policy.on_inconclusive if outcome == "inconclusive" else policy.on_failure
     return "retrain" if follows in ("retrain", "accept_retrained") else "person"
 

@@ -36,8 +36,6 @@ class Policy(Margins):
     version has none, and for forget_kind class and cluster)."""
     stronger: int = Field(1, ge=0, le=MAX_STRONGER)
     """Escalated settings to try where a candidate still leaks."""
-    after_utility_lost: OnFailure = "retrain"
-    """What follows where too much accuracy was lost: retrain, or stop (leave it to a person)."""
     on_failure: OnFailure = "retrain"
     """What follows a failed verdict: retrain (train again without the forgotten records, audit that) or stop (leave it
     to a person)."""

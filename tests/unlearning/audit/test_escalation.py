@@ -189,10 +189,3 @@ def test_the_statement_says_that_nothing_was_shown_and_why() -> None:
     told = accepted_statement(["only 6 forget records were audited", "loss: too few records to tell"])
     assert told.startswith("Accepted although the audit could not tell whether they were forgotten: only 6")
     assert told.endswith("audited; loss: too few records to tell.")
-
-
-def test_what_lost_too_much_accuracy_is_left_to_a_person_where_that_is_asked() -> None:
-    stop = Policy(after_utility_lost="stop")
-    assert next_action("utility_lost", "first", stop) == "person"
-    assert next_action("leaks", "first", stop) == next_action("leaks", "first", Policy())
-    assert next_action("utility_lost", "first", Policy()) == "retrain"
