@@ -10,7 +10,15 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from unlearning.audit.accuracy import Evaluation, EvaluationConfig, classify, evaluate, linear_probe, weighted_knn
+from unlearning.audit.accuracy import (
+    Evaluation,
+    EvaluationConfig,
+    classify,
+    compared_against,
+    evaluate,
+    linear_probe,
+    weighted_knn,
+)
 from unlearning.audit.results import Interval
 from unlearning.data.records import Records, as_pixels
 from unlearning.learning import features as features_module
@@ -249,3 +257,20 @@ def test_the_classifier_counts_where_both_have_one(ours: bool, theirs: bool) -> 
 def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         EvaluationConfig.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("measured", "against"),
+    [
+        ((), None),
+        (("original", "retrained"), None),
+        (("candidate",), None),
+        (("candidate", "original"), "original"),
+        (("candidate", "retrained"), "retrained"),
+        (("original", "candidate", "retrained"), "retrained"),
+    ],
+)
+def test_a_candidate_is_compared_with_the_retrained_model_where_there_is_one(
+    measured: tuple[str, ...], against: str | None
+) -> None:
+    assert compared_against(measured) == against

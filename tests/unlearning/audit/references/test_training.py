@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unlearning.audit.references import training as training_module
 from unlearning.audit.references.training import ReferenceTraining, halves, make_references
 from unlearning.audit.signals import Measured, SignalConfig, measure, measure_each
 from unlearning.core.seeding import initialisation
@@ -113,3 +115,13 @@ def test_what_a_model_was_trained_on_before_does_not_matter(training: ReferenceT
     torch.manual_seed(2)
     (second,) = make_references(replace(training), [1])
     assert np.array_equal(first.measured.losses, second.measured.losses)
+
+
+def test_a_gpu_is_given_one_reference_at_a_time_and_every_core_one_of_its_own() -> None:
+    with training_module._side_by_side(torch.device("cuda")) as (pool, workers):
+        assert workers == pool._max_workers == 1
+    before = torch.get_num_threads()
+    with training_module._side_by_side(torch.device("cpu")) as (pool, workers):
+        assert workers == pool._max_workers == min(before, os.cpu_count() or 1)
+        assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == 1
+    assert torch.get_num_threads() == before
