@@ -17,6 +17,8 @@ FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of the week", 0, 6, DAYS),
 )
 """Name, least, greatest and names of each field."""
+LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days of each month, in years that have most."""
 PART = re.compile(r"(?:[*?]|(\w+)(?:-(\w+))?)(?:/(\d+))?")
 
 
@@ -29,7 +31,10 @@ def _value(text: str, field: tuple[str, int, int, tuple[str, ...]]) -> int:
     return int(text)
 
 
-def _check(text: str, field: tuple[str, int, int, tuple[str, ...]]) -> None:
+def _values(text: str, field: tuple[str, int, int, tuple[str, ...]]) -> set[int]:
+    """All that it stands for."""
+    _, least, greatest, _ = field
+    meant: set[int] = set()
     for part in text.split(","):
         found = PART.fullmatch(part)
         if found is None:
@@ -40,19 +45,30 @@ def _check(text: str, field: tuple[str, int, int, tuple[str, ...]]) -> None:
         values = [_value(each, field) for each in (first, last) if each is not None]
         if values != sorted(values):
             raise UserError(f"cron: {field[0]} {text!r} ends before it begins")
+        begin = values[0] if values else least
+        end = values[-1] if last is not None or (values and step is None) else greatest
+        meant |= set(range(begin, end + 1, int(step or 1)))
+    return meant
+
+
+def _check_days(days: set[int], months: set[int], weekdays: str) -> None:
+    """Where the day of the week is given too, either of both is enough for Kubeflow."""
+    longest = max(LONGEST[month - 1] for month in months)
+    if min(days) > longest and weekdays in ("*", "?"):
+        raise UserError(f"cron: no such month has a day {min(days)}: the schedule would never run")
 
 
 def six_fields(text: str) -> str:
     """A cron expression as Kubeflow wants it; five fields run at second 0.
 
     Raises:
-        UserError: a field is wrong; the message names it.
+        UserError: a field is wrong, and the message names it; or no year has such a day.
     """
     fields = text.split()
     if len(fields) == len(FIELDS) - 1:
         fields = ["0", *fields]
     if len(fields) != len(FIELDS):
         raise UserError(f"cron: {text!r} has {len(fields)} fields; 5 are wanted, or 6 with seconds first")
-    for value, field in zip(fields, FIELDS, strict=True):
-        _check(value, field)
+    meant = [_values(value, field) for value, field in zip(fields, FIELDS, strict=True)]
+    _check_days(meant[3], meant[4], fields[5])
     return " ".join(fields)

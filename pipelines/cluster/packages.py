@@ -100,11 +100,15 @@ def _from_text(name: str, text: str, kind: str) -> Any:
         raise UserError(f"parameter {name}: {text!r} is not a {kind}, written as in JSON") from None
 
 
+LONGEST = 10_000
+"""Characters of a parameter's value that Kubeflow's server takes."""
+
+
 def checked(package: Package, texts: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters to send: `values` from a file, and `texts` from the command line laid over them.
 
     Raises:
-        UserError: a name is unknown, a value has the wrong type, or one without default is missing.
+        UserError: a name is unknown, a value has the wrong type or is too long, or one without default is missing.
     """
     declared = package.parameters
     for name in sorted({*texts, *values} - declared.keys()):
@@ -119,6 +123,13 @@ def checked(package: Package, texts: Mapping[str, str], values: Mapping[str, Any
         if not fits or (isinstance(value, bool) and kind.startswith("NUMBER")):
             raise UserError(f"parameter {name} must be a {kind}, not {value!r}")
     _check_values(package.name, given)
+    for name, value in given.items():
+        length = len(value if isinstance(value, str) else json.dumps(value))
+        if length > LONGEST:
+            raise UserError(
+                f"parameter {name} has {length} characters, and Kubeflow takes {LONGEST}: many records are erased by "
+                "requests (`unlearn requests import`), and settings belong in a recipe"
+            )
     for name, declaration in declared.items():
         optional = declaration.get("isOptional") or "defaultValue" in declaration
         if name not in given and not optional:

@@ -217,6 +217,16 @@ def test_a_missing_parameter_is_named() -> None:
         checked(Package("small", {"root": declared}, {}), {}, {})
 
 
+@pytest.mark.parametrize("kind", ["STRING", "LIST"])
+def test_a_value_that_the_server_would_refuse_is_refused_before_it_is_sent(kind: str) -> None:
+    package = Package("small", {"root": {"inputDefinitions": {"parameters": {"long": {"parameterType": kind}}}}}, {})
+    fits: object = "x" * 10_000 if kind == "STRING" else ["x" * 9_996]
+    assert checked(package, {}, {"long": fits}) == {"long": fits}
+    more: object = "x" * 10_001 if kind == "STRING" else ["x" * 9_997]
+    with pytest.raises(UserError, match="parameter long has 10001 characters, and Kubeflow takes 10000"):
+        checked(package, {}, {"long": more})
+
+
 def test_without_caching_no_step_is_taken_over() -> None:
     assert SMALL.uncached().spec["root"]["dag"]["tasks"]["one"]["cachingOptions"] == {}
 

@@ -72,10 +72,15 @@ def load_public(path: Path) -> bytes:
     return raw_public(key)
 
 
+IN_A_POD = "KUBERNETES_SERVICE_HOST"
+"""Kubernetes sets it in every container."""
+
+
 def load_private(path: Path) -> Ed25519PrivateKey:
     """A private key in a PEM file without a password; warns on standard error where everybody can read it.
 
-    The group is not warned about: Kubernetes mounts a secret readable for the pod's group.
+    Not in a pod: there Kubernetes makes a secret readable for everybody, KFP cannot ask for another mode, and nobody
+    else is in it.
 
     Raises:
         UserError: missing, or no private Ed25519 key.
@@ -85,7 +90,7 @@ def load_private(path: Path) -> Ed25519PrivateKey:
         mode = path.stat().st_mode
     except OSError as error:
         raise UserError(f"signing key {path} cannot be read ({error.strerror}): see unlearn keys new") from None
-    if mode & stat.S_IROTH:
+    if mode & stat.S_IROTH and IN_A_POD not in os.environ:
         print(f"warning: signing key {path} can be read by everybody: chmod 600 {path}", file=sys.stderr)
     return _private(data, str(path))
 

@@ -75,6 +75,15 @@ def test_a_key_that_everybody_can_read_is_warned_about(
     assert shown.err == (f"warning: signing key {pem} can be read by everybody: chmod 600 {pem}\n" if warned else "")
 
 
+def test_in_a_pod_nobody_else_is_there_to_read_it(
+    pem: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pem.chmod(0o644)
+    monkeypatch.setenv(keys.IN_A_POD, "10.0.0.1")
+    keys.load_private(pem)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_key_comes_from_a_file_or_from_a_secret(pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = keys.raw_public(keys.load_private(pem))
     with pytest.raises(UserError, match="no signing key: set UNLEARNING_SIGNING_KEY_FILE"):
