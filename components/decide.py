@@ -15,10 +15,11 @@ def decide(
     verdict: Output[Artifact],
     explanation: Output[Markdown],
 ) -> str:
-    """Equivalent to a model not trained on the records, and as useful? Returns what follows: promote, accept,
+    """Equivalent to a model not trained on the records, and as useful? Returns what follows: serve,
     stronger, retrain or person."""
     from pathlib import Path
 
+    from unlearning.audit.escalation import branch
     from unlearning.audit.policy import Policy
     from unlearning.core.config import checked
     from unlearning.steps.decide import decide as step
@@ -35,4 +36,4 @@ def decide(
     judged = decided.verdict
     verdict.metadata.update({"outcome": judged.outcome, "action": decided.action, "reasons": "; ".join(judged.reasons)})
     verdict.metadata["compared_with"] = judged.compared_with
-    return str(decided.action)
+    return branch(decided.action)

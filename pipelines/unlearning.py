@@ -2,8 +2,7 @@
 
 check → resolve → select → retrain as reference, where one is compared with, and from attempt to attempt:
   unlearn → audit and evaluate → decide
-    promote  → promote → report
-    accept   → promote though it could not be judged → report
+    serve    → promote, on the ground that the evidence gives → report
     stronger → keep as rejected → the next attempt, with an escalated setting
     retrain  → keep as rejected → the last attempt, retrained without the forgotten records
     person   → keep as rejected → report, and a person decides
@@ -28,7 +27,7 @@ from components.select import select
 from components.unlearn import unlearn
 from pipelines.form import Channels, pipeline
 from pipelines.tasks import TRAINING_TIMEOUT, computing, effectful, on_gpu, pure, training
-from unlearning.audit.escalation import ATTEMPTS, RETRAINED, AttemptName, escalation_level
+from unlearning.audit.escalation import ATTEMPTS, RETRAINED, SERVE, AttemptName, escalation_level
 from unlearning.audit.policy import MAX_STRONGER
 
 REFERENCE_OFFSET = 1_000_003
@@ -61,7 +60,8 @@ class Attempt:
 
     evidence: dict[str, Any]
     """What promote and reject judge again."""
-    action: Any
+    follows: Any
+    """Which branch is taken, see `escalation.branch`."""
 
 
 def _words(name: AttemptName) -> str:
@@ -159,15 +159,15 @@ def _escalate(
         )
         effectful(report(**told, original_version=run.parent, attempts=attempts), "Report")
 
-    with dsl.If(attempt.action == "promote", f"{words} passed"):
+    # Whether it passed or is accepted without having passed is for promote to see, which looks at the evidence again:
+    # one branch for both keeps the workflow within what Argo stores.
+    with dsl.If(attempt.follows == SERVE, f"{words} may serve"):
         serve(f"Promote {words}")
-    with dsl.Elif(attempt.action == "accept", f"{words} accepted"):
-        serve(f"Promote {words}, though inconclusive")
     if name != RETRAINED:
         if escalation_level(name) < MAX_STRONGER:
-            with dsl.Elif(attempt.action == "stronger", "escalated setting"):
+            with dsl.Elif(attempt.follows == "stronger", "escalated setting"):
                 _escalate(run, reference, ATTEMPTS[ATTEMPTS.index(name) + 1], attempt, keep("stronger"))
-        with dsl.Elif(attempt.action == "retrain", "exact retraining"):
+        with dsl.Elif(attempt.follows == "retrain", "exact retraining"):
             _escalate(run, reference, RETRAINED, attempt, keep("retrain"))
     with dsl.Else("a person"):
         write_report(keep("person"))

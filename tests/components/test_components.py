@@ -273,10 +273,11 @@ def test_decide_writes_the_outcome_and_returns_what_follows(
     given = inputs_of(chain, "audit", "evaluation")
     policy = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop", "auc_margin": str(margin)}
     policy |= {"utility_margin": "0.9"}
-    action = load("decide").python_func(**given, policy=policy, method="finetune", attempt="first", **out)
+    follows = load("decide").python_func(**given, policy=policy, method="finetune", attempt="first", **out)
     assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
     assert (tmp_path / "explanation").read_text().startswith("# The candidate ")
-    assert action == out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
+    assert out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
+    assert follows == ("serve" if written == "passed" else "person")
     assert out["verdict"].metadata["outcome"] == json.loads(chain[written].read_text())["outcome"]
 
 

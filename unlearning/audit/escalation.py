@@ -39,6 +39,8 @@ AttemptName = Literal["first", "stronger_1", "stronger_2", "retrained"]
 ATTEMPTS: tuple[AttemptName, ...] = get_args(AttemptName)
 SERVING: tuple[Action, ...] = ("promote", "accept")
 """After these the candidate serves."""
+SERVE = "serve"
+"""The branch of a pipeline in which a candidate is let serve, on whatever ground."""
 
 RETRAINED: AttemptName = "retrained"
 
@@ -116,6 +118,11 @@ def serving_action(
         unless = ", and of the others one that was audited in full" if asked else ""
         raise UserError(f"verdict {outcome}: only a passed candidate can be promoted{unless}")
     return action
+
+
+def branch(action: Action) -> str:
+    """The branch of a pipeline that an action leads to."""
+    return SERVE if action in SERVING else action
 
 
 def rejecting_action(text: str) -> Action:

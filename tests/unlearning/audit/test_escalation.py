@@ -10,12 +10,14 @@ from unlearning.audit.escalation import (
     ACTIONS,
     ATTEMPTS,
     RETRAINED,
+    SERVE,
     SERVING,
     Action,
     AttemptName,
     accepted_statement,
     action_named,
     attempt_named,
+    branch,
     described,
     escalation_level,
     may_serve,
@@ -165,6 +167,12 @@ def test_a_policy_without_meaning_is_refused_in_one_line(
         checked(Policy, {"stronger": stronger, "on_failure": on_failure, "on_inconclusive": on_inconclusive})
     assert str(refused.value).startswith(problem)
     assert "\n" not in str(refused.value)
+
+
+def test_what_serves_has_one_branch_and_everything_else_its_own() -> None:
+    assert {action: branch(action) for action in ACTIONS} == {
+        "promote": SERVE, "accept": SERVE, "stronger": "stronger", "retrain": "retrain", "person": "person",
+    }  # fmt: skip
 
 
 def test_attempts_and_actions_are_known_by_name() -> None:
