@@ -77,7 +77,7 @@ def mutants_of(path: Path, source: str) -> list[Mutant]:
             not wanted
             or after is None
             or line in skipped
-            or lines[line - 1].lstrip().startswith(("for ", "import ", "from ", "def "))
+            or lines[line - 1].lstrip().startswith(("for ", "import ", "from ", "def ", "*,"))
         ):
             continue
         mutant = Mutant(path.as_posix(), line, column, token.string, after)

@@ -13,14 +13,16 @@ import torch
 from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.attacks.lira import SMALLEST_SPREAD, logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
-from unlearning.audit.audit import HISTOGRAM_BINS, audit, measure_like_references, measure_model
+from unlearning.audit.audit import HISTOGRAM_BINS, audit, forgotten_of, measure_like_references, measure_model
 from unlearning.audit.record_p_values import per_record
 from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model
 from unlearning.audit.results import Audit, Interval
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure, measure_signals
 from unlearning.audit.statistics import auc_difference
 from unlearning.audit.verdict import VerdictConfig, decide
+from unlearning.data.forget_set import ForgetSet
 from unlearning.data.records import Records, concatenate
+from unlearning.data.splits import Split
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
 from unlearning.learning.paradigms.supervised import Supervised
@@ -264,3 +266,8 @@ def test_every_record_is_held_against_references_by_its_place_among_each_models_
         assert found.suspicious == expected.suspicious
         assert found.pooled == pytest.approx(expected.pooled)
         assert found.towards_members == expected.towards_members
+
+
+def test_without_a_file_of_references_nothing_is_held_against_any() -> None:
+    split = Split(snapshot="s" * 64, seed=0, members=("a",), calibration=(), holdout=(), test=())
+    assert forgotten_of(None, "0" * 64, split, ForgetSet(kind="random", split=split.digest, ids=("a",))) is None

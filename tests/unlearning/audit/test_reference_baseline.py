@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from functools import cache
 from typing import Any
 
@@ -33,6 +34,14 @@ def test_every_attack_runs_on_a_model_and_on_its_references(world: Any) -> None:
     for of_forgotten, of_holdout in expected.values():
         assert of_forgotten.shape == (24,)
         assert of_holdout.shape == (60,)
+
+
+@pytest.mark.parametrize("field", ["references", "rows"])
+def test_what_several_audits_share_cannot_be_changed(world: Any, field: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(forgotten_of(world), field, None)
+    with pytest.raises(FrozenInstanceError):
+        world.model(24, 0.0).forget = None
 
 
 def test_without_references_only_the_attacks_that_need_none_run(world: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,3 +45,10 @@ def test_a_claim_is_live_while_a_batch_may_work(details: Callable[..., Any], now
         refuse_while_live("m", model, now)
     assert not model_after(model, details("fulfilled"), now).live(now)
     assert not model_after(model, details("escalated"), now).live(now)
+
+
+def test_a_state_that_others_hold_cannot_be_changed() -> None:
+    state = ModelState()
+    with pytest.raises(FrozenInstanceError):
+        state.status = "fulfilled"  # type: ignore[misc]
+    assert state == ModelState()
