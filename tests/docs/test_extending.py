@@ -20,6 +20,8 @@ from tests.docs import pages
 from tests.docs.extended import LEAK
 from unlearning.audit.signals import SIGNALS
 
+pytestmark = pytest.mark.slow
+
 PAGE = "docs/extending.md"
 NAMED = re.compile(r"`(unlearning/[\w/]+\.py)`[^\n]*\Z")
 PATIENCE = 300

@@ -12,6 +12,8 @@ from kfp import compiler
 from pipelines.compile import PIPELINES, load
 from pipelines.deduplicate import deduplicate
 
+pytestmark = pytest.mark.slow
+
 Document = dict[str, Any]
 NODES = "gpu_nodes"
 

@@ -147,6 +147,7 @@ def names(entries: list[dict[str, str]]) -> list[tuple[str, str]]:
     return [(each["model"], each["version"]) for each in entries]
 
 
+@pytest.mark.slow
 def test_which_version_serves(ask: Ask, history: History) -> None:
     assert {model: ask("serving", model)["version"] for model in (MODEL, OTHER, APART)} == {
         MODEL: "4", OTHER: "2", APART: "1",
@@ -159,6 +160,7 @@ def test_which_version_serves(ask: Ask, history: History) -> None:
     assert found["requests"] == ["R1", "R2", "R3"]
 
 
+@pytest.mark.slow
 def test_what_replaced_which_when_and_for_whom(ask: Ask) -> None:
     found = {number: ask("replaced", MODEL, number) for number in "1234"}
     assert {number: each["replaced_by"] for number, each in found.items()} == {"1": "3", "2": None, "3": "4", "4": None}
@@ -168,6 +170,7 @@ def test_what_replaced_which_when_and_for_whom(ask: Ask) -> None:
     assert ask("replaced", MODEL, "champion")["version"] == "4"
 
 
+@pytest.mark.slow
 def test_all_ancestors_down_to_the_snapshot(ask: Ask, history: History) -> None:
     found = ask("ancestors", MODEL, "4")
     assert found["snapshots"] == [SHOP_2, SHOP_1, SHOP]
@@ -180,6 +183,7 @@ def test_all_ancestors_down_to_the_snapshot(ask: Ask, history: History) -> None:
             assert all(step["parent_matches"] for step in found["steps"])
 
 
+@pytest.mark.slow
 def test_who_has_not_honoured_a_request(ask: Ask, history: History) -> None:
     expected = {
         "R1": ([(MODEL, "2"), (OTHER, "1")], [(MODEL, "1")]),
@@ -194,6 +198,7 @@ def test_who_has_not_honoured_a_request(ask: Ask, history: History) -> None:
         assert sorted(stored + purged) == reference.pending(tuple(found["models"]), request)
 
 
+@pytest.mark.slow
 def test_who_honoured_a_request_first_with_its_certificate(ask: Ask, history: History) -> None:
     expected = {"R1": [(MODEL, "3"), (OTHER, "2")], "R2": [(MODEL, "3"), (OTHER, "2")], "R3": [(MODEL, "4")], "R4": []}
     for request, versions in expected.items():
@@ -205,6 +210,7 @@ def test_who_honoured_a_request_first_with_its_certificate(ask: Ask, history: Hi
             assert each["still"]
 
 
+@pytest.mark.slow
 def test_who_was_trained_on_a_snapshot_and_who_forgot_part_of_it(ask: Ask, history: History) -> None:
     found = ask("trained-on", SHOP)["versions"]
     assert {(each["model"], each["version"]): each["forgot"] for each in found} == {
@@ -217,6 +223,7 @@ def test_who_was_trained_on_a_snapshot_and_who_forgot_part_of_it(ask: Ask, histo
         assert names(ask("trained-on", snapshot)["versions"]) == Reference(history).going_back_to(snapshot)
 
 
+@pytest.mark.slow
 def test_the_audit_of_a_version(ask: Ask, history: History) -> None:
     for number, outcome in (("2", "leaks"), ("3", "passed")):
         found = ask("audit", MODEL, number)
@@ -231,6 +238,7 @@ def test_the_audit_of_a_version(ask: Ask, history: History) -> None:
         assert [(each["name"], each["auc"]) for each in found["attacks"]] == aucs
 
 
+@pytest.mark.slow
 def test_what_was_derived_and_whether_it_is_still_there(ask: Ask) -> None:
     found = {number: ask("artefacts", MODEL, number)["artefacts"] for number in "1234"}
     states = {

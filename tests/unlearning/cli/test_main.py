@@ -222,6 +222,7 @@ def finished(make_summary: Make, home: Path) -> Summary:
     return made
 
 
+@pytest.mark.slow
 def test_report_draws_the_latest_run_again(cli: Cli, finished: Summary, home: Path) -> None:
     answer = cli("report")
     assert answer.code == EXIT_OK
@@ -285,6 +286,7 @@ def test_figures_of_no_run_are_told_in_one_line(cli: Cli, home: Path, tmp_path: 
     assert "summary.json does not exist" in answer.error
 
 
+@pytest.mark.slow
 def test_report_shows_figures_that_lie_in_the_folder_of_the_run(
     cli: Cli, finished: Summary, home: Path, make_evidence: Callable[..., InspectionResults]
 ) -> None:

@@ -99,6 +99,7 @@ def test_several_processes_come_to_what_one_comes_to(
     assert [name for name in names if not close(alone[name], together[0][name])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paradigm", worker.PARADIGMS)
 @EACH
 def test_in_single_precision_losses_agree(
@@ -108,6 +109,7 @@ def test_in_single_precision_losses_agree(
     assert close(alone[name], together[0][name], 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", WORLDS, indirect=True)
 def test_every_process_has_the_same_weights_to_the_last_bit(together: list[dict[str, Tensor]]) -> None:
     first, *others = together
@@ -115,6 +117,7 @@ def test_every_process_has_the_same_weights_to_the_last_bit(together: list[dict[
         assert [name for name in first if not torch.equal(first[name], other[name])] == []
 
 
+@pytest.mark.slow
 def test_the_training_did_something(alone: dict[str, Tensor]) -> None:
     """Weights that had not moved would agree as well."""
     for paradigm in worker.PARADIGMS:

@@ -35,6 +35,7 @@ def purge_the_first(registry: Registry, artifacts: Path) -> None:
     assert logged.measure(serving.tags.logged_model).objects > 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("erasure")
 def test_everything_of_a_logged_model_goes_and_its_run_stays(home: Path) -> None:
     purge_the_first(Registry(settings.from_environment().tracking_uri), home / "mlartifacts")

@@ -24,6 +24,8 @@ from unlearning.registry.client import NewVersion, Registry
 from unlearning.registry.pyfunc_model import Encoder
 from unlearning.registry.tags import Tags
 
+pytestmark = pytest.mark.slow
+
 Images = npt.NDArray[np.uint8]
 Answer = dict[str, npt.NDArray[np.float32]]
 

@@ -250,6 +250,7 @@ def test_a_model_that_was_accepted_is_never_shown_without_its_statement(make_sum
     assert made.accepted in " ".join(captured.get().split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_every_outcome_is_the_first_thing_on_the_page(make_summary: Make, outcome: Outcome) -> None:
     summary = make_summary(outcome, "unlearned" if outcome == "passed" else None)
@@ -321,6 +322,7 @@ ELSEWHERE: list[tuple[Any, tuple[str | int, ...], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_page_is_the_summarys_too(make_summary: Make, edited: Make) -> None:
     summary = changed = make_summary()
     for value, path, _ in ELSEWHERE:
@@ -330,6 +332,7 @@ def test_the_rest_of_the_page_is_the_summarys_too(make_summary: Make, edited: Ma
     assert [shown for _, _, shown in ELSEWHERE if shown not in after] == []
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text(make_summary: Make, edited: Make) -> None:
     hostile = '<script>alert("x")</script><img src=http://evil/x onerror=alert(1)>'
     summary = edited(make_summary("passed", "unlearned", stronger=1), hostile, "registry", "model_name")
@@ -349,6 +352,7 @@ def test_hostile_text_stays_text(make_summary: Make, edited: Make) -> None:
     assert page.text.count(hostile) > 9
 
 
+@pytest.mark.slow
 def test_what_could_name_a_person_or_a_login_is_not_shown(make_summary: Make, edited: Make) -> None:
     secret = "5" * 64
     recipe = {"forget": {"record_ids": ["x1"], "subject_id": "alice", "note": f"see {secret}"}}

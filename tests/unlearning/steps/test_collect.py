@@ -194,6 +194,7 @@ def test_two_requests_that_together_take_too_much_are_honoured_one_after_another
     assert statuses(store, "one", "two") == ["claimed", "resolved"]
 
 
+@pytest.mark.slow
 def test_only_what_is_due_soon_is_taken_where_that_is_asked(store: Store, members: tuple[str, ...]) -> None:
     ask(store, "soon", members[:1], received=NOW - timedelta(days=25))
     ask(store, "later", members[1:2])
@@ -257,6 +258,7 @@ def test_the_next_batch_takes_what_arrived_meanwhile_and_the_model_forgets_both(
     assert champion.tags.requests["R1"] == champion.tags.requests["R2"] == "fulfilled"
 
 
+@pytest.mark.slow
 def test_a_batch_whose_candidates_all_failed_leaves_its_requests_to_a_person(
     store: Store, members: tuple[str, ...]
 ) -> None:
@@ -269,6 +271,7 @@ def test_a_batch_whose_candidates_all_failed_leaves_its_requests_to_a_person(
     assert collect(batch="b2", now=NOW + timedelta(days=2)).batch.models == ()
 
 
+@pytest.mark.slow
 def test_what_a_batch_did_not_finish_is_released_and_taken_by_the_next(store: Store, members: tuple[str, ...]) -> None:
     ask(store, "R1", members[:2])
     collect(batch="b1", now=NOW)
@@ -333,6 +336,7 @@ def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, A
     assert batches.find(store, "b1") is None
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_run_again_has_nothing_left_to_do(
     store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -346,6 +350,7 @@ def test_a_batch_that_is_run_again_has_nothing_left_to_do(
     assert collect(batch="b1", now=NOW).left == []
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_run_again_after_it_failed_takes_its_requests_back(
     store: Store, members: tuple[str, ...]
 ) -> None:
@@ -358,6 +363,7 @@ def test_a_batch_that_is_run_again_after_it_failed_takes_its_requests_back(
     assert statuses(store, "R1", "R2") == ["claimed", "withdrawn"]
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_run_again_leaves_alone_what_another_has_taken(store: Store, members: tuple[str, ...]) -> None:
     ask(store, "R1", members[:3])
     collect(batch="b1", now=NOW)
@@ -367,6 +373,7 @@ def test_a_batch_that_is_run_again_leaves_alone_what_another_has_taken(store: St
     assert state(store, "R1").models[MODEL].batch == "b2"
 
 
+@pytest.mark.slow
 def test_who_withdrew_meanwhile_is_not_forgotten(
     chain: Chain, store: Store, members: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -478,6 +485,7 @@ def test_what_another_attempt_of_a_batch_had_rejected_meanwhile_keeps_nobody_fro
     assert certify(now=NOW, key=keys.new()).certificates == {"R1": certificate_key("R1", 1)}
 
 
+@pytest.mark.slow
 def test_data_of_which_only_the_snapshot_was_rewritten_is_put_right(
     chain: Chain, store: Store, registry: Registry, served: Version
 ) -> None:

@@ -42,6 +42,7 @@ def make() -> Make:
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCE_ATTACKS)
 def test_forgotten_known_and_over_forgotten(make: Make, name: str) -> None:
     def mean_auc(left: float) -> tuple[float, float]:
