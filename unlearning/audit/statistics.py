@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from sklearn.metrics import roc_curve
+from scipy import special
 
 from unlearning.audit.results import Interval, Roc
 
@@ -21,10 +20,12 @@ def placements(members: Scores, non_members: Scores) -> tuple[Scores, Scores]:
 
     The structural components V10 and V01 of DeLong et al. (1988), by midranks.
     """
+    from scipy.stats import rankdata  # takes a second, which a report that ranks nothing shall not wait for
+
     m, n = len(members), len(non_members)
-    ranks = stats.rankdata(np.concatenate([members, non_members]))
-    of_members = (ranks[:m] - stats.rankdata(members)) / n
-    of_non_members = 1 - (ranks[m:] - stats.rankdata(non_members)) / m
+    ranks = rankdata(np.concatenate([members, non_members]))
+    of_members = (ranks[:m] - rankdata(members)) / n
+    of_non_members = 1 - (ranks[m:] - rankdata(non_members)) / m
     return of_members, of_non_members
 
 
@@ -37,7 +38,7 @@ def standard_error(of_members: Scores, of_non_members: Scores) -> float:
 
 
 def _normal_interval(estimate: float, error: float, level: float, low: float, high: float) -> Interval:
-    reach = float(stats.norm.ppf(0.5 + level / 2)) * error
+    reach = float(special.ndtri(0.5 + level / 2)) * error
     return Interval(estimate=estimate, low=max(low, estimate - reach), high=min(high, estimate + reach), level=level)
 
 
@@ -108,8 +109,8 @@ def clustered_error(members: Scores, non_members: Scores, cluster: npt.NDArray[n
 def proportion_interval(hits: int, total: int, level: float = 0.95) -> Interval:
     """Share of hits with the exact interval of Clopper & Pearson (1934)."""
     tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, hits, total - hits + 1)) if hits else 0.0
-    high = float(stats.beta.ppf(1 - tail, hits + 1, total - hits)) if hits < total else 1.0
+    low = float(special.betaincinv(hits, total - hits + 1, tail)) if hits else 0.0
+    high = float(special.betaincinv(hits + 1, total - hits, 1 - tail)) if hits < total else 1.0
     return Interval(estimate=hits / total, low=low, high=high, level=level)
 
 
@@ -167,6 +168,8 @@ def balanced_accuracy(members: Scores, non_members: Scores) -> float:
 
 
 def _best_threshold(members: Scores, non_members: Scores) -> float:
+    from sklearn.metrics import roc_curve
+
     truth = np.concatenate([np.ones(len(members)), np.zeros(len(non_members))])
     scores = np.concatenate([members, non_members])
     false_rate, true_rate, thresholds = roc_curve(truth, scores, drop_intermediate=False)
@@ -176,6 +179,8 @@ def _best_threshold(members: Scores, non_members: Scores) -> float:
 
 def roc(members: Scores, non_members: Scores) -> Roc:
     """The ROC curve, thinned to `ROC_POINTS` points."""
+    from sklearn.metrics import roc_curve
+
     truth = np.concatenate([np.ones(len(members)), np.zeros(len(non_members))])
     false_rate, true_rate, _ = roc_curve(truth, np.concatenate([members, non_members]))
     kept = np.unique(np.linspace(0, len(false_rate) - 1, ROC_POINTS).round().astype(int))
