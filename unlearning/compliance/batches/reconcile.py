@@ -82,8 +82,8 @@ def reconcile(
     for each, outcome in zip(found, side_by_side(work.settle, found), strict=True):
         if outcome != "kept":
             getattr(result, outcome).append(each.request)
-    held = {name: records for name, records in erased.items() if name in result.fulfilled}
-    if held:
+    done = frozenset(result.fulfilled)
+    if held := {name: records for name, records in erased.items() if name in done}:
         withdraw(model_name=model, records=held, now=now, grace_days=grace_days)
     for error in stopped.values():  # once everything else is done
         raise error
