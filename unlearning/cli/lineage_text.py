@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -130,12 +130,13 @@ def ancestors(answer: Ancestry) -> RenderableType:
 
 def pending(answer: Pending) -> RenderableType:
     """Which versions have not honoured a request."""
-    told = "" if answer.by == "records" else " (by their tags: the request's content was deleted)"
+    note = "" if answer.by == "records" else "Told by tags: the content of the request is not in the store."
     if not answer.stored and not answer.purged:
-        return Text(f"Every version that request {answer.request} concerns has honoured it{told}.")
+        return Text(f"Every version that request {answer.request} concerns has honoured it. {note}".rstrip())
     rows = [(*_entry(each), each.weights) for each in (*answer.stored, *answer.purged)]
-    title = f"Versions that have not honoured request {answer.request}, of {', '.join(answer.models)}{told}"
-    return _table(title, (*_ENTRY, "weights"), rows)
+    title = f"Versions that have not honoured request {answer.request}, of {', '.join(answer.models)}"
+    table = _table(title, (*_ENTRY, "weights"), rows)
+    return Group(table, Text(note)) if note else table
 
 
 def honoured(answer: HonouredBy) -> RenderableType:
