@@ -29,6 +29,11 @@ def test_an_unknown_pipeline_is_refused() -> None:
         packages.compiled("forgetting")
 
 
+@pytest.fixture(scope="module")
+def unlearning() -> packages.Package:
+    return packages.compiled("unlearning")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
@@ -39,7 +44,9 @@ def test_an_unknown_pipeline_is_refused() -> None:
         ("gpus", "-1", "gpus '-1' is not possible: give a whole number"),
     ],
 )
-def test_a_value_without_a_meaning_is_refused_before_anything_is_sent(name: str, value: str, problem: str) -> None:
+def test_a_value_without_a_meaning_is_refused_before_anything_is_sent(
+    unlearning: packages.Package, name: str, value: str, problem: str
+) -> None:
     with pytest.raises(UserError) as refused:
-        packages.checked(packages.compiled("unlearning"), {name: value}, {})
+        packages.checked(unlearning, {name: value}, {})
     assert str(refused.value).startswith(problem)

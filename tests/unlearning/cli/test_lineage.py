@@ -48,6 +48,7 @@ def family(chain: Chain) -> None:
     promote(evidence_at(**paths, verdict_path=chain["passed"]), model_name=FOLLOWED, parent="1", run_name="third")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("family")
 def test_every_version_stands_below_the_one_it_was_made_from(cli: Cli) -> None:
     answer = cli("lineage", "show", FOLLOWED)
@@ -257,6 +258,7 @@ def test_what_was_derived_and_whether_it_is_still_there(ask: Ask) -> None:
     assert shared["snapshot"] == [f"{MODEL}/2", f"{OTHER}/2"]
 
 
+@pytest.mark.slow
 def test_the_drawing_is_printed_or_written(cli: Cli, ask: Ask, tmp_path: Path) -> None:
     assert [(each["version"], each["parent"]) for each in ask("graph", MODEL)] == [
         ("1", "none"), ("2", "1"), ("3", "1"), ("4", "3"),

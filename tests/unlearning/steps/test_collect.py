@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import set_home
 from tests.unlearning.steps.generations import RANDOM, forgotten_again, honoured, resolved
 from unlearning.audit.policy import Policy
 from unlearning.compliance.batches import store as batches
@@ -329,11 +330,15 @@ def test_a_forget_set_of_a_batch_is_what_its_requests_ask_for(
         ({"grace_days": -1}, "grace_days -1 is not possible"),
     ],
 )
-def test_a_parameter_without_meaning_is_refused(store: Store, given: dict[str, Any], problem: str) -> None:
+def test_a_parameter_without_meaning_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], problem: str
+) -> None:
+    """Before anything is looked for: there is neither a store nor a registry."""
+    set_home(monkeypatch, tmp_path / "home")
     parameters: dict[str, Any] = {"batch": "b1", "now": NOW} | given
     with pytest.raises(UserError, match=problem):
         collect(**parameters)
-    assert batches.find(store, "b1") is None
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.slow
