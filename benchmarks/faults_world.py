@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from unlearning.core import settings
 from unlearning.core.config import Config
 from unlearning.core.files import read_json, write_json
 from unlearning.data import splits
+from unlearning.data.splits import Split
 from unlearning.registry.client import Registry
 from unlearning.steps.evaluate import evaluate
 from unlearning.steps.ingest import ingest
@@ -114,18 +116,16 @@ def environment(folder: Path, commit: str) -> dict[str, str]:
     }
 
 
-def build(folder: Path) -> None:
-    """Train and register the models, ask for erasures, and keep a copy of it all."""
-    at = {name: folder / "original" / name for name in ("snapshot", "split", "resolved", "model", "before")}
-    recipe = folder / "tiny.yaml"
-    recipe.write_text(RECIPE)
+def register_original(folder: Path, *, recipe: str, overrides: str, names: Sequence[str]) -> Split:
+    """Train an original by the pipeline's own steps, and let it serve as version 1 of each model; returns its split."""
+    at = {name: folder / name for name in ("snapshot", "split", "resolved", "model", "before")}
     data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
-    ingest(recipe=str(recipe), overrides="", seed=0, snapshot_path=at["snapshot"], recipe_path=at["resolved"])
+    ingest(recipe=recipe, overrides=overrides, seed=0, snapshot_path=at["snapshot"], recipe_path=at["resolved"])
     split(snapshot_path=at["snapshot"], recipe_path=at["resolved"], seed=0, split_path=at["split"])
     pretrain(**data, recipe_path=at["resolved"], seed=0, device="cpu", model_path=at["model"])
     models = {"original": at["model"]}
     evaluate(**data, model_paths=models, forget_path=None, device="cpu", evaluation_path=at["before"])
-    for name in ACCEPTING:
+    for name in names:
         register(
             model_path=at["model"],
             split_path=at["split"],
@@ -133,7 +133,14 @@ def build(folder: Path) -> None:
             model_name=name,
             run_name="first",
         )
-    divided = splits.load(at["split"])
+    return splits.load(at["split"])
+
+
+def build(folder: Path) -> None:
+    """Train and register the models, ask for erasures, and keep a copy of it all."""
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(RECIPE)
+    divided = register_original(folder / "original", recipe=str(recipe), overrides="", names=tuple(ACCEPTING))
     asked = {
         "R1": divided.members[:8],
         "R2": divided.members[6:14],

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from PIL import Image
 
+from benchmarks.faults_world import environment, register_original
 from benchmarks.rows import machine
 from unlearning.compliance.certificates import keys
 from unlearning.compliance.requests import intake
@@ -28,14 +29,9 @@ from unlearning.compliance.requests.requests import Request
 from unlearning.core import settings
 from unlearning.core.config import Config
 from unlearning.core.files import write_json, write_text
-from unlearning.data import splits
+from unlearning.data.splits import Split
 from unlearning.steps.certify import certify
 from unlearning.steps.collect import collect
-from unlearning.steps.evaluate import evaluate
-from unlearning.steps.ingest import ingest
-from unlearning.steps.pretrain import pretrain
-from unlearning.steps.register import register
-from unlearning.steps.split import split
 from unlearning.storage.open import open_store
 
 SIZES = (1_000, 2_000, 4_000, 10_000)
@@ -80,12 +76,7 @@ def pictures(folder: Path, count: int) -> None:
 @contextmanager
 def office(folder: Path) -> Iterator[None]:
     """This process's settings are those of an office of its own."""
-    mine = {
-        "UNLEARNING_HOME": str(folder / "home"),
-        "UNLEARNING_DATA": str(folder / "pictures"),
-        "UNLEARNING_STORE": str(folder / "home" / "store"),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'home' / 'mlflow.db'}",
-    }
+    mine = environment(folder, settings.from_environment().commit) | {"UNLEARNING_DATA": str(folder / "pictures")}
     before = {name: os.environ.get(name) for name in mine}
     os.environ.update(mine)
     (folder / "home").mkdir(parents=True)
@@ -96,29 +87,12 @@ def office(folder: Path) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def serve(folder: Path, asking: int) -> splits.Split:
+def serve(folder: Path, asking: int) -> Split:
     """Train a model that serves on more than twice as many members as will ask, and hold out as many."""
     members, holdout = max(200, asking + 200), max(100, asking // 2 + 100)
     pictures(folder / "pictures", members + holdout + 160)
-    at = {name: folder / "made" / name for name in ("snapshot", "split", "resolved", "model", "before")}
-    recipe: dict[str, Any] = {
-        "recipe": "image-folder-supervised",
-        "overrides": NOISE.format(members=members, holdout=holdout),
-    }
-    data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
-    ingest(**recipe, seed=0, snapshot_path=at["snapshot"], recipe_path=at["resolved"])
-    split(snapshot_path=at["snapshot"], recipe_path=at["resolved"], seed=0, split_path=at["split"])
-    pretrain(**data, recipe_path=at["resolved"], seed=0, device="cpu", model_path=at["model"])
-    models = {"original": at["model"]}
-    evaluate(**data, model_paths=models, forget_path=None, device="cpu", evaluation_path=at["before"])
-    register(
-        model_path=at["model"],
-        split_path=at["split"],
-        evaluation_path=at["before"],
-        model_name="noise",
-        run_name="first",
-    )
-    return splits.load(at["split"])
+    overrides = NOISE.format(members=members, holdout=holdout)
+    return register_original(folder / "made", recipe="image-folder-supervised", overrides=overrides, names=("noise",))
 
 
 def costs(asked: Sequence[Request], now: datetime) -> Iterator[Cost]:

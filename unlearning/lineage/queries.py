@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from unlearning.audit.results import Audit, Verdict
 from unlearning.compliance.fields import is_digest, is_request_id
-from unlearning.compliance.requests.requests import find
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.lineage import artifacts, audits
@@ -81,6 +80,7 @@ def holders(registry: Registry, request: str) -> frozenset[tuple[str, str]] | No
         UserError: the request is damaged, or a service cannot be used.
     """
     from unlearning.compliance.inventory import Inventory
+    from unlearning.compliance.requests.requests import find
 
     where = store()
     kept = find(where, _request_id(request))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import cache, lru_cache
 
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -52,49 +51,26 @@ def other_ids(store: Store, digest: str) -> dict[str, str]:
     return found
 
 
-class StoredPictures:
-    """Looks pictures up by the ids of their records, for as long as the store's snapshots are those of now."""
+def ids_of_pictures(store: Store, asked: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    """By request every id of the pictures of its records.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._digests = cache(lambda: snapshot_digests(store))
-        self._rows = cache(self._read_rows)
-        self._images = lru_cache(maxsize=1)(self._read_images)
-
-    def ids(self, asked: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
-        """By request every id of the pictures of its records.
-
-        Those whose pixels no snapshot has any more, or none that can be read, keep the one id. Asked for all requests
-        at once, each snapshot's pixels are read once.
-        """
-        found = self._ids({record for records in asked.values() for record in records})
-        return {
-            request: frozenset[str]().union(*(found[each] for each in records)) for request, records in asked.items()
-        }
-
-    def _ids(self, records: Collection[str]) -> dict[str, frozenset[str]]:
-        found, missing = {each: frozenset({each}) for each in records}, set(records)
-        for digest in self._digests():
-            if not missing:
-                break
-            rows = self._rows(digest)
+    Those whose pixels no snapshot has, or none that can be read, keep the one id. Asked for all requests at once, each
+    snapshot's pixels are read once.
+    """
+    found = {each: frozenset({each}) for records in asked.values() for each in records}
+    missing = set(found)
+    for digest in snapshot_digests(store):
+        if not missing:
+            break
+        try:
+            rows = {each: row for row, each in enumerate(load_manifest(store, digest).record_ids)}
             here = missing & rows.keys()
-            images = self._images(digest) if here else None
-            if images is None or len(images) != len(rows):
-                continue
-            for each in here:
-                found[each] = found[each].union(picture_ids(images[rows[each]].numpy()))
-            missing -= here
-        return found
-
-    def _read_rows(self, digest: str) -> dict[str, int]:
-        try:
-            return {each: row for row, each in enumerate(load_manifest(self._store, digest).record_ids)}
+            images = load_images(store, digest) if here else None
         except (MissingKeyError, DamagedSnapshotError):
-            return {}
-
-    def _read_images(self, digest: str) -> Tensor | None:
-        try:
-            return load_images(self._store, digest)
-        except (MissingKeyError, DamagedSnapshotError):
-            return None
+            continue
+        if images is None or len(images) != len(rows):
+            continue
+        for each in here:
+            found[each] = found[each].union(picture_ids(images[rows[each]].numpy()))
+        missing -= here
+    return {request: frozenset[str]().union(*(found[each] for each in records)) for request, records in asked.items()}

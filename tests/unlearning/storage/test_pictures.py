@@ -13,7 +13,7 @@ from unlearning.data.snapshots import Snapshot
 from unlearning.storage.datasets import keep_snapshot
 from unlearning.storage.keys import snapshot_key
 from unlearning.storage.local import LocalStore
-from unlearning.storage.pictures import StoredPictures, other_ids, snapshot_digests
+from unlearning.storage.pictures import ids_of_pictures, other_ids, snapshot_digests
 
 MakeRecords = Callable[..., Records]
 
@@ -38,10 +38,10 @@ def test_every_id_of_stored_pictures_is_found(store: LocalStore, noise: MakeReco
     assert set(snapshot_digests(store)) == {colour.manifest.digest, mixed.manifest.digest}
     wanted = {each for image in grey[:2].numpy() for each in picture_ids(image)}
     asked = [record_id(image) for image in grey[:2].numpy()]
-    assert StoredPictures(store).ids({"C-1": [*asked, "0" * 64]}) == {"C-1": {*wanted, "0" * 64}}
+    assert ids_of_pictures(store, {"C-1": [*asked, "0" * 64]}) == {"C-1": {*wanted, "0" * 64}}
     assert len(wanted) == 6
     own = colour.manifest.record_ids
-    assert StoredPictures(store).ids({"C-1": own}) == {"C-1": set(own)}
+    assert ids_of_pictures(store, {"C-1": own}) == {"C-1": set(own)}
 
 
 def test_both_ids_of_grey_pictures_by_the_other(store: LocalStore, noise: MakeRecords, tmp_path: Path) -> None:
@@ -57,6 +57,6 @@ def test_both_ids_of_grey_pictures_by_the_other(store: LocalStore, noise: MakeRe
 def test_pixels_that_cannot_be_read_leave_the_one_id(store: LocalStore, noise: MakeRecords, tmp_path: Path) -> None:
     made = kept(store, noise(2, shape=(1, 6, 6)), tmp_path)
     (store.root / snapshot_key(made.manifest.digest) / snapshots.RECORDS_FILE).write_bytes(b"no tensors")
-    assert StoredPictures(store).ids({"C-1": made.manifest.record_ids}) == {"C-1": set(made.manifest.record_ids)}
+    assert ids_of_pictures(store, {"C-1": made.manifest.record_ids}) == {"C-1": set(made.manifest.record_ids)}
     with pytest.raises(DamagedSnapshotError, match=r"is damaged: put it back"):
         other_ids(store, made.manifest.digest)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal
 
 from unlearning.audit.escalation import action_named
+from unlearning.compliance.batches import honoured
 from unlearning.compliance.batches import store as batches
 from unlearning.compliance.batches.store import Wanted
 from unlearning.compliance.inventory import Inventory, TrainedModel
@@ -28,11 +29,10 @@ from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import MissingKeyError, PurgedError
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.history import ORIGINAL
-from unlearning.registry.tags import FULFILLED, Tags
 from unlearning.registry.versions import data_of
 from unlearning.storage.concurrency import side_by_side
 from unlearning.storage.datasets import load_split
-from unlearning.storage.pictures import StoredPictures
+from unlearning.storage.pictures import ids_of_pictures
 from unlearning.storage.store import Store
 
 BY = "fulfil"
@@ -73,10 +73,11 @@ def reconcile(
     look = partial(_look, store, inventory, trained, batch)
     found = [each for each in side_by_side(look, wanted.records.items()) if each is not None]
     erased = {each.request: each.records | _more(store, each, wanted) for each in found if each.is_free}
-    pictures = StoredPictures(store).ids({each.request: erased[each.request] for each in found if each.to_fulfil})
+    pictures = ids_of_pictures(store, {each.request: erased[each.request] for each in found if each.to_fulfil})
     # Tombstones first: from then on nothing new is made of the records, whatever happens next.
     stopped = erase_each(store, registry, pictures, now=now)
-    _tag(registry, trained, [each for each in found if each.to_fulfil and each.request not in stopped])
+    free = [(each.request, each.free) for each in found if each.to_fulfil and each.request not in stopped]
+    honoured.tag(registry, ((each, name) for name, first in free if first for each in _from(trained, first)))
     work = _Work(store, batch, trained, attempts, pictures, stopped, otherwise, now)
     result = FulfilResult(serves.version if serves is not None else "", [], [], [])
     for each, outcome in zip(found, side_by_side(work.settle, found), strict=True):
@@ -132,16 +133,6 @@ def _look(
     if held is None or not (held.batch == batch or (held.status == "pending" and finished)):
         return None
     return _Claimed(request, state, held, records, free)
-
-
-def _tag(registry: Registry, model: TrainedModel, free: Sequence[_Claimed]) -> None:
-    """Say on every version that is without the records of a request that it honours it."""
-    honoured: dict[str, tuple[Version, dict[str, str]]] = {}
-    for each in free:
-        for version in _from(model, each.free) if each.free is not None else ():
-            honoured.setdefault(version.version, (version, {}))[1][each.request] = FULFILLED
-    for version, requests_honoured in honoured.values():
-        registry.set_tags(version, Tags(requests=requests_honoured))
 
 
 def _wanted(store: Store, batch: str, model: str) -> Wanted:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from unlearning.compliance.batches import honoured
 from unlearning.compliance.inventory import Inventory
 from unlearning.compliance.ledger.events import Details, Fulfilled
 from unlearning.compliance.ledger.state import NO_MODEL, State
@@ -15,14 +16,12 @@ from unlearning.compliance.requests.resolution import ConcernedRecords
 from unlearning.compliance.retention import forgotten
 from unlearning.compliance.retention.erase import erase_each
 from unlearning.compliance.retention.forgotten import WITHDRAWN
-from unlearning.compliance.retention.policy import label
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.registry.client import Registry
-from unlearning.registry.tags import FULFILLED, Tags
 from unlearning.registry.versions import Version
 from unlearning.storage.concurrency import side_by_side
-from unlearning.storage.pictures import StoredPictures
+from unlearning.storage.pictures import ids_of_pictures
 from unlearning.storage.store import Store
 
 BY = "collect"
@@ -39,6 +38,10 @@ class Looked:
     def append(self, store: Store, details: Details, now: datetime) -> None:
         """Write to its ledger."""
         self.state = Ledger(store).append(self.state, details, by=BY, now=now)
+
+
+Unsettled = tuple[Looked, tuple[str, ...]]
+"""A request, and the models that have nothing to forget for it."""
 
 
 @dataclass(frozen=True)
@@ -61,52 +64,52 @@ class Settling:
         Returns:
             Why it could not be done, by request.
         """
-        pending = [(each, name) for each in found for name in _nothing_to_forget(each)]
-        stopped = self._withdraw([pair for pair in pending if pair[1] != NO_MODEL])
-        looked = {each.request.id: each for each in [*again, *(each for each, _ in pending)]}
-        wanted = {name: self.inventory.to_erase(each.request) for name, each in looked.items() if name not in stopped}
-        failed = erase_each(self.store, self.registry, StoredPictures(self.store).ids(wanted), now=self.now)
+        pending = [(each, names) for each in found if (names := tuple(_nothing_to_forget(each)))]
+        stopped = self._withdraw(pending)
+        looked = [*again, *(each for each, _ in pending)]
+        wanted = {
+            each.request.id: self.inventory.to_erase(each.request) for each in looked if each.request.id not in stopped
+        }
+        failed = erase_each(self.store, self.registry, ids_of_pictures(self.store, wanted), now=self.now)
         stopped |= {name: str(error) for name, error in failed.items()}
         return stopped | self._fulfil([pair for pair in pending if pair[0].request.id not in stopped])
 
-    def _withdraw(self, pending: Sequence[tuple[Looked, str]]) -> dict[str, str]:
+    def _withdraw(self, pending: Sequence[Unsettled]) -> dict[str, str]:
         """Take out of use what holds the records; returns why it could not be done, by request."""
         stopped: dict[str, str] = {}
-        for model in sorted({name for _, name in pending}):
-            records = {each.request.id: each.concern.records for each, name in pending if name == model}
+        for model in sorted({name for _, names in pending for name in names} - {NO_MODEL}):
+            records = {each.request.id: each.concern.records for each, names in pending if model in names}
             try:
                 withdraw(model_name=model, records=records, now=self.now, grace_days=self.grace_days, owner=BY)
             except UserError as error:
                 stopped |= dict.fromkeys(records, str(error))
         return stopped
 
-    def _fulfil(self, pending: Sequence[tuple[Looked, str]]) -> dict[str, str]:
+    def _fulfil(self, pending: Sequence[Unsettled]) -> dict[str, str]:
         """Say what was settled: what forgot what, on the versions, and last in the ledgers; returns why it could not be
         said, by request."""
-        honoured: dict[str, tuple[Version, dict[str, str]]] = {}
-        for each, model in pending:
-            found = each.concern.settled.get(model)
-            if found is None:
-                continue
-            forgot = found.version.version if found.version is not None and found.how == "already" else WITHDRAWN
-            forgotten.add(self.store, model, forgot, found.records)
-            if found.version is not None:
-                tags = honoured.setdefault(label(found.version), (found.version, {}))[1]
-                tags[each.request.id] = FULFILLED
-        for version, tags in honoured.values():
-            self.registry.set_tags(version, Tags(requests=tags))
-        told: dict[str, list[tuple[Looked, str]]] = {}
-        for each, model in pending:
-            told.setdefault(each.request.id, []).append((each, model))
-        reasons = zip(told, side_by_side(self._tell, told.values()), strict=True)
-        return {request: why for request, why in reasons if why}
+        serving: list[tuple[Version, str]] = []
+        for each, names in pending:
+            for name in names:
+                found = each.concern.settled.get(name)
+                if found is None:
+                    continue
+                version = found.version
+                forgot = version.version if version is not None and found.how == "already" else WITHDRAWN
+                forgotten.add(self.store, name, forgot, found.records)
+                if version is not None:
+                    serving.append((version, each.request.id))
+        honoured.tag(self.registry, serving)
+        reasons = zip(pending, side_by_side(self._tell, pending), strict=True)
+        return {each.request.id: why for (each, _), why in reasons if why}
 
-    def _tell(self, pairs: Sequence[tuple[Looked, str]]) -> str:
-        for each, model in pairs:
-            found = each.concern.settled.get(model)
+    def _tell(self, pending: Unsettled) -> str:
+        each, names = pending
+        for name in names:
+            found = each.concern.settled.get(name)
             version = found.version if found is not None else None
             details = Fulfilled(
-                model=model,
+                model=name,
                 batch=self.batch,
                 version=version.version if version is not None else "",
                 digest=version.tags.digest if version is not None else "",

@@ -19,7 +19,7 @@ from unlearning.storage.datasets import load_split, reduce
 from unlearning.storage.store import Store
 
 Erasing = Mapping[str, Collection[str]]
-"""What is to be erased: by request every id of the pictures of its records (`StoredPictures.ids_of`), so that they
+"""What is to be erased: by request every id of the pictures of its records (`ids_of_pictures`), so that they
 stay out under each."""
 
 

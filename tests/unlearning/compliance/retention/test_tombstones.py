@@ -22,7 +22,7 @@ from unlearning.data.records import core, record_id
 from unlearning.data.sources import open_source
 from unlearning.storage.datasets import keep_snapshot
 from unlearning.storage.local import LocalStore
-from unlearning.storage.pictures import StoredPictures
+from unlearning.storage.pictures import ids_of_pictures
 from unlearning.storage.store import Keys
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -224,7 +224,7 @@ def test_an_erased_picture_stays_out_however_it_comes_back(
     keep_snapshot(store, top / "snapshot", found[0].manifest.digest)
     erased = record_id(grey[0][None])
     three = hashlib.sha256(b"3,9,9:" + grey[0].tobytes() * 3).hexdigest()
-    both = StoredPictures(store).ids({"case-1": [erased]})["case-1"]
+    both = ids_of_pictures(store, {"case-1": [erased]})["case-1"]
     tombstones.add(store, [three] if old else both, request="case-1")
     stones = tombstones.load(store)
     for each in found:
