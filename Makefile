@@ -59,11 +59,12 @@ test-nightly: $(VENV)/dev.stamp  ## What takes longest: several processes, every
 test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
 	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/local/test_compliance.py
 
-check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, that the pipelines compile, and no secret is committed.
+check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, that the pipelines compile and fit on a cluster, and no secret is committed.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -W ignore -m pipelines.compile build/check
+	$(BIN)/python -W ignore -m pipelines.cluster.workflow_size build/check
 	git ls-files -z ':!*.lock' ':!benchmarks/results' | xargs -0 $(BIN)/detect-secrets-hook --disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString
 
 audit-dependencies: $(VENV)/dev.stamp  ## Look up the image's locked packages among known vulnerabilities; needs the network.

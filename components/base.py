@@ -6,6 +6,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.execute import RUNTIME
 from unlearning import __version__
 
 IMAGE = os.environ.get("UNLEARNING_IMAGE", f"unlearning:{__version__}")
@@ -14,8 +15,10 @@ KFP's cache does not see that a tag was rebuilt."""
 
 
 def component(function: Callable[..., Any]) -> Any:
-    """A KFP component whose body runs inside `IMAGE`.
+    """A KFP component whose body runs inside `IMAGE`; inside a task the function itself, which is all that runs there.
 
-    KFP ships the body's source alone: everything it uses is imported inside it.
+    On one machine KFP ships the body's source alone: everything it uses is imported inside it.
     """
+    if os.environ.get(RUNTIME) == "true":
+        return function
     return dsl.component(base_image=IMAGE, install_kfp_package=False)(function)

@@ -12,8 +12,7 @@ def retrain_or_none(
     split: Input[Dataset],
     forget: Input[Dataset],
     policy: dict[str, str],
-    seed: int,
-    seed_offset: int,
+    method: dict[str, str],
     hardware: dict[str, str],
     retrained: Output[Model],
     metrics: Output[Metrics],
@@ -25,6 +24,7 @@ def retrain_or_none(
     from unlearning.cluster.workers import Hardware
     from unlearning.core.config import checked
     from unlearning.core.files import write_json
+    from unlearning.steps.retrain_or_none import REFERENCE_OFFSET
     from unlearning.steps.retrain_or_none import retrain_or_none as step
 
     found, compare_with = checked(Hardware, hardware), checked(Policy, policy).compare_with
@@ -35,7 +35,7 @@ def retrain_or_none(
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         forget_path=Path(forget.path),
-        seed=seed + seed_offset,
+        seed=int(method["seed"]) + REFERENCE_OFFSET,
         device=found.device,
         gpus=found.gpu_count,
         retrained_path=Path(retrained.path),

@@ -11,11 +11,8 @@ def unlearn(
     snapshot: Input[Dataset],
     split: Input[Dataset],
     forget: Input[Dataset],
-    method: str,
-    overrides: str,
+    method: dict[str, str],
     attempt: str,
-    seed: int,
-    seed_offset: int,
     hardware: dict[str, str],
     candidate: Output[Model],
     metrics: Output[Metrics],
@@ -30,25 +27,27 @@ def unlearn(
     from unlearning.cluster.workers import Hardware
     from unlearning.core.config import checked
     from unlearning.core.files import write_json
+    from unlearning.steps.unlearn import of_attempt
     from unlearning.steps.unlearn import unlearn as step
 
     found = checked(Hardware, hardware)
+    name, overrides, seed = of_attempt(attempt, method["method"], method["method_overrides"], int(method["seed"]))
     result = step(
         wanted=found.workers,
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         forget_path=Path(forget.path),
-        method=method,
+        method=name,
         overrides=overrides,
         attempt=attempt,
-        seed=seed + seed_offset,
+        seed=seed,
         device=found.device,
         gpus=found.gpu_count,
         keep_diverged=True,
         candidate_path=Path(candidate.path),
     )
-    candidate.metadata.update({"digest": result.digest, "method": method, "attempt": attempt, "device": result.device})
+    candidate.metadata.update({"digest": result.digest, "method": name, "attempt": attempt, "device": result.device})
     if result.diverged:
         candidate.metadata["diverged"] = result.diverged
     metrics.log_metric("seconds", result.seconds)

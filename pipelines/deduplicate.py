@@ -1,21 +1,29 @@
 """Compiled pipelines, with nothing said twice.
 
 KFP's compiler writes executors and components once for every use. Those of every attempt are the same, so half of
-what it writes goes. It also has a trap (version 2.17): Kubernetes settings that name a parameter are looked up among
-the inputs of the DAG that a task stands in, where a branch calls it `pipelinechannel--…`; executors of pipelines
-inside others may be merged under the name of one place. Such a name is an error here, not on the cluster.
+what it writes goes. It also writes the source of a component into its container, which the image holds anyway: there
+the container names the component. And it has a trap (version 2.17): Kubernetes settings that name a parameter are
+looked up among the inputs of the DAG that a task stands in, where a branch calls it `pipelinechannel--…`; executors of
+pipelines inside others may be merged under the name of one place. Such a name is an error here, not on the cluster.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
+import components
+from components.execute import COMMAND
 from unlearning.core.files import canonical_json
 
 Document = dict[str, Any]
+
+FUNCTION = "--function_to_execute"
+COMPONENTS = frozenset(module.name for module in pkgutil.iter_modules(components.__path__))
+"""Modules of the image, each with the component of its name."""
 
 
 def deduplicate(text: str) -> str:
@@ -62,7 +70,7 @@ class _Kept:
         return kept
 
     def _executor(self, label: str, inputs: Document) -> str:
-        container, settings = self.given[label], _reached(self.given_settings[label], inputs)
+        container, settings = by_name(self.given[label]), _reached(self.given_settings[label], inputs)
         kept = self._name([container, settings], label)
         self.executors[kept], self.settings[kept] = container, settings
         return kept
@@ -70,6 +78,20 @@ class _Kept:
     def _name(self, content: Any, wanted: str) -> str:
         """What is the same has the first name that was wanted for it."""
         return self._names.setdefault(canonical_json(content), wanted)
+
+
+def by_name(executor: Document) -> Document:
+    """The executor, its component run by name from the image instead of from source that stands in its command.
+
+    Raises:
+        KeyError: it does not run a component of ours.
+    """
+    container = executor["container"]
+    arguments = container["args"]
+    name = arguments[arguments.index(FUNCTION) + 1] if FUNCTION in arguments else ""
+    if name not in COMPONENTS:
+        raise KeyError(f"{name!r} is no component that the image holds")
+    return executor | {"container": container | {"command": [*COMMAND]}}
 
 
 def _reached(settings: Document, inputs: Document) -> Document:

@@ -142,6 +142,10 @@ class LocalRun(LocalHardware, Policy, MethodChoice, ForgetSelection, ReferenceMo
 class LocalBatch(LocalHardware, CompliancePolicy, MethodChoice, BatchParameters):
     """Parameters of a local compliance batch."""
 
+    most_models: int = Field(0, ge=0)
+    """Models that one batch unlearns, those with the earliest deadlines first; the others wait for the next batch. 0
+    for all."""
+
 
 FORMS: dict[str, dict[str, type[Config]]] = {
     "pretraining": {

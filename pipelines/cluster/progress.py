@@ -47,24 +47,31 @@ class RunStep(BaseModel):
     error: str
 
 
-def steps(specification: Mapping[str, Any], nodes: Iterable[ListedNode]) -> list[RunStep]:
+def steps(
+    specification: Mapping[str, Any], nodes: Iterable[ListedNode], reasons: Mapping[str, str] | None = None
+) -> list[RunStep]:
     """The steps that were reached or skipped, in the order in which they depend on each other; what stands in a branch
     that was skipped is left out.
 
     Args:
         specification: a compiled pipeline, alone or with its Kubernetes settings; without one there are no steps.
         nodes: all that the server lists.
+        reasons: by the task's key, why it failed or does not start, where the server does not say.
     """
     found: dict[str, list[ListedNode]] = {}
     for node in nodes:
         if node.name and not _ATTEMPT.search(node.name):
             found.setdefault(node.name, []).append(node)
     spec = specification.get("pipeline_spec", specification)
-    return list(_below(spec.get("root", {}), spec.get("components", {}), found, 0))
+    return list(_below(spec.get("root", {}), spec.get("components", {}), found, reasons or {}, 0))
 
 
 def _below(
-    component: Mapping[str, Any], components: Mapping[str, Any], found: Mapping[str, list[ListedNode]], depth: int
+    component: Mapping[str, Any],
+    components: Mapping[str, Any],
+    found: Mapping[str, list[ListedNode]],
+    reasons: Mapping[str, str],
+    depth: int,
 ) -> Iterator[RunStep]:
     tasks = component.get("dag", {}).get("tasks", {})
     for key in _in_order(tasks):
@@ -74,19 +81,19 @@ def _below(
         task = tasks[key]
         inner = components.get(task.get("componentRef", {}).get("name", ""), {})
         name = str(task.get("taskInfo", {}).get("name") or key)
-        step = _step(name, depth, nodes)
+        step = _step(name, depth, nodes, reasons.get(key, ""))
         group = "dag" in inner and name == key and "parameterIterator" not in task
         if not group:  # what holds the branches of one decision has no name of its own
             yield step
         if step.state != SKIPPED:
-            yield from _below(inner, components, found, depth if group else depth + 1)
+            yield from _below(inner, components, found, reasons, depth if group else depth + 1)
 
 
-def _step(name: str, depth: int, nodes: Sequence[ListedNode]) -> RunStep:
+def _step(name: str, depth: int, nodes: Sequence[ListedNode], reason: str) -> RunStep:
     states = [_STATES.get(node.state, node.state) for node in nodes]
     state = min(states, key=lambda each: _ORDER.index(each) if each in _ORDER else 0)
     took = [node.seconds for node in nodes if node.seconds is not None]
-    errors = [node.error for node in nodes if node.error]
+    errors = [reason] if reason and state not in (DONE, SKIPPED) else [node.error for node in nodes if node.error]
     return RunStep(
         name=name, depth=depth, state=state, times=len(nodes), seconds=max(took, default=None),
         error=errors[0] if errors else "",

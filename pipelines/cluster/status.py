@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import kfp_server_api as api
@@ -77,8 +78,13 @@ def _task(found: api.V2beta1PipelineTaskDetail) -> TaskStatus:
     )
 
 
-def status_of(run: api.V2beta1Run) -> RunStatus:
-    """What people and scripts want to know of a run."""
+def status_of(run: api.V2beta1Run, reasons: Mapping[str, str] | None = None) -> RunStatus:
+    """What people and scripts want to know of a run.
+
+    Args:
+        run: as the server tells it.
+        reasons: by the task's key, why it failed or does not start (`pipelines.cluster.failures`).
+    """
     details = run.run_details.task_details if run.run_details else None
     first = datetime.max.replace(tzinfo=UTC)
     ordered = sorted(details or [], key=lambda each: (each.start_time or first, str(each.task_id)))
@@ -94,5 +100,5 @@ def status_of(run: api.V2beta1Run) -> RunStatus:
         state=str(run.state or "PENDING"),
         error=_message(run.error),
         tasks=tasks,
-        steps=steps(run.pipeline_spec or {}, nodes),
+        steps=steps(run.pipeline_spec or {}, nodes, reasons),
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.compliance import compliance
-from pipelines.local.runner import check_writable, folder_of, hand_down, recorded, running
+from pipelines.local.runner import check_writable, folder_of, hand_down, recorded, running, tried_once
 from pipelines.parameters import LocalBatch
 from unlearning.compliance.batches.report import BatchReport, batch_report
 from unlearning.compliance.certificates import keyring, keys
@@ -46,7 +46,7 @@ def run_batch(batch: LocalBatch, *, run_id: str = "", quiet: bool = False) -> tu
     hand_down(where)
     try:
         with running(folder, quiet):
-            compliance(batch=run_id, **batch.model_dump(mode="json"))
+            tried_once(compliance)(batch=run_id, **batch.model_dump(mode="json"))
     except UserError:
         with suppress(UserError):
             report = _written(folder, run_id)

@@ -19,11 +19,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from components.execute import RUNTIME
 from pipelines.local.fork_server_client import HEADER
 from unlearning.core.errors import leave
 
-RUNTIME = "_KFP_RUNTIME"
-"""Tells kfp that it is imported by a task, which needs little of it."""
 STANDARD = (0, 1, 2)
 
 

@@ -64,6 +64,15 @@ def hand_down(where: settings.Settings) -> None:
     os.environ.setdefault(*fork_server_launch.FEW_SPINS)
 
 
+def tried_once(pipeline: Any) -> Any:
+    """The pipeline with no task that is tried again: on one machine no pod is lost, and what fails fails again."""
+    spec = pipeline.pipeline_spec
+    for dag in (spec.root.dag, *(each.dag for each in spec.components.values())):
+        for task in dag.tasks.values():
+            task.ClearField("retry_policy")
+    return pipeline
+
+
 @contextlib.contextmanager
 def running(folder: Path, quiet: bool) -> Any:
     """kfp.local inside the run's folder, its output filtered for people.

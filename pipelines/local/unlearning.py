@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipelines.local.runner import check_writable, folder_of, hand_down, outputs_of, recorded, running
+from pipelines.local.runner import check_writable, folder_of, hand_down, outputs_of, recorded, running, tried_once
 from pipelines.parameters import FORMS, LocalRun, parameters_of
 from pipelines.pretraining import pretraining
 from pipelines.unlearning import unlearning
@@ -26,6 +26,7 @@ from unlearning.learning.devices import choose_device
 from unlearning.recipes.recipe import Recipe, override_method
 from unlearning.registry.client import Registry
 from unlearning.reporting import summary
+from unlearning.reporting.evidence import AttemptsFolder
 from unlearning.reporting.summary import Summary
 from unlearning.steps.check import check
 from unlearning.steps.ingest import read_source
@@ -33,8 +34,8 @@ from unlearning.steps.ingest import read_source
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
-FILES = {"summary": SUMMARY_FILE, "page": REPORT_FILE, "evidence": EVIDENCE_FILE}
-"""What people look for, by the report's artifacts, and what it is called at the top of a run's folder."""
+FILES = {"summary": SUMMARY_FILE, "page": REPORT_FILE}
+"""What people look for, by the artifacts of the last attempt, and what it is called at the top of a run's folder."""
 
 
 def new_run_id(run: LocalRun) -> str:
@@ -64,10 +65,10 @@ def run_locally(run: LocalRun, *, run_id: str = "", quiet: bool = False) -> tupl
     write_json(folder / RUN_FILE, run.model_dump(mode="json"))
     hand_down(where)
     with running(folder, quiet):
-        pretraining(**_given("pretraining", run) | {"model_name": model_name, "run_name": run_id})
+        tried_once(pretraining)(**_given("pretraining", run) | {"model_name": model_name, "run_name": run_id})
         version = _output(folder, "pretraining", "register", "Output")
         which = {"model_name": model_name, "model_version": version, "run_name": run_id}
-        unlearning(**_given("unlearning", run) | which)
+        tried_once(unlearning)(**_given("unlearning", run) | which)
     return folder, _gather(folder, where.home)
 
 
@@ -168,11 +169,11 @@ def artifacts_of(folder: Path) -> RunArtifacts:
 
 def _gather(folder: Path, home: Path) -> Summary:
     """Copy the report and the numbers behind it to the top of the run's folder and point `latest` at it."""
-    artifacts: dict[str, Any] = {}
-    for task in ("figures", "report"):  # both have a page: the report's is the one
-        artifacts |= outputs_of(folder, "unlearning", task)["artifacts"]
+    artifacts = outputs_of(folder, "unlearning", "conclude")["artifacts"]
+    places = {name: Path(each["artifacts"][0]["uri"]) for name, each in artifacts.items()}
     for name, target in FILES.items():
-        shutil.copyfile(artifacts[name]["artifacts"][0]["uri"], folder / target)
+        shutil.copyfile(places[name], folder / target)
+    shutil.copyfile(AttemptsFolder(places["attempts"]).shown.inspection, folder / EVIDENCE_FILE)
     link = home / "latest"
     fresh = home / f".latest-{os.getpid()}"
     fresh.unlink(missing_ok=True)

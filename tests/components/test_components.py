@@ -22,12 +22,16 @@ from unlearning.data import forget_set
 from unlearning.learning import models, near_duplicates
 from unlearning.registry.client import Registry
 from unlearning.registry.tags import Tags
+from unlearning.reporting.evidence import EvidenceFolder
+from unlearning.steps.figures import figures
+from unlearning.steps.retrain_or_none import REFERENCE_OFFSET
 from unlearning.storage.local import LocalStore
 
 Chain = dict[str, Path]
 FOLDER = Path(__file__).parents[2] / "components"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
-LINES = 60
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "base", "execute"))
+LINES = 85
+"""A node that runs several steps in a row names the inputs of all."""
 CURVES = ("roc_before", "roc_after", "roc_retrained", "said_after")
 
 
@@ -61,12 +65,36 @@ CPU = ON_CPU | {"gpu_nodes": "{}", "nodes": "1", "node_gpus": "0", "processes": 
 """Of a task that trains by itself."""
 
 
-def test_there_is_a_component_for_every_step() -> None:
+def methods(name: str = "gradient_penalty", overrides: str = "", seed: int = 0) -> dict[str, str]:
+    """The method as a task is handed it."""
+    return {"method": name, "method_overrides": overrides, "seed": str(seed)}
+
+
+def policies(**changed: str) -> dict[str, str]:
+    """A policy as a task is handed it, with a margin that is met."""
+    given = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop", "auc_margin": "0.49"}
+    return given | {"utility_margin": "0.9"} | changed
+
+
+def judge_outputs(folder: Path) -> dict[str, dsl.Artifact]:
+    kinds = {"judged": dsl.Artifact, "metrics": dsl.Metrics, "explanation": dsl.Markdown, "figures": dsl.HTML}
+    return outputs_in(folder, **kinds, **dict.fromkeys(CURVES, dsl.ClassificationMetrics))
+
+
+def conclude_outputs(folder: Path) -> dict[str, dsl.Artifact]:
+    return outputs_in(folder, attempts=dsl.Artifact, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)
+
+
+def steps_of(name: str) -> set[str]:
+    """Modules of steps that a component imports."""
+    tree = ast.parse((FOLDER / f"{name}.py").read_text())
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {module.removeprefix("unlearning.steps.") for module in modules if module.startswith("unlearning.steps.")}
+
+
+def test_every_step_is_run_by_a_component() -> None:
     steps = {path.stem for path in (FOLDER.parent / "unlearning" / "steps").glob("*.py")} - {"__init__"}
-    # The step promote also rejects, references also plans and gathers, check also names batches, and fulfil also
-    # releases.
-    more = {"reject", "plan_references", "gather_references", "batch_name", "release"}
-    assert steps | more == set(NAMES)
+    assert set().union(*(steps_of(name) for name in NAMES)) == steps
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,7 +102,7 @@ def test_the_module_imports_nothing_heavy(name: str) -> None:
     tree = ast.parse((FOLDER / f"{name}.py").read_text())
     modules = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     plain = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
-    assert {"components.base"} <= set(modules) <= {"kfp.dsl", "components.base"}
+    assert {"components.base"} <= set(modules) <= {"kfp.dsl", "components.base", "typing"}
     assert plain == []
 
 
@@ -132,9 +160,7 @@ def test_pretrain_and_unlearn_give_what_the_steps_give(chain: Chain, tmp_path: P
     assert weights == (chain["model"] / "weights.safetensors").read_bytes()
     out = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
     given = inputs_of(chain, "model", "forget")
-    load("unlearn").python_func(
-        **data, **given, method="retrain", overrides="", attempt="first", seed=0, seed_offset=1, **run, **out
-    )
+    load("unlearn").python_func(**data, **given, method=methods("retrain", seed=1), attempt="first", **run, **out)
     weights = (tmp_path / "candidate" / "weights.safetensors").read_bytes()
     assert weights == (chain["retrained"] / "weights.safetensors").read_bytes()
     assert set(out["metrics"].metadata) == {"seconds"}
@@ -145,11 +171,11 @@ def test_what_a_task_that_trains_is_asked_for_reaches_the_workers(chain: Chain, 
     """Refused before anything is trained, in words that name the parameter."""
     data = inputs_of(chain, "snapshot", "split")
     made = {"model": inputs_of(chain, "model", "forget"), "out": outputs_in(tmp_path, metrics=dsl.Metrics)}
-    where: dict[str, Any] = {"hardware": CPU | {"node_gpus": 2}, "seed": 0}
+    where: dict[str, Any] = {"hardware": CPU | {"node_gpus": 2}}
     calls: dict[str, dict[str, Any]] = {
-        "pretrain": inputs_of(chain, resolved_recipe="resolved") | outputs_in(tmp_path, model=dsl.Model),
-        "unlearn": made["model"] | {"method": "finetune", "overrides": "", "attempt": "first", "seed_offset": 0},
-        "retrain_or_none": made["model"] | {"policy": {"compare_with": "retrained"}, "seed_offset": 0},
+        "pretrain": inputs_of(chain, resolved_recipe="resolved") | outputs_in(tmp_path, model=dsl.Model) | {"seed": 0},
+        "unlearn": made["model"] | {"method": methods("finetune"), "attempt": "first"},
+        "retrain_or_none": made["model"] | {"policy": {"compare_with": "retrained"}, "method": methods()},
     }
     calls["unlearn"] |= outputs_in(tmp_path, candidate=dsl.Model)
     calls["retrain_or_none"] |= outputs_in(tmp_path, retrained=dsl.Model)
@@ -159,8 +185,8 @@ def test_what_a_task_that_trains_is_asked_for_reaches_the_workers(chain: Chain, 
 
 
 def test_retrain_gives_what_the_method_gives_or_says_that_there_is_none(chain: Chain, tmp_path: Path) -> None:
-    given: dict[str, Any] = inputs_of(chain, "model", "snapshot", "split", "forget") | {"seed": 0, "seed_offset": 1}
-    given |= {"hardware": CPU}
+    given: dict[str, Any] = inputs_of(chain, "model", "snapshot", "split", "forget")
+    given |= {"hardware": CPU, "method": methods(seed=1 - REFERENCE_OFFSET)}
     for compare_with, seconds in (("retrained", True), ("references", False)):
         out = outputs_in(tmp_path / compare_with, retrained=dsl.Model, metrics=dsl.Metrics)
         load("retrain_or_none").python_func(**given, policy={"compare_with": compare_with}, **out)
@@ -176,22 +202,16 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
     """And the evaluation compares with the original."""
     none = outputs_in(tmp_path / "none", retrained=dsl.Model, metrics=dsl.Metrics)
     data = inputs_of(chain, "snapshot", "split", "forget")
-    where = {"hardware": ON_CPU}
-    seeds = {"seed": 0, "seed_offset": 1}
-    model = inputs_of(chain, "model")
-    load("retrain_or_none").python_func(
-        **data, **model, hardware=CPU, **seeds, policy={"compare_with": "references"}, **none
-    )
-    given = data | inputs_of(chain, "candidate", original="model") | where | {"retrained": none["retrained"]}
-    curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
-    out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
-    load("audit").python_func(**given, **inputs_of(chain, "references"), seed=0, **out)
-    assert [bool(out[name].metadata) for name in curves] == [True, True, False, True]
+    only = {"policy": {"compare_with": "references"}, "method": methods()}
+    load("retrain_or_none").python_func(**data, **inputs_of(chain, "model"), hardware=CPU, **only, **none)
+    given = data | inputs_of(chain, "candidate", "references", original="model") | {"retrained": none["retrained"]}
+    out = judge_outputs(tmp_path)
+    asked: dict[str, Any] = {"policy": policies(), "method": methods(), "attempt": "first", "hardware": ON_CPU}
+    load("judge").python_func(**given, **asked, **out)
+    assert [bool(out[name].metadata) for name in CURVES] == [True, True, False, True]
     assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate"}
-    out = outputs_in(tmp_path, evaluation=dsl.Artifact, metrics=dsl.Metrics)
-    load("evaluate").python_func(**given, **out)
-    assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate"}
-    assert json.loads((tmp_path / "evaluation").read_text())["lost_against"] == "original"
+    assert json.loads((tmp_path / "judged/evaluation.json").read_text())["lost_against"] == "original"
+    assert out["judged"].metadata["compared_with"] == "references"
 
 
 def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
@@ -211,16 +231,28 @@ def test_select_counts_the_forgotten(chain: Chain, tmp_path: Path) -> None:
     assert out["metrics"].metadata["near-duplicates included"] == len(found.repeated)
 
 
-def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("margin", "written"), [("0.49", "passed"), ("0.001", "failed")])
+def test_a_candidate_is_audited_evaluated_and_judged_as_by_the_steps(
+    chain: Chain, tmp_path: Path, margin: str, written: str
+) -> None:
     names = ("candidate", "retrained", "references", "snapshot", "split", "forget")
     given = inputs_of(chain, *names, original="model")
-    curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
-    out = outputs_in(tmp_path, audit=dsl.Artifact, metrics=dsl.Metrics, **curves)
-    load("audit").python_func(**given, seed=0, hardware=ON_CPU, **out)
-    assert (tmp_path / "audit").read_bytes() == chain["audit"].read_bytes()
+    out = judge_outputs(tmp_path)
+    asked: dict[str, Any] = {"policy": policies(auc_margin=margin), "method": methods(), "attempt": "first"}
+    action = load("judge").python_func(**given, **asked, hardware=ON_CPU, **out)
+    assert action == ("promote" if written == "passed" else "person")
+    judged = tmp_path / "judged"
+    for file, made in (("audit.json", "audit"), ("evaluation.json", "evaluation"), ("verdict.json", written)):
+        assert (judged / file).read_bytes() == chain[made].read_bytes(), file
+    assert (judged / "provenance.json").read_bytes() == (chain["candidate"] / "provenance.json").read_bytes()
+    assert not list(judged.rglob("*.safetensors"))
+    told = out["judged"].metadata
+    assert (told["action"], told["outcome"]) == (action, json.loads(chain[written].read_text())["outcome"])
+    assert (tmp_path / "explanation").read_text().startswith("# The candidate ")
+    assert "the paper's figures" in (tmp_path / "figures").read_text()
     (caught, missed), (false_positives, passed) = confusion_of(out["said_after"])
     assert caught + missed == 120
-    audit = Audit.model_validate_json((tmp_path / "audit").read_text())
+    audit = Audit.model_validate_json((judged / "audit.json").read_text())
     strongest = strongest_attack(audit.models["original"])
     rates = next(attack.rates for attack in audit.models["candidate"].attacks if attack.name == strongest)
     assert rates is not None
@@ -232,7 +264,13 @@ def test_audit_draws_a_curve_of_every_model(chain: Chain, tmp_path: Path) -> Non
     for name in CURVES[:3]:
         points = out[name].metadata["confidenceMetrics"]
         assert (points[0]["falsePositiveRate"], points[-1]["falsePositiveRate"]) == (0, 1)
-    assert {name.split()[0] for name in out["metrics"].metadata} == {"original", "candidate", "retrained"}
+    found = out["metrics"].metadata
+    assert {name.split()[0] for name in found} == {"original", "candidate", "retrained"}
+    assert (
+        found["candidate knn"]
+        == json.loads(chain["evaluation"].read_text())["accuracies"]["candidate"]["knn"]["estimate"]
+    )
+    assert found[f"original auc {strongest}"] == max(each.auc.estimate for each in audit.models["original"].attacks)
 
 
 def test_references_are_planned_made_and_gathered(
@@ -254,132 +292,142 @@ def test_references_are_planned_made_and_gathered(
     assert (tmp_path / "references" / signals).read_bytes() == (chain["references"] / signals).read_bytes()
 
 
-@pytest.mark.parametrize(("others", "written"), [((), "before"), (("candidate", "retrained", "forget"), "evaluation")])
-def test_evaluate_measures_the_models_it_is_given(
-    chain: Chain, tmp_path: Path, others: tuple[str, ...], written: str
-) -> None:
-    given = inputs_of(chain, "snapshot", "split", *others, original="model")
+def test_evaluate_measures_the_original(chain: Chain, tmp_path: Path) -> None:
+    given = inputs_of(chain, "snapshot", "split", original="model")
     out = outputs_in(tmp_path, evaluation=dsl.Artifact, metrics=dsl.Metrics)
     load("evaluate").python_func(**given, hardware=ON_CPU, **out)
-    assert (tmp_path / "evaluation").read_bytes() == chain[written].read_bytes()
+    assert (tmp_path / "evaluation").read_bytes() == chain["before"].read_bytes()
     assert "original knn" in out["metrics"].metadata
-
-
-@pytest.mark.parametrize(("margin", "written"), [(0.49, "passed"), (0.001, "failed")])
-def test_decide_writes_the_outcome_and_returns_what_follows(
-    chain: Chain, tmp_path: Path, margin: float, written: str
-) -> None:
-    out = outputs_in(tmp_path, verdict=dsl.Artifact, explanation=dsl.Markdown)
-    given = inputs_of(chain, "audit", "evaluation")
-    policy = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop", "auc_margin": str(margin)}
-    policy |= {"utility_margin": "0.9"}
-    follows = load("decide").python_func(**given, policy=policy, method="finetune", attempt="first", **out)
-    assert (tmp_path / "verdict").read_bytes() == chain[written].read_bytes()
-    assert (tmp_path / "explanation").read_text().startswith("# The candidate ")
-    assert out["verdict"].metadata["action"] == ("promote" if written == "passed" else "person")
-    assert follows == ("serve" if written == "passed" else "person")
-    assert out["verdict"].metadata["outcome"] == json.loads(chain[written].read_text())["outcome"]
-
-
-def test_check_refuses_what_has_no_meaning() -> None:
-    policy = {"auc_margin": "0.1", "stronger": "1", "on_failure": "stop", "compare_with": "references"}
-    load("check").python_func(policy=policy, forget_kind="random")
-    for name, value in (("stronger", "7"), ("compare_with", "nothing"), ("colour", "red")):
-        with pytest.raises(UserError, match=name):
-            load("check").python_func(policy=policy | {name: value}, forget_kind="random")
-    with pytest.raises(UserError, match="forget kind class"):
-        load("check").python_func(policy=policy, forget_kind="class")
 
 
 def test_a_method_that_diverges_goes_through_every_component_and_is_registered_nowhere(
     chain: Chain, tmp_path: Path
 ) -> None:
-    data, where = inputs_of(chain, "snapshot", "split", "forget"), {"hardware": ON_CPU}
+    data = inputs_of(chain, "snapshot", "split", "forget")
     made = outputs_in(tmp_path, candidate=dsl.Model, metrics=dsl.Metrics)
-    wild = {
-        "method": "finetune",
-        "overrides": "{learning_rate: 1.0e30}",
-        "attempt": "first",
-        "seed": 0,
-        "seed_offset": 0,
-    }
+    wild: dict[str, Any] = {"method": methods("finetune", "{learning_rate: 1.0e30}"), "attempt": "first"}
     digest = load("unlearn").python_func(**data, **inputs_of(chain, "model"), **wild, hardware=CPU, **made)
     assert "the loss became nan" in made["candidate"].metadata["diverged"]
     assert digest == models.digest(chain["model"])
     shown = data | inputs_of(chain, "retrained", original="model") | {"candidate": made["candidate"]}
-    curves = dict.fromkeys(CURVES, dsl.ClassificationMetrics)
-    audited = outputs_in(tmp_path, audit=dsl.Artifact, **curves) | outputs_in(tmp_path / "audited", metrics=dsl.Metrics)
-    load("audit").python_func(**shown, **inputs_of(chain, "references"), seed=0, **where, **audited)
-    evaluated = outputs_in(tmp_path, evaluation=dsl.Artifact)
-    load("evaluate").python_func(
-        **shown, **where, **evaluated, **outputs_in(tmp_path / "evaluated", metrics=dsl.Metrics)
+    policy = policies(stronger="2", on_failure="retrain", on_inconclusive="accept")
+    judged = judge_outputs(tmp_path / "judge")
+    action = load("judge").python_func(
+        **shown, **inputs_of(chain, "references"), **wild, policy=policy, hardware=ON_CPU, **judged
     )
-    found = {"audit": audited["audit"]} | evaluated
-    judged = outputs_in(tmp_path, verdict=dsl.Artifact, explanation=dsl.Markdown)
-    policy = {"stronger": "2", "on_failure": "retrain", "on_inconclusive": "accept", "auc_margin": "0.49"}
-    policy |= {"utility_margin": "0.9"}
-    action = load("decide").python_func(**found, policy=policy, method="finetune", attempt="first", **judged)
-    assert (action, judged["verdict"].metadata["outcome"]) == ("retrain", "diverged")
-    noted = outputs_in(tmp_path, attempts=dsl.Artifact)
-    given = {"candidate": made["candidate"], "forget": data["forget"], **found, "verdict": judged["verdict"], **noted}
-    wild_name = {"model_name": "wild", "run_name": "r", "kfp_run": "k"}
-    named: dict[str, Any] = {"registered": wild_name, "parent": "1", "batch": ""}
-    assert load("reject").python_func(**given, **named, action=action) == "none"
-    (attempt,) = json.loads((tmp_path / "attempts").read_text())
+    assert (action, judged["judged"].metadata["outcome"]) == ("retrain", "diverged")
+    registered = {"model_name": "wild", "run_name": "r", "batch": "", "parent": "1"}
+    asked: dict[str, Any] = {"action": action, "attempt": "first", "policy": policy, "registered": registered}
+    noted = conclude_outputs(tmp_path / "conclude")
+    assert load("conclude").python_func(**shown, judged=judged["judged"], **asked, **noted) == "retrained"
+    (attempt,) = json.loads((tmp_path / "conclude/attempts/attempts.json").read_text())
     assert (attempt["verdict"]["outcome"], attempt["version"], attempt["action"]) == ("diverged", "none", "retrain")
+    assert Registry(from_environment().tracking_uri).versions("wild") == []
 
 
-def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path) -> None:
-    named = {"registered": {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}}
+@pytest.fixture(scope="module")
+def inspection(finished_chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The numbers behind the figures of the chain's models."""
+    folder, at = tmp_path_factory.mktemp("inspection"), finished_chain
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNING_HOME", str(at["home"]))
+        figures(
+            original_path=at["model"], candidate_path=at["candidate"], retrained_path=at["retrained"],
+            snapshot_path=at["snapshot"], split_path=at["split"], forget_path=at["forget"], device="cpu",
+            evidence_path=folder / "evidence", page_path=folder / "page",
+        )  # fmt: skip
+    return folder / "evidence"
+
+
+def judged_in(folder: Path, chain: Chain, verdict: str, inspection: Path) -> dsl.Artifact:
+    """What `judge` leaves behind, with a verdict of the chain."""
+    files = EvidenceFolder(folder)
+    folder.mkdir(parents=True)
+    for path, name in ((files.audit, "audit"), (files.evaluation, "evaluation"), (files.verdict, verdict)):
+        shutil.copyfile(chain[name], path)
+    shutil.copyfile(inspection, files.inspection)
+    files.keep_provenance(chain["candidate"])
+    return dsl.Artifact(name="judged", uri=str(folder))
+
+
+def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_path: Path, inspection: Path) -> None:
+    named = {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}
     given = inputs_of(chain, "model", "split", "references", evaluation="before")
-    parent = load("register").python_func(**given, **named)
+    parent = load("register").python_func(**given, registered=named)
     kinds = {"model": dsl.Model, "snapshot": dsl.Dataset, "split": dsl.Dataset, "references": dsl.Artifact}
     out = outputs_in(tmp_path, **kinds)
-    asked: dict[str, Any] = {
-        "model_name": "components",
-        "version": "champion",
-        "policy": {"compare_with": "references"},
-    }
-    assert load("resolve").python_func(**asked, **out) == parent == "1"
-    assert out["model"].metadata["version"] == "1"
+    asked: dict[str, Any] = {"model_name": "components", "version": "champion", "forget_kind": "random"}
+    policy = policies(compare_with="references")
+    seedless = {"method": "gradient_penalty", "method_overrides": ""}
+    names = {"run_name": "", "batch": "b1", "kfp_run": "kfp-7"}
+    given = asked | {"policy": policy, "method": seedless, "seed": 2**53 + 1, "named": names}
+    told, method, registered = load("resolve").python_func(**given, **out)
+    assert (told, method) == (policy, seedless | {"seed": "9007199254740993"}), "a float would lose the last digit"
+    assert registered == {"model_name": "components", "run_name": "kfp-7", "batch": "b1", "parent": parent}
+    assert parent == out["model"].metadata["version"] == "1"
     assert out["references"].metadata["count"] == 8
-    evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation")
-    below = outputs_in(tmp_path / "below", attempts=dsl.Artifact)
-    failed = evidence | inputs_of(chain, verdict="failed") | below
-    rejected = load("reject").python_func(**failed, **named, batch="b1", parent="1", action="retrain")
-    above = outputs_in(tmp_path / "above", attempts=dsl.Artifact)
-    passed = evidence | inputs_of(chain, verdict="passed")
-    given = passed | above | {"earlier": below["attempts"]}
-    promoted = load("promote").python_func(**given, **named, batch="b1", parent="1", policy={"on_inconclusive": "stop"})
-    assert (rejected, promoted) == ("2", "3")
-    given = inputs_of(chain, "retrained", "snapshot", "split", original="model")
-    models = given | {name: passed[name] for name in ("candidate", "forget")}
-    drawn = outputs_in(tmp_path / "drawn", page=dsl.HTML, evidence=dsl.Artifact)
-    load("figures").python_func(**models, **drawn, hardware=ON_CPU)
-    assert "the paper's figures" in (tmp_path / "drawn/page").read_text()
-    given |= passed | above | {"evidence": drawn["evidence"]}
-    out = outputs_in(tmp_path, page=dsl.HTML, summary=dsl.Artifact, metrics=dsl.Metrics)
-    load("report").python_func(**given, original_version="1", **named, **out)
-    attempts = json.loads((tmp_path / "summary").read_text())["attempts"]
-    assert [(attempt["version"], attempt["action"]) for attempt in attempts] == [("2", "retrain"), ("3", "promote")]
-    assert "<html" in (tmp_path / "page").read_text()
-    assert '"run_id": "kfp-7"' in (tmp_path / "summary").read_text()
+    data = inputs_of(chain, "candidate", "retrained", "snapshot", "split", "forget", original="model")
+    to: dict[str, Any] = {"policy": policies(), "registered": registered}
+    below, above = conclude_outputs(tmp_path / "below"), conclude_outputs(tmp_path / "above")
+    failed = judged_in(tmp_path / "failed", chain, "failed", inspection)
+    follows = load("conclude").python_func(**data, judged=failed, action="stronger", attempt="first", **to, **below)
+    assert follows == "stronger_1"
+    assert "another follows" in (tmp_path / "below/page").read_text()
+    assert not (tmp_path / "below/summary").exists()
+    passed = judged_in(tmp_path / "passed", chain, "passed", inspection)
+    more = {"earlier": below["attempts"], "action": "promote", "attempt": "stronger_1"}
+    assert load("conclude").python_func(**data, judged=passed, **more, **to, **above) == "none"
+    found = json.loads((tmp_path / "above/summary").read_text())
+    told = [(attempt["version"], attempt["action"]) for attempt in found["attempts"]]
+    assert told == [("2", "stronger"), ("3", "promote")]
+    assert found["run_id"] == "kfp-7"
+    assert found["verdict"]["outcome"] == "passed"
+    assert "<html" in (tmp_path / "above/page").read_text()
+    assert "candidate knn" not in above["metrics"].metadata
+    assert {"original knn", "unlearned knn", "retrained knn"} <= set(above["metrics"].metadata)
+    registry = Registry(from_environment().tracking_uri)
+    assert [registry.resolve("components", number).tags.status for number in "23"] == ["rejected", "serving"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"policy": {"stronger": "7"}}, "stronger"),
+        ({"policy": {"compare_with": "nothing"}}, "compare_with"),
+        ({"policy": {"colour": "red"}}, "colour"),
+        ({"forget_kind": "class", "policy": {"compare_with": "references"}}, "forget kind class"),
+    ],
+)
+def test_resolve_refuses_what_has_no_meaning_before_it_looks_at_anything(
+    home: Path, tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    asked: dict[str, Any] = {"model_name": "nobody", "version": "1", "forget_kind": "random", "seed": 0}
+    asked |= {"method": {}, "named": {"run_name": "", "batch": "", "kfp_run": "k"}}
+    asked |= changed | {"policy": policies(**changed["policy"])}
+    kinds = {"model": dsl.Model, "snapshot": dsl.Dataset, "split": dsl.Dataset, "references": dsl.Artifact}
+    with pytest.raises(UserError, match=message):
+        load("resolve").python_func(**asked, **outputs_in(tmp_path, **kinds))
+    assert not home.exists()
 
 
 def test_what_was_forgotten_is_withdrawn_and_purged(
-    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chain: Chain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    inspection: Path,
 ) -> None:
     shutil.copytree(chain["home"] / "store", tmp_path / "home/store")
     monkeypatch.setenv("UNLEARNING_HOME", str(tmp_path / "home"))
     names = {"model_name": "retired", "run_name": "", "kfp_run": "kfp-8"}
     named = {"registered": names}
     load("register").python_func(**inputs_of(chain, "model", "split", "references", evaluation="before"), **named)
-    evidence = inputs_of(chain, "candidate", "forget", "audit", "evaluation", verdict="passed")
-    out = outputs_in(tmp_path, attempts=dsl.Artifact)
-    version = load("promote").python_func(
-        **evidence, **out, **named, batch="", parent="1", policy={"on_inconclusive": "stop"}
-    )
-    registry = Registry(from_environment().tracking_uri)
+    data = inputs_of(chain, "candidate", "retrained", "snapshot", "split", "forget", original="model")
+    told: dict[str, Any] = {"model_name": "retired", "run_name": "kfp-8", "batch": "", "parent": "1"}
+    judged = judged_in(tmp_path / "passed", chain, "passed", inspection)
+    asked: dict[str, Any] = {"action": "promote", "attempt": "first", "policy": policies(), "registered": told}
+    load("conclude").python_func(**data, judged=judged, **asked, **conclude_outputs(tmp_path / "out"))
+    registry, version = Registry(from_environment().tracking_uri), "2"
+    assert registry.resolve("retired", "champion").version == version
     registry.set_tags(registry.resolve("retired", version), Tags.model_validate({"request.R1": "fulfilled"}))
     withdrawn = withdraw(
         model_name="retired", records={"R1": forget_set.load(chain["forget"]).ids}, now=datetime.now(UTC), grace_days=0
@@ -403,11 +451,17 @@ def test_a_batch_with_nothing_to_do_goes_through_its_components(
     keys.write_private(key, tmp_path / "key.pem")
     monkeypatch.setenv(keys.KEY_FILE, str(tmp_path / "key.pem"))
     policy = {"auc_margin": "0.1", "on_failure": "stop", "on_inconclusive": "accept_retrained"}
-    requests = {"lease_hours": "1.0", "due_within_days": "0.0", "grace_days": "3", "model_name": ""}
+    requests = {"lease_hours": "1.0", "due_within_days": "0.0", "grace_days": "3", "model_name": "", "most_models": "4"}
     name = load("batch_name").python_func
     assert name(batch="", kfp_run="run-7", policy=policy, requests=requests) == "run-7"
     assert name(batch="monday", kfp_run="run-7", policy=policy, requests=requests) == "monday"
-    for wrong in ({"lease_hours": "0"}, {"lease_hours": "2000"}, {"grace_days": "-1"}, {"due_within_days": "-1"}):
+    for wrong in (
+        {"lease_hours": "0"},
+        {"lease_hours": "2000"},
+        {"grace_days": "-1"},
+        {"due_within_days": "-1"},
+        {"most_models": "-1"},
+    ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             name(batch="", kfp_run="run-7", policy=policy, requests=requests | wrong)
     with pytest.raises(UserError, match="on_failure"):

@@ -12,8 +12,9 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.base import IMAGE
+from components.execute import COMMAND
 from pipelines.compile import PIPELINES, compile_all
-from unlearning.audit.escalation import ACTIONS, branch
+from unlearning.audit.escalation import ATTEMPTS, NO_ATTEMPT, escalation_level, next_attempt
 from unlearning.cluster import names as cluster_names
 
 Document = dict[str, Any]
@@ -22,7 +23,7 @@ PLATFORMS = "platforms"
 """Where the second document is kept: what is Kubernetes' own."""
 
 SIGNING_VARIABLE = "UNLEARNING_SIGNING_KEY_FILE"
-ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "audit", "evaluate", "figures"}
+ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "judge", "evaluate"}
 CACHED = {
     "pretraining": {
         "tombstones": False,
@@ -36,18 +37,12 @@ CACHED = {
         "register": False,
     },
     "unlearning": {
-        "check": False,
         "resolve": False,
         "select": True,
         "retrain_or_none": True,
         "unlearn": True,
-        "audit": False,
-        "evaluate": False,
-        "decide": False,
-        "promote": False,
-        "reject": False,
-        "report": False,
-        "figures": True,
+        "judge": False,
+        "conclude": False,
     },
 }
 CACHED["compliance"] = CACHED["unlearning"] | dict.fromkeys(
@@ -236,28 +231,26 @@ def test_conditions_compare_with_a_closed_vocabulary(document: Document, name: s
         return
     values = {text for text in quoted if not text.startswith("pipelinechannel--")}
     inputs = {text.removeprefix("pipelinechannel--") for text in quoted - values}
-    assert values == {"serve", "stronger", "retrain"} < {branch(action) for action in ACTIONS}
-    assert all(re.fullmatch(r"decide(-\d+)?-Output", each) for each in inputs), inputs
+    assert values == {NO_ATTEMPT}
+    assert NO_ATTEMPT not in ATTEMPTS
+    assert inputs == {"conclude-Output", "conclude-2-Output", "conclude-3-Output"}
 
 
 def holds(condition: str, values: dict[str, str]) -> bool:
-    """A condition of KFP: comparisons, some negated, joined by "and"."""
-    truth = []
-    for part in condition.split(" && "):
-        found = re.fullmatch(r"(!\()?inputs\.parameter_values\['pipelinechannel--([\w-]+)'\] == '(\w+)'\)?", part)
-        assert found, part
-        truth.append((values[found[2]] == found[3]) != bool(found[1]))
-    return all(truth)
+    """A condition of KFP: one comparison."""
+    found = re.fullmatch(r"inputs\.parameter_values\['pipelinechannel--([\w-]+)'\] != '(\w+)'", condition)
+    assert found, condition
+    return values[found[1]] != found[2]
 
 
-def names_run(document: Document, actions: list[str]) -> list[str]:
-    """Names of the tasks that run when the decisions are these, one after the other."""
-    left, names = list(actions), []
+def names_run(document: Document, follows: list[str]) -> list[str]:
+    """Names of the tasks that run when the attempts return these, one after the other."""
+    left, names = list(follows), []
 
     def visit(dag: Document, values: dict[str, str]) -> None:
         inside = dag["dag"]["tasks"]
-        decided = [name for name in inside if re.fullmatch(r"decide(-\d+)?", name)]
-        values = values | {f"{name}-Output": left.pop(0) for name in decided}
+        concluded = [name for name in inside if re.fullmatch(r"conclude(-\d+)?", name)]
+        values = values | {f"{name}-Output": left.pop(0) for name in concluded}
         for task in inside.values():
             component = document["components"][task["componentRef"]["name"]]
             if not holds(task["triggerPolicy"]["condition"], values) if "triggerPolicy" in task else False:
@@ -268,31 +261,19 @@ def names_run(document: Document, actions: list[str]) -> list[str]:
                 names.append(task["taskInfo"]["name"])
 
     visit(document["root"], {})
-    assert not left, "every decision was asked for"
+    assert not left, "every attempt was made"
     return names
 
 
-ATTEMPT = {
-    "first": ["Unlearn", "Audit unlearned", "Evaluate unlearned", "Decide unlearned"],
-    "stronger_1": ["Unlearn, escalated 1", "Audit escalated 1", "Evaluate escalated 1", "Decide escalated 1"],
-    "stronger_2": ["Unlearn, escalated 2", "Audit escalated 2", "Evaluate escalated 2", "Decide escalated 2"],
-    "retrained": ["Retrain exactly", "Audit retrained", "Evaluate retrained", "Decide retrained"],
-}
-ALWAYS = [
-    "Check parameters",
-    "Resolve model version",
-    "Select forget set",
-    "Retrain as reference, or none",
-    "Draw figures",
-    "Report",
-]
+ONCE = ["Resolve model version", "Select forget set", "Retrain as reference, or none"]
+EACH = ["Unlearn", "Audit, evaluate and decide", "Register and report"]
 
 
 def escalations() -> Iterator[list[str]]:
-    """Every way through the escalation policy, as what each decision may say."""
+    """Every way through the escalation policy, as the actions that are decided on."""
 
     def go_on(attempt: str, path: list[str]) -> Iterator[list[str]]:
-        yield from ([*path, end] for end in ("serve", "person"))
+        yield from ([*path, end] for end in ("promote", "accept", "person"))
         if attempt != "retrained":
             yield from go_on("retrained", [*path, "retrain"])
         if attempt in ("first", "stronger_1"):
@@ -302,18 +283,27 @@ def escalations() -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("actions", list(escalations()), ids="-".join)
-def test_every_way_through_the_policy_shows_each_attempt_and_ends_with_one_report(
+def test_every_way_through_the_policy_makes_each_attempt_once(
     documents: dict[str, Document], actions: list[str]
 ) -> None:
-    attempts = ["first"]
-    for action in actions[:-1]:
-        attempts.append("retrained" if action == "retrain" else f"stronger_{len(attempts)}")
-    words = [{"first": "unlearned"}.get(attempt, attempt.replace("stronger_", "escalated ")) for attempt in attempts]
-    kept = words if actions[-1] == "person" else words[:-1]
-    expected = ALWAYS + [name for attempt in attempts for name in ATTEMPT[attempt]]
-    expected += [f"Keep {word} as rejected" for word in kept]
-    expected += [f"Promote {words[-1]}"] if actions[-1] == "serve" else []
-    assert sorted(names_run(documents["unlearning"], actions)) == sorted(expected)
+    attempt, follows = "first", []
+    for action in actions:
+        attempt = next_attempt(action, attempt)  # type: ignore[arg-type]
+        follows.append(attempt)
+    again = [f"{name}, attempt {number}" for number in range(2, len(actions) + 1) for name in EACH]
+    assert sorted(names_run(documents["unlearning"], follows)) == sorted(ONCE + EACH + again)
+
+
+def test_there_is_an_attempt_for_every_way_through_the_policy() -> None:
+    """As many nested attempts as the longest way has: every escalated setting, then exact retraining."""
+    assert max(len(way) for way in escalations()) == len(ATTEMPTS)
+    assert max(escalation_level(name) for name in ATTEMPTS) == len(ATTEMPTS) - 2
+
+
+def test_a_container_names_its_component_and_carries_no_source(document: Document) -> None:
+    for function, container in executors(document):
+        assert container["command"] == [*COMMAND], function
+        assert container["args"] == ["--executor_input", "{{$}}", "--function_to_execute", function]
 
 
 def test_what_is_read_from_a_source_is_cached_by_the_tombstones_of_now(documents: dict[str, Document]) -> None:
@@ -324,22 +314,26 @@ def test_what_is_read_from_a_source_is_cached_by_the_tombstones_of_now(documents
 
 def test_nothing_is_done_before_the_parameters_were_looked_at(documents: dict[str, Document]) -> None:
     inside = documents["unlearning"]["root"]["dag"]["tasks"]
-    assert inside["resolve"]["dependentTasks"] == ["check"]
-    assert [name for name, task in inside.items() if not task.get("dependentTasks")] == ["check"]
+    assert [name for name, task in inside.items() if not task.get("dependentTasks")] == ["resolve"]
+    assert "accelerator" not in str(dict(executors(documents["unlearning"]))["resolve"]), "nobody waits for a GPU first"
 
 
-def test_audit_evaluation_and_verdict_are_of_one_attempt_wherever_they_are_looked_at(
-    documents: dict[str, Document],
-) -> None:
-    """`decide-2` judges what `audit-2` and `evaluate-2` measured."""
+def test_what_is_judged_and_registered_is_the_candidate_of_the_same_attempt(documents: dict[str, Document]) -> None:
+    """`conclude-2` registers what `judge-2` judged, which `unlearn-2` made."""
     looked = 0
-    for function, task, _ in tasks(documents["unlearning"]):
-        if function in ("report", "promote", "reject"):
-            given = [task["inputs"]["artifacts"][name] for name in ("audit", "evaluation", "verdict")]
-            numbers = {re.sub(r"\D", "", origin["componentInputArtifact"]) for origin in given}
-            assert len(numbers) == 1, given
+    for _, dag in dags(documents["unlearning"]):
+        for name, task in dag["dag"]["tasks"].items():
+            found = re.fullmatch(r"(judge|conclude)((?:-\d+)?)", name)
+            if found is None:
+                continue
+            given = task["inputs"]["artifacts"]
+            assert given["candidate"]["taskOutputArtifact"]["producerTask"] == f"unlearn{found[2]}"
+            if found[1] == "conclude":
+                assert given["judged"]["taskOutputArtifact"]["producerTask"] == f"judge{found[2]}"
+                action = task["inputs"]["parameters"]["action"]["taskOutputParameter"]
+                assert action == {"outputParameterKey": "Output", "producerTask": f"judge{found[2]}"}
             looked += 1
-    assert looked > 20
+    assert looked == 2 * len(ATTEMPTS)
 
 
 def test_kubeflow_accepts_the_kubernetes_settings(document: Document) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
 import yaml
 from kfp import compiler
 
+from components.execute import COMMAND
 from pipelines.compile import PIPELINES, load
-from pipelines.deduplicate import deduplicate
+from pipelines.deduplicate import by_name, deduplicate
 
 pytestmark = pytest.mark.slow
 
@@ -51,12 +54,30 @@ def selector(settings: Document) -> str:
     return str(settings.get("nodeSelector", {}).get("nodeSelectorJson", {}).get("componentInputParameter", ""))
 
 
+def without_source(executor: Document) -> Document:
+    """The executor without its command, once the source in it is that of the image's component of its name."""
+    container = dict(executor["container"])
+    name = container["args"][-1]
+    source = inspect.getsource(getattr(import_module(f"components.{name}"), name).python_func)
+    assert source.removeprefix("@component\n") in container.pop("command")[-1]
+    return executor | {"container": container}
+
+
 @pytest.mark.parametrize("name", sorted(PIPELINES))
 def test_every_task_runs_what_it_ran(texts: dict[str, str], name: str) -> None:
     before, after = ([*ran(text)] for text in (texts[name], deduplicate(texts[name])))
     assert len(before) == len(after)
-    for one, other in zip(before, after, strict=True):
-        assert one == other
+    for (*one, executor, settings, inputs), (*other, by_its_name, same, those) in zip(before, after, strict=True):
+        assert (one, settings, inputs) == (other, same, those)
+        container = dict(by_its_name["container"])
+        assert container.pop("command") == [*COMMAND]
+        assert without_source(executor) == by_its_name | {"container": container}
+
+
+@pytest.mark.parametrize("arguments", [["--function_to_execute", "nothing"], ["--function_to_execute", "os"], []])
+def test_what_the_image_does_not_hold_is_loud(arguments: list[str]) -> None:
+    with pytest.raises(KeyError, match="is no component that the image holds"):
+        by_name({"container": {"args": arguments, "command": ["sh"]}})
 
 
 @pytest.mark.parametrize("name", sorted(PIPELINES))

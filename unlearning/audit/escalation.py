@@ -39,10 +39,9 @@ AttemptName = Literal["first", "stronger_1", "stronger_2", "retrained"]
 ATTEMPTS: tuple[AttemptName, ...] = get_args(AttemptName)
 SERVING: tuple[Action, ...] = ("promote", "accept")
 """After these the candidate serves."""
-SERVE = "serve"
-"""The branch of a pipeline in which a candidate is let serve, on whatever ground."""
-
 RETRAINED: AttemptName = "retrained"
+NO_ATTEMPT = "none"
+"""Said where no other attempt follows."""
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 Name = TypeVar("Name", bound=str)
@@ -120,9 +119,19 @@ def serving_action(
     return action
 
 
-def branch(action: Action) -> str:
-    """The branch of a pipeline that an action leads to."""
-    return SERVE if action in SERVING else action
+def next_attempt(action: Action, attempt: str) -> str:
+    """The attempt that an action leads to after this one; `NO_ATTEMPT` where the run ends.
+
+    Raises:
+        UserError: there is no such attempt, or no escalated setting after it.
+    """
+    made_by = attempt_named(attempt)
+    if action == "stronger":
+        level = escalation_level(made_by) + 1
+        if made_by == RETRAINED or ATTEMPTS[level] == RETRAINED:
+            raise UserError(f"no setting is escalated further after the attempt {attempt}: retrain instead")
+        return ATTEMPTS[level]
+    return RETRAINED if action == "retrain" else NO_ATTEMPT
 
 
 def rejecting_action(text: str) -> Action:

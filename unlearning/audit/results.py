@@ -187,6 +187,15 @@ def strongest_attack(original: ModelAudit) -> str:
     return max(original.attacks, key=lambda attack: attack.auc.estimate).name
 
 
+def auc_metrics(audit: Audit) -> dict[str, float]:
+    """AUC of every attack on every model, as KFP's metrics; ideal .5 on what has forgotten."""
+    return {
+        f"{model} auc {attack.name}": attack.auc.estimate
+        for model, audited in audit.models.items()
+        for attack in audited.attacks
+    }
+
+
 def roc_points(audit: Audit, model: str) -> tuple[list[float], list[float], list[float]]:
     """ROC of the original's strongest attack on `model`, as KFP draws it: false positive rates,
     true positive rates, and thresholds (evenly spaced: attack scores have no common unit)."""

@@ -116,7 +116,7 @@ def submit(
     server = _server_at(endpoint, namespace, token_file, ca_file)
     done = submitted(server, request, again)
     if wait:
-        _report(_followed(server, done.run_id, quiet=json), json)
+        _report(_with_reasons(server, _followed(server, done.run_id, quiet=json), namespace), json)
         return
     made = "created" if done.created else "stands already (--again makes another)"
     show(done, json, lambda: f"run {done.run_id} {done.name}: {made}, {done.state}")
@@ -186,7 +186,23 @@ def status(
     from pipelines.cluster.status import status_of
 
     server = _server_at(endpoint, namespace, token_file, ca_file)
-    _report(_followed(server, run, quiet=json) if follow else status_of(server.run(run)), json)
+    found = _followed(server, run, quiet=json) if follow else status_of(server.run(run))
+    _report(_with_reasons(server, found, namespace), json)
+
+
+SINGLE_USER = "kubeflow"
+"""Namespace in which Kubeflow runs everything that serves a single user."""
+
+
+def _with_reasons(server: Pipelines, found: RunStatus, namespace: str) -> RunStatus:
+    """The same with why tasks failed or do not start, as far as the cluster's pods may be looked at from here."""
+    from pipelines.cluster.failures import reasons
+    from pipelines.cluster.status import status_of
+
+    if found.finished and not found.failed:
+        return found
+    why = reasons(found.run_id, [namespace] if namespace else [names.NAMESPACE, SINGLE_USER])
+    return status_of(server.run(found.run_id), why) if why else found
 
 
 EVERY = 5.0

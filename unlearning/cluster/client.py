@@ -140,6 +140,21 @@ class Cluster:
             )
             return found
 
+    def pods(self, namespace: str, selector: str) -> list[Any]:
+        """Pods with these labels, over all pages, as Kubernetes describes them."""
+        found: list[Any] = []
+        token = ""
+        while True:
+            more = {"_continue": token} if token else {}
+            with self._asking(f"pods in {namespace}"):
+                page = self.core.list_namespaced_pod(
+                    namespace, label_selector=selector, limit=PAGE, _request_timeout=TIMEOUT, **more
+                )
+            found += page.items
+            token = page.metadata._continue or ""
+            if not token:
+                return found
+
     def quotas(self, namespace: str) -> list[Quota]:
         """Every limit of every ResourceQuota of a namespace."""
         with self._asking(f"ResourceQuotas in {namespace}"):

@@ -165,6 +165,15 @@ def accuracy_metrics(evaluation: EvaluationReport, model: str) -> dict[str, floa
     return {name: value["estimate"] for name, value in values.items() if value is not None}
 
 
+def accuracies_of_all(evaluation: EvaluationReport) -> dict[str, float]:
+    """The same of every model, as KFP's metrics."""
+    return {
+        f"{model} {name}": value
+        for model in evaluation.models
+        for name, value in accuracy_metrics(evaluation, model).items()
+    }
+
+
 def provenance_tags(made: ProvenanceRecord, status: str) -> Tags:
     """The links every version carries. An original is no attempt, was compared with nothing, and nothing had to
     be accepted."""

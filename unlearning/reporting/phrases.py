@@ -25,6 +25,11 @@ ACTIONS: dict[Action, str] = {
     "retrain": "kept as rejected; retrained exactly",
     "person": "kept as rejected; left to a person",
 }
+ANOTHER_FOLLOWS = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Another attempt follows</title>
+<p>This attempt was kept as rejected, and another follows: the report stands at the last one.</p></html>
+"""
+"""The page of an attempt that is not a run's last."""
 _WHY: dict[Outcome, str] = {
     "passed": "with the attacks tested it stayed within {auc} AUC of {forgotten}, "
     "and lost no more than {points} of accuracy against {again}",

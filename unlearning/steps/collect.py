@@ -23,6 +23,7 @@ def collect(
     due_within_days: float = 0.0,
     model_name: str = "",
     grace_days: int = GRACE_DAYS,
+    most_models: int = 0,
 ) -> CollectResult:
     """Look up every open request, settle what needs no unlearning, and claim the rest for this batch.
 
@@ -37,6 +38,7 @@ def collect(
         due_within_days: only requests due so soon; 0 for all.
         model_name: only what concerns this model; empty for all.
         grace_days: how long versions are kept that are withdrawn because a batch that died had replaced them.
+        most_models: that are claimed; 0 for all.
 
     Raises:
         UserError: the store or the registry cannot be used, or a parameter has no meaning.
@@ -44,7 +46,12 @@ def collect(
     batches.check_id(batch)
     checked(
         BatchParameters,
-        {"lease_hours": lease_hours, "due_within_days": due_within_days, "grace_days": grace_days},
+        {
+            "lease_hours": lease_hours,
+            "due_within_days": due_within_days,
+            "grace_days": grace_days,
+            "most_models": most_models,
+        },
     )
     where = settings.from_environment()
     store = open_store(where.store)
@@ -60,6 +67,6 @@ def collect(
     work.result.skipped += [Skipped(request=each.request, why=each.why) for each in found.unusable]
     latest = now + timedelta(days=due_within_days)
     work.look_up([state for state in found.states if not due_within_days or state.due <= latest], grace_days)
-    work.claim_models(work.busy(found.states), model_name)
+    work.claim_models(work.busy(found.states), model_name, most_models)
     work.result.batch = batches.keep(store, work.result.finished())
     return work.result

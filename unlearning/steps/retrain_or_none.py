@@ -15,6 +15,9 @@ from unlearning.learning.retrained import NONE_FILE, NoModel
 from unlearning.learning.training import TrainResult
 from unlearning.recipes import provenance, unlearning
 
+REFERENCE_OFFSET = 1_000_003
+"""What candidates are compared with is trained from another seed than anything that may be promoted."""
+
 
 def retrain_or_none(
     *,

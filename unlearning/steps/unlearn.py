@@ -6,11 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unlearning.audit.escalation import RETRAINED
 from unlearning.cluster import launch
 from unlearning.cluster.workers import Workers
 from unlearning.learning.devices import choose_device
 from unlearning.recipes import provenance, unlearning
 from unlearning.recipes.provenance import UnlearnResult
+
+RETRAINED_OFFSET = 2_000_003
+"""What may be promoted is retrained from another seed than what it is compared with."""
+
+
+def of_attempt(attempt: str, method: str, overrides: str, seed: int) -> tuple[str, str, int]:
+    """Method, overrides and seed that an attempt uses: those asked for, unless it is exact retraining."""
+    return ("retrain", "", seed + RETRAINED_OFFSET) if attempt == RETRAINED else (method, overrides, seed)
 
 
 def unlearn(

@@ -332,7 +332,7 @@ def test_a_failed_candidate_is_replaced_by_an_exactly_retrained_one(escalated: F
 def test_every_attempt_is_in_mlflow_with_an_audit_of_its_own(escalated: Finished) -> None:
     for attempt, version in zip(escalated.summary.attempts, escalated.versions[1:], strict=True):
         (artifacts,) = (escalated.home / "mlartifacts").glob(f"**/{version.tags.run}/artifacts")
-        audited = read_json(artifacts / "audit", "audit")
+        audited = read_json(artifacts / "audit.json", "audit")
         assert audited["models"]["candidate"]["model"] == version.tags.digest == attempt.digest
 
 
@@ -433,7 +433,7 @@ def test_an_interrupted_run_says_how_to_go_on(home: Path, tiny_recipe: Path, mon
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(unlearning, "pretraining", interrupted)
+    monkeypatch.setattr(unlearning, "tried_once", lambda pipeline: interrupted)
     monkeypatch.setattr(os, "environ", dict(os.environ))  # tasks inherit it; this process must not
     with pytest.raises(UserError, match="give --run-id mine to resume"):
         run_locally(LocalRun(recipe=str(tiny_recipe)), run_id="mine", quiet=True)

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from unlearning.audit.escalation import (
     ACTIONS,
     ATTEMPTS,
+    NO_ATTEMPT,
     RETRAINED,
-    SERVE,
     SERVING,
     Action,
     AttemptName,
     accepted_statement,
     action_named,
     attempt_named,
-    branch,
     described,
     escalation_level,
     may_serve,
     next_action,
+    next_attempt,
     rejecting_action,
     serving_action,
 )
@@ -169,10 +169,18 @@ def test_a_policy_without_meaning_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_what_serves_has_one_branch_and_everything_else_its_own() -> None:
-    assert {action: branch(action) for action in ACTIONS} == {
-        "promote": SERVE, "accept": SERVE, "stronger": "stronger", "retrain": "retrain", "person": "person",
+def test_the_attempt_that_follows_is_the_next_setting_or_exact_retraining_or_none() -> None:
+    found = {(action, name): next_attempt(action, name) for action in ("promote", "accept", "person", "retrain")
+             for name in ATTEMPTS}  # fmt: skip
+    assert {action: {found[action, name] for name in ATTEMPTS} for action, _ in found} == {
+        "promote": {NO_ATTEMPT}, "accept": {NO_ATTEMPT}, "person": {NO_ATTEMPT}, "retrain": {"retrained"},
     }  # fmt: skip
+    assert [next_attempt("stronger", name) for name in ("first", "stronger_1")] == ["stronger_1", "stronger_2"]
+    for name in ("stronger_2", "retrained"):
+        with pytest.raises(UserError, match=f"no setting is escalated further after the attempt {name}"):
+            next_attempt("stronger", name)
+    with pytest.raises(UserError, match="attempt 'third' is unknown"):
+        next_attempt("promote", "third")
 
 
 def test_attempts_and_actions_are_known_by_name() -> None:

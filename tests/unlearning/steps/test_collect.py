@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from tests.conftest import set_home
 from tests.unlearning.steps.generations import RANDOM, forgotten_again, honoured, resolved
 from unlearning.audit.policy import Policy
 from unlearning.compliance.batches import store as batches
+from unlearning.compliance.batches.collect import Collection
 from unlearning.compliance.batches.report import batch_report
+from unlearning.compliance.batches.store import ModelBatch
 from unlearning.compliance.certificates import keyring, keys, verification
 from unlearning.compliance.certificates.keyring import Keyring
 from unlearning.compliance.checkpoints import verification as checkpoints
@@ -126,6 +129,46 @@ def test_a_request_that_arrives_during_a_batch_waits_and_so_does_its_model(
     ask(store, "second", members[5:6])
     assert collect(batch="b2", now=NOW).batch.models == ()
     assert statuses(store, "first", "second") == ["claimed", "resolved"]
+
+
+def test_a_batch_takes_no_more_models_than_it_is_let_and_the_next_takes_the_others(
+    chain: Chain, store: Store, members: tuple[str, ...]
+) -> None:
+    for name in ("annex", "depot"):
+        register(
+            model_path=chain["model"], split_path=chain["split"], evaluation_path=chain["before"], model_name=name,
+            run_name="more",
+        )  # fmt: skip
+    ask(store, "one", members[:1])
+    first = collect(batch="b1", now=NOW, most_models=2)
+    assert first.left == [each.model for each in first.batch.models] == ["annex", "depot"]
+    waits = f"model {MODEL} waits for the next batch: this one has 2 models"
+    assert [(each.request, each.why) for each in first.skipped] == [("one", waits)]
+    assert {name: model.batch for name, model in state(store, "one").models.items()} == {
+        "annex": "b1", "depot": "b1", MODEL: "",
+    }  # fmt: skip
+    second = collect(batch="b2", now=NOW + timedelta(hours=1), most_models=2)
+    assert (second.left, second.skipped) == ([MODEL], [])
+    assert collect(batch="b3", now=NOW + timedelta(hours=1)).left == []
+
+
+MODELS = ("shop", "depot", "attic")
+"""Models that have something to forget; `annex` has not any more."""
+
+
+def test_models_of_the_earliest_deadlines_come_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Collection(store, Registry(settings.from_environment().tracking_uri), "b1", NOW, NOW)
+    asked = [{"shop": {"r1"}}, {"depot": {"r2"}, "annex": {"r2"}}, {"shop": {"r3"}, "attic": {"r3"}}]
+    work.looked = [SimpleNamespace(concern=SimpleNamespace(members=each)) for each in asked]  # type: ignore[misc]
+    made = {name: ModelBatch(model=name, version="1", requests=("one",), records=1, wanted=64 * "0") for name in MODELS}
+    monkeypatch.setattr(work, "_claim_model", made.get)
+    monkeypatch.setattr(work, "_is_left", lambda each, model: False)
+    work.claim_models({"attic"}, "", 2)
+    assert work.result.left == ["shop", "depot"], "annex has nothing left to do, and takes nobody's place"
+    work.claim_models(set(), "", 0)
+    assert work.result.left == ["shop", "depot", "attic"]
+    work.claim_models(set(), "depot", 2)
+    assert work.result.left == ["depot"]
 
 
 def test_what_no_snapshot_holds_is_told_to_be_nothing(store: Store) -> None:

@@ -11,7 +11,8 @@ from unlearning.data import forget_set, splits
 from unlearning.learning import models
 from unlearning.recipes import provenance
 from unlearning.recipes.provenance import UnlearnResult
-from unlearning.steps.unlearn import unlearn
+from unlearning.steps.retrain_or_none import REFERENCE_OFFSET
+from unlearning.steps.unlearn import RETRAINED_OFFSET, of_attempt, unlearn
 
 Chain = dict[str, Path]
 LAST_STEP = "{optimisation: {epochs: 1, batch_size: 1000, learning_rate: 1.0e39}}"
@@ -28,6 +29,17 @@ def other_split(chain: Chain, folder: Path) -> Path:
     """The same parts under another seed, which is another split."""
     splits.save(splits.load(chain["split"]).model_copy(update={"seed": 7}), folder / "split")
     return folder / "split"
+
+
+def test_an_attempt_uses_what_was_asked_for_unless_it_is_exact_retraining() -> None:
+    for attempt in ("first", "stronger_1", "stronger_2"):
+        assert of_attempt(attempt, "finetune", "{}", 7) == ("finetune", "{}", 7)
+    assert of_attempt("retrained", "finetune", "{}", 7) == ("retrain", "", 7 + RETRAINED_OFFSET)
+
+
+def test_what_is_compared_with_is_never_what_may_be_promoted() -> None:
+    """No two of the seeds of one run are the same, whatever seed it was given."""
+    assert len({0, RETRAINED_OFFSET, REFERENCE_OFFSET}) == 3
 
 
 @pytest.mark.parametrize(

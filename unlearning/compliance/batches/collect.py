@@ -257,13 +257,34 @@ class Collection:
             elif each.request.id not in stopped:
                 self.looked.append(each)
 
-    def claim_models(self, busy: set[str], only: str) -> None:
-        """Claim what concerns each model that no other batch works on."""
-        wanted = {model for each in self.looked for model in each.concern.members if only in ("", model)}
-        claimed = [self._claim_model(model) for model in sorted(wanted - busy)]
-        models = tuple(each for each in claimed if each is not None)
-        self.result.batch = self.result.batch.model_copy(update={"models": models})
-        self.result.left = [each.model for each in models]
+    def claim_models(self, busy: set[str], only: str, most: int = 0) -> None:
+        """Claim what concerns each model that no other batch works on, those with the earliest deadlines first.
+
+        Args:
+            busy: models on which others work.
+            only: of this model; empty for all.
+            most: models that are claimed, 0 for all; the others wait for the next batch.
+        """
+        concerned = (model for each in self.looked for model in sorted(each.concern.members))
+        claimed: list[ModelBatch] = []
+        for model in dict.fromkeys(model for model in concerned if only in ("", model) and model not in busy):
+            if most and len(claimed) == most:
+                self._leave(model, most)
+            elif (found := self._claim_model(model)) is not None:
+                claimed.append(found)
+        self.result.batch = self.result.batch.model_copy(update={"models": tuple(claimed)})
+        self.result.left = [each.model for each in claimed]
+
+    def _leave(self, model: str, most: int) -> None:
+        """Say of every request that it waits for a batch with room for this model."""
+        for each in self.looked:
+            if self._is_left(each, model):
+                self._skip(each, f"model {model} waits for the next batch: this one has {most} models")
+
+    def _is_left(self, each: Looked, model: str) -> bool:
+        """Whether the model has something to forget for a request, and has not yet."""
+        wanted = bool(each.concern.members.get(model))
+        return wanted and each.state.models[model].status not in ("fulfilled", "escalated")
 
     def _claim_model(self, model: str) -> ModelBatch | None:
         """Those due first, as far as enough of the model is left."""
@@ -274,9 +295,9 @@ class Collection:
         taken: list[Looked] = []
         together: set[str] = set()
         for each in self.looked:
-            records = each.concern.members.get(model, frozenset())
-            if not records or each.state.models[model].status in ("fulfilled", "escalated"):
+            if not self._is_left(each, model):
                 continue
+            records = each.concern.members[model]
             if len(records) <= most < len(together | records):
                 self._skip(each, f"model {model} would forget too much at once: it waits for the next batch")
                 continue
