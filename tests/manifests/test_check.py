@@ -280,20 +280,28 @@ def test_every_overlay_schedules_with_the_same_words_and_its_own_image(
 
 
 @pytest.mark.slow
-def test_what_the_scheduler_calls_makes_the_recurring_run(rendered: dict[str, list[Object]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_what_the_scheduler_calls_makes_the_recurring_run(
+    rendered: dict[str, list[Object]], tmp_path: Path, several: bool
+) -> None:
     """Its very arguments, against Kubeflow's API on localhost, twice: the second time nothing changes."""
     called, program = scheduler(rendered["local"]), Path(sys.executable).with_name("unlearn")
     (tmp_path / "token").write_text("right")
     with serving() as kubeflow:
-        arguments = [each for each in called["args"] if not each.startswith("--endpoint=")]
+        kubeflow.several_users = several
+        assert "--namespace=$(POD_NAMESPACE)" in called["args"]
+        arguments = [each.replace("$(POD_NAMESPACE)", "unlearning") for each in called["args"]]
+        arguments = [each for each in arguments if not each.startswith("--endpoint=")]
         command = [program, *called["command"][1:], *arguments, f"--endpoint={kubeflow.url}", "--json"]
-        environment = {each["name"]: each["value"] for each in called["env"]}
+        environment = {each["name"]: each["value"] for each in called["env"] if "value" in each}
         told = os.environ | environment | {"UNLEARNING_KFP_TOKEN_FILE": str(tmp_path / "token")}
         done = [
             json.loads(subprocess.run(command, env=told, capture_output=True, check=True).stdout)["done"]
             for _ in range(2)
         ]
         (made,) = kubeflow.schedules.values()
+        (experiment,) = kubeflow.experiments.values()
+    assert experiment.namespace == ("unlearning" if several else None)
     assert done == ["created", "unchanged"]
     assert (made.display_name, made.trigger.cron_schedule.cron, made.max_concurrency) == (
         "compliance", "0 0 3 * * *", "1",
