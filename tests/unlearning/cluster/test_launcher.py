@@ -27,6 +27,7 @@ def session(providers: Mapping[str, Any], root: str) -> dict[str, Any]:
     if provider.get("default") is None and provider.get("overrides") is None:
         if scheme == "s3":
             return {"fromEnv": True}
+        # pragma: allowlist nextline secret
         own = {"secretName": "mlpipeline-minio-artifact", "accessKeyKey": "accesskey", "secretKeyKey": "secretkey"}
         return {"endpoint": "seaweedfs.kubeflow:9000", "region": "minio", "disableSSL": True, "fromEnv": False} | own
     default = provider.get("default")
