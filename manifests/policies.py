@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from manifests.objects import Object, containers, labels_of, name_of, pod_of, pods, references, volumes_of
-from unlearning.cluster import names
+from unlearning.cluster import launcher, names
+from unlearning.core.errors import UserError
 
 Policy = Callable[[Sequence[Object]], Iterator[str]]
 
@@ -183,10 +184,28 @@ def _wanted(kind: str, spec: Object) -> Iterator[dict[str, str]]:
 
 
 def nothing_talks_by_default(items: Sequence[Object]) -> Iterator[str]:
-    """One policy denies what no other allows."""
+    """One policy denies what no other allows: to all pods of a namespace of our own, to ours in that of others."""
     policies = [item["spec"] for item in items if item["kind"] == "NetworkPolicy"]
-    if {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} not in policies:
+    selected = {} if _own_namespace(items) else {"matchLabels": names.PART}
+    if {"podSelector": selected, "policyTypes": ["Ingress", "Egress"]} not in policies:
         yield "NetworkPolicy: nothing is denied by default"
+
+
+def neighbours_are_left_alone(items: Sequence[Object]) -> Iterator[str]:
+    """In a namespace that others made and use, nothing acts on pods that are not ours."""
+    if _own_namespace(items):
+        return
+    for item in items:
+        if item["kind"] in ("LimitRange", "ResourceQuota"):
+            yield f"{name_of(item)}: limits the pods of others too"
+        selected = item.get("spec", {}).get("podSelector", {}).get("matchLabels", {})
+        if item["kind"] == "NetworkPolicy" and not set(selected) & set(names.TASK):
+            yield f"{name_of(item)}: selects the pods of others too"
+
+
+def _own_namespace(items: Sequence[Object]) -> bool:
+    """Whether the namespace is made here, for nothing else."""
+    return any(item["kind"] == "Namespace" for item in items)
 
 
 def namespaces_are_restricted(items: Sequence[Object]) -> Iterator[str]:
@@ -214,6 +233,16 @@ def purging_reaches_mlflow(items: Sequence[Object]) -> Iterator[str]:
                     yield f"{name}: keeps artifacts elsewhere than {names.SETTINGS} says"
 
 
+def artifacts_go_where_settings_say(items: Sequence[Object]) -> Iterator[str]:
+    """KFP keeps what tasks hand to each other where purging looks, by the endpoint and the secret of the tasks."""
+    data = {item["metadata"]["name"]: item.get("data", {}) for item in items if item["kind"] == "ConfigMap"}
+    try:
+        for problem in launcher.disagreements(data.get(names.LAUNCHER, {}), data.get(names.SETTINGS, {})):
+            yield f"ConfigMap {names.LAUNCHER}: {problem}"
+    except UserError as error:
+        yield f"ConfigMap {names.LAUNCHER}: {error}"
+
+
 POLICIES: tuple[Policy, ...] = (
     images_are_immutable,
     pipelines_run_in_what_compiles_them,
@@ -230,6 +259,8 @@ POLICIES: tuple[Policy, ...] = (
     tasks_find_theirs,
     selectors_match,
     nothing_talks_by_default,
+    neighbours_are_left_alone,
     namespaces_are_restricted,
     purging_reaches_mlflow,
+    artifacts_go_where_settings_say,
 )

@@ -27,9 +27,12 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("docs/compliance.md", "make compliance"): IN_THE_TUTORIAL,
     ("docs/deploying.md", "make images"): NEEDS_AN_ENGINE,
     ("docs/deploying.md", "make try-image IMAGE=unlearning:TAG"): NEEDS_AN_ENGINE,
-    ("docs/walkthrough.md", "kubectl apply -k manifests/overlays/local"): NEEDS_A_CLUSTER,
-    ("docs/walkthrough.md", "kubectl -n unlearning get pods"): NEEDS_A_CLUSTER,
-    ("docs/walkthrough.md", "kubectl -n unlearning port-forward service/unlearning-mlflow 5000"): NEEDS_A_CLUSTER,
+    ("docs/walkthrough.md", "kubectl apply -k manifests/overlays/single-user"): NEEDS_A_CLUSTER,
+    (
+        "docs/walkthrough.md",
+        "kubectl -n kubeflow get pods --selector app.kubernetes.io/part-of=unlearning",
+    ): NEEDS_A_CLUSTER,
+    ("docs/walkthrough.md", "kubectl -n kubeflow port-forward service/unlearning-mlflow 5000"): NEEDS_A_CLUSTER,
     (
         "docs/scaling.md",
         "torchrun --standalone --nproc-per-node 2 --no-python unlearn step pretrain --snapshot … --split … "
@@ -53,7 +56,7 @@ ELSEWHERE: dict[tuple[str, str], str] = {
 }
 """Page and language of blocks to the test that runs them."""
 
-DRY = ("kubectl create ", "kubectl -n unlearning create ")
+DRY = ("kubectl create ", "kubectl -n unlearning create ", "kubectl -n kubeflow create ")
 """These are run with `--dry-run=client`: kubectl makes the object and sends it nowhere."""
 
 STANDS_FOR: dict[str, dict[str, str]] = {

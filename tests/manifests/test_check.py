@@ -5,18 +5,22 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from kubernetes.utils.quantity import parse_quantity
 
 from manifests import policies
 from manifests.check import against_policies, against_schemas, overlays, parse, render
-from manifests.objects import Object
+from manifests.objects import Object, labels_of, pods
 from tests.pipelines.kfp_server import serving
 from unlearning.cluster import names
 
@@ -29,8 +33,22 @@ def rendered() -> dict[str, list[Object]]:
     return {overlay: parse(render(overlay)) for overlay in overlays()}
 
 
-def test_there_are_four_overlays() -> None:
-    assert overlays() == ["gpu", "local", "multi-node", "production"]
+OWN = ("gpu", "local", "multi-node", "production")
+"""Overlays with a namespace for nothing else."""
+
+SHARED = {"single-user": names.KUBEFLOW, "profile": names.NAMESPACE}
+"""Overlays for a namespace that others made and use, and its name."""
+
+
+def test_there_is_an_overlay_for_each_kind_of_namespace() -> None:
+    assert overlays() == sorted((*OWN, *SHARED))
+
+
+def test_the_documentation_counts_objects_and_policies_as_they_are(rendered: dict[str, list[Object]]) -> None:
+    page = (Path(__file__).parents[2] / "docs/deploying.md").read_text(encoding="utf-8")
+    counted = re.findall(r"\| `([\w-]+)`: [^|]*\| (\d+) \|$", page, re.MULTILINE)
+    assert {name: int(count) for name, count in counted} == {name: len(items) for name, items in rendered.items()}
+    assert f"there are {len(policies.POLICIES)} policies" in page
 
 
 @pytest.mark.parametrize("overlay", overlays())
@@ -41,7 +59,95 @@ def test_every_overlay_fits_the_schemas_and_the_policies(rendered: dict[str, lis
 
 @pytest.mark.parametrize("overlay", overlays())
 def test_every_overlay_is_in_one_namespace(rendered: dict[str, list[Object]], overlay: str) -> None:
-    assert {item["metadata"].get("namespace", names.NAMESPACE) for item in rendered[overlay]} == {names.NAMESPACE}
+    wanted = SHARED.get(overlay, names.NAMESPACE)
+    assert {item["metadata"].get("namespace", names.NAMESPACE) for item in rendered[overlay]} == {wanted}
+    subjects = [each for item in rendered[overlay] for each in item.get("subjects", [])]
+    assert {each["namespace"] for each in subjects} == {wanted}
+
+
+@pytest.mark.parametrize("overlay", SHARED)
+def test_a_shared_namespace_gets_all_but_what_acts_on_others(rendered: dict[str, list[Object]], overlay: str) -> None:
+    """The objects of `local`, save the namespace and its limits; network rules select pods with a label of ours."""
+    ours = {(item["kind"], item["metadata"]["name"]) for item in rendered["local"] if item["kind"] != "NetworkPolicy"}
+    theirs = {(item["kind"], item["metadata"]["name"]) for item in rendered[overlay] if item["kind"] != "NetworkPolicy"}
+    assert ours - theirs == {("Namespace", "unlearning"), ("LimitRange", "unlearning")}
+    assert theirs <= ours
+    rules = [item["spec"]["podSelector"] for item in rendered[overlay] if item["kind"] == "NetworkPolicy"]
+    assert rules
+    assert all(set(each.get("matchLabels", {})) & set(names.TASK) for each in rules)
+
+
+@pytest.mark.parametrize("overlay", OWN)
+def test_both_kinds_let_ours_reach_the_same(rendered: dict[str, list[Object]], overlay: str) -> None:
+    """What is denied to ours and allowed again is the same in a namespace of its own and in that of others."""
+
+    def rules(items: list[Object], everybody: Object) -> list[Object]:
+        specs = [item["spec"] for item in items if item["kind"] == "NetworkPolicy"]
+        chosen = [{**spec, "podSelector": {}} for spec in specs if spec["podSelector"] == everybody]
+        return sorted(chosen, key=str)
+
+    own = rules(rendered[overlay], {})
+    assert len(own) == 3
+    for shared in SHARED:
+        assert rules(rendered[shared], {"matchLabels": names.PART}) == own
+
+
+def test_istio_puts_no_proxy_beside_ours_in_a_profile(rendered: dict[str, list[Object]]) -> None:
+    labels = {name: labels_of(pod) for name, pod in pods(rendered["profile"])}
+    assert {name.split("/")[0] for name in labels} == {"Deployment", "StatefulSet", "CronJob"}
+    assert {each["sidecar.istio.io/inject"] for each in labels.values()} == {"false"}
+
+
+def test_kfps_object_store_lets_the_namespace_in(rendered: dict[str, list[Object]]) -> None:
+    """KFP's NetworkPolicy of its store: from its own namespace, and from those with the label of profiles."""
+    labels = find(rendered["local"], "Namespace")["metadata"]["labels"]
+    assert labels["app.kubernetes.io/part-of"] == "kubeflow-profile"
+    assert SHARED["single-user"] == "kubeflow"
+
+
+@pytest.mark.parametrize("overlay", OWN)
+def test_what_asks_for_nothing_gets_little(rendered: dict[str, list[Object]], overlay: str) -> None:
+    """Four pods of tasks, each with Argo's two containers beside its own, leave nine tenths of two cores and 4 GiB."""
+    (limit,) = find(rendered[overlay], "LimitRange")["spec"]["limits"]
+    wanted = {name: parse_quantity(value) for name, value in limit["defaultRequest"].items()}
+    most = {name: parse_quantity(value) for name, value in limit["default"].items()}
+    assert set(wanted) == set(most) == {"cpu", "memory"}
+    assert all(most[name] >= wanted[name] for name in wanted)
+    # Containers that start one after another (init) count once, with those that run beside the task (wait).
+    assert 4 * wanted["cpu"] <= Decimal("0.1") * 2
+    assert 4 * wanted["memory"] <= Decimal("0.1") * 4 * 1024**3
+
+
+@pytest.mark.parametrize("overlay", overlays())
+def test_kfp_reaches_the_bucket_of_the_settings(rendered: dict[str, list[Object]], overlay: str) -> None:
+    """By the fields that its launcher's source reads, written down here once more: others it would leave unread."""
+    data = {item["metadata"]["name"]: item["data"] for item in rendered[overlay] if item["kind"] == "ConfigMap"}
+    launcher, told = data[names.LAUNCHER], data[names.SETTINGS]
+    assert set(launcher) == {"defaultPipelineRoot", "providers"}
+    assert launcher["defaultPipelineRoot"] == told["UNLEARNING_PIPELINE_ROOT"]
+    providers = yaml.safe_load(launcher["providers"])
+    assert set(providers) == {"s3"}  # the scheme of the root: `minio` and `gs` are the others
+    assert set(providers["s3"]) == {"default"}  # beside `overrides`
+    place = providers["s3"]["default"]
+    assert {key: type(value) for key, value in place.items()} == {
+        "endpoint": str, "region": str, "disableSSL": bool, "credentials": dict,
+    }  # fmt: skip
+    assert place["credentials"] == {
+        "fromEnv": False,
+        "secretRef": {
+            # pragma: allowlist nextline secret
+            "secretName": "unlearning-object-store",
+            "accessKeyKey": "AWS_ACCESS_KEY_ID",
+            # pragma: allowlist nextline secret
+            "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
+        },
+    }
+    assert place["region"] == told["AWS_DEFAULT_REGION"]
+    scheme = "http" if place["disableSSL"] else "https"
+    assert f"{scheme}://{place['endpoint']}" == told.get("AWS_ENDPOINT_URL", "https://s3.amazonaws.com")
+    rules = find(rendered[overlay], "Role", "runner")["rules"]
+    assert any("configmaps" in each["resources"] and names.LAUNCHER in each["resourceNames"] for each in rules)
+    assert any("secrets" in each["resources"] and names.OBJECT_STORE in each["resourceNames"] for each in rules)
 
 
 def find(items: list[Object], kind: str, name: str = "") -> Object:
@@ -79,7 +185,26 @@ def without(kind: str, name: str = "") -> Change:
 
 
 def settings(items: list[Object]) -> Any:
-    return find(items, "ConfigMap")["data"]
+    return find(items, "ConfigMap", names.SETTINGS)["data"]
+
+
+def providing(items: list[Object], **changes: Any) -> None:
+    """Change fields of the providers in KFP's ConfigMap."""
+    data = find(items, "ConfigMap", names.LAUNCHER)["data"]
+    providers = yaml.safe_load(data["providers"])
+    providers["s3"]["default"].update(changes)
+    data["providers"] = yaml.safe_dump(providers)
+
+
+def shared(kind: str, name: str = "") -> Change:
+    """A namespace of others, in which one object of our own namespace's is left."""
+
+    def change(items: list[Object]) -> None:
+        kept = find(items, kind, name)
+        mine = ("Namespace", "LimitRange", "ResourceQuota", "NetworkPolicy")
+        items[:] = [each for each in items if each is kept or each["kind"] not in mine]
+
+    return change
 
 
 FORBIDDEN: list[tuple[policies.Policy, Change]] = [
@@ -114,7 +239,7 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
     (policies.names_exist, lambda items: settings(items).pop("AWS_DEFAULT_REGION")),
     (policies.names_exist, lambda items: pod(items).pop("volumes")),
     (policies.names_exist, lambda items: container(items)["envFrom"].append({"configMapRef": {"name": "gone"}})),
-    (policies.names_exist, without("ConfigMap")),
+    (policies.names_exist, without("ConfigMap", names.SETTINGS)),
     (policies.tasks_find_theirs, without("PersistentVolumeClaim")),
     (policies.tasks_find_theirs, without("ServiceAccount")),
     (policies.tasks_find_theirs, lambda items: settings(items).pop("UNLEARNING_STORE")),
@@ -130,6 +255,10 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
         lambda items: reaching(items, "tasks-to")["egress"][0]["to"][0]["podSelector"].update(matchLabels={"x": "y"}),
     ),
     (policies.nothing_talks_by_default, without("NetworkPolicy", "nothing-by-default")),
+    (policies.nothing_talks_by_default, without("Namespace")),
+    (policies.neighbours_are_left_alone, shared("LimitRange")),
+    (policies.neighbours_are_left_alone, shared("NetworkPolicy", "nothing-by-default")),
+    (policies.neighbours_are_left_alone, shared("NetworkPolicy", "all-to-https")),
     (policies.namespaces_are_restricted, lambda items: find(items, "Namespace")["metadata"].pop("labels")),
     (
         policies.namespaces_are_restricted,
@@ -137,6 +266,15 @@ FORBIDDEN: list[tuple[policies.Policy, Change]] = [
     ),
     (policies.namespaces_are_restricted, lambda items: find(items, "Deployment")["metadata"].pop("namespace")),
     (policies.purging_reaches_mlflow, lambda items: settings(items).update(UNLEARNING_MLFLOW_ARTIFACTS="s3://other")),
+    (policies.artifacts_go_where_settings_say, without("ConfigMap", names.LAUNCHER)),
+    (
+        policies.artifacts_go_where_settings_say,
+        lambda items: settings(items).update(UNLEARNING_PIPELINE_ROOT="s3://x/y"),
+    ),
+    (policies.artifacts_go_where_settings_say, lambda items: settings(items).pop("AWS_ENDPOINT_URL")),
+    (policies.artifacts_go_where_settings_say, lambda items: providing(items, disableSSL=False)),
+    (policies.artifacts_go_where_settings_say, lambda items: providing(items, endpiont="typo")),
+    (policies.artifacts_go_where_settings_say, lambda items: providing(items, credentials={"fromEnv": False})),
 ]
 
 
@@ -152,20 +290,28 @@ def test_every_overlay_schedules_with_the_same_words_and_its_own_image(
 
 
 @pytest.mark.slow
-def test_what_the_scheduler_calls_makes_the_recurring_run(rendered: dict[str, list[Object]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_what_the_scheduler_calls_makes_the_recurring_run(
+    rendered: dict[str, list[Object]], tmp_path: Path, several: bool
+) -> None:
     """Its very arguments, against Kubeflow's API on localhost, twice: the second time nothing changes."""
     called, program = scheduler(rendered["local"]), Path(sys.executable).with_name("unlearn")
     (tmp_path / "token").write_text("right")
     with serving() as kubeflow:
-        arguments = [each for each in called["args"] if not each.startswith("--endpoint=")]
+        kubeflow.several_users = several
+        assert "--namespace=$(POD_NAMESPACE)" in called["args"]
+        arguments = [each.replace("$(POD_NAMESPACE)", "unlearning") for each in called["args"]]
+        arguments = [each for each in arguments if not each.startswith("--endpoint=")]
         command = [program, *called["command"][1:], *arguments, f"--endpoint={kubeflow.url}", "--json"]
-        environment = {each["name"]: each["value"] for each in called["env"]}
+        environment = {each["name"]: each["value"] for each in called["env"] if "value" in each}
         told = os.environ | environment | {"UNLEARNING_KFP_TOKEN_FILE": str(tmp_path / "token")}
         done = [
             json.loads(subprocess.run(command, env=told, capture_output=True, check=True).stdout)["done"]
             for _ in range(2)
         ]
         (made,) = kubeflow.schedules.values()
+        (experiment,) = kubeflow.experiments.values()
+    assert experiment.namespace == ("unlearning" if several else None)
     assert done == ["created", "unchanged"]
     assert (made.display_name, made.trigger.cron_schedule.cron, made.max_concurrency) == (
         "compliance", "0 0 3 * * *", "1",

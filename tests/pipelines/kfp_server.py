@@ -88,12 +88,16 @@ class Kubeflow:
             items = [each for each in items if each.display_name == predicate["stringValue"]]
         if self.several_users and not query.get("experiment_id") and not query.get("namespace"):
             raise RefusalError(400, "Invalid input error: In multi-user mode, a namespace is needed")
-        for key in ("experiment_id", "namespace"):
-            if wanted := query.get(key):
-                items = [each for each in items if getattr(each, key) == wanted]
+        wanted = {"experiment_id": query.get("experiment_id"), "namespace": self.namespace_of(query.get("namespace"))}
+        for key, value in wanted.items():
+            items = [each for each in items if not value or getattr(each, key) == value]
         start = int(query.get("page_token") or 0)
         end = start + min(self.page_size, int(query["page_size"]))
         return items[start:end], str(end) if end < len(items) else ""
+
+    def namespace_of(self, given: str | None) -> str | None:
+        """With a single user it takes every namespace for none (`ReplaceNamespace` of its source)."""
+        return given if self.several_users else None
 
     def health(self, query: dict[str, str], body: bytes) -> Any:
         return api.V2beta1GetHealthzResponse(multi_user=self.several_users)
@@ -104,6 +108,7 @@ class Kubeflow:
 
     def create_experiment(self, query: dict[str, str], body: bytes) -> Any:
         made = read_as(body, "V2beta1Experiment", "display_name", *(["namespace"] if self.several_users else []))
+        made.namespace = self.namespace_of(made.namespace)
         if any(each.display_name == made.display_name for each in self.experiments.values()):
             raise RefusalError(409, f"experiment {made.display_name} already exists")
         made.experiment_id = str(uuid.uuid4())

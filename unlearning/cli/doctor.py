@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from unlearning.core.errors import EXIT_PROBLEMS, UserError
 if TYPE_CHECKING:
     from pipelines.cluster.client import Endpoint
     from pipelines.cluster.doctor.findings import Check, Finding
+    from unlearning.cluster.client import Node
     from unlearning.cluster.workers import Workers
     from unlearning.core.settings import Settings
 
@@ -29,7 +30,14 @@ def doctor(
     params_file: ParametersFile = None,
     package: PackageFile = None,
     endpoint: Url = "",
-    namespace: Annotated[str, typer.Option(help="Where the tasks run.")] = names.NAMESPACE,
+    namespace: Annotated[
+        str,
+        typer.Option(
+            help=f"Where the runs are; {names.KUBEFLOW} if left out where Kubeflow has a single user, "
+            f"else {names.NAMESPACE}.",
+            show_default=False,
+        ),
+    ] = "",
     token_file: TokenFile = None,
     ca_file: CaFile = None,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that one task is to get.")] = 0,
@@ -43,17 +51,20 @@ def doctor(
     """Look for what would fail a run: one line each, and what to do. Exit code 3 if anything failed."""
     from pipelines.cluster.client import Endpoint
     from pipelines.cluster.doctor.findings import examine
+    from pipelines.cluster.doctor.placement import namespace_of_runs, several_users
     from unlearning.cluster.workers import workers
     from unlearning.core import settings
 
     wanted = workers(nodes=nodes, node_gpus=node_gpus)
     where = settings.from_environment()
-    kubeflow = Endpoint(endpoint, namespace, token_file, ca_file)
+    kubeflow = Endpoint(endpoint, namespace or names.NAMESPACE, token_file, ca_file)
+    several = several_users(kubeflow) if kubernetes else None
     checks = [*_here(where, keyring), *_services(where, kubeflow)]
     if pipeline or package:
-        checks += _run(pipeline, package, param, params_file)
+        checks += _run(pipeline, package, param, params_file, lambda: _nodes(context) if kubernetes else [])
     if kubernetes:
-        checks.append(("kubernetes", lambda: _kubernetes(context, namespace, gpus, wanted)))
+        runs = namespace_of_runs(namespace, several)
+        checks.append(("kubernetes", lambda: _kubernetes(context, runs, several, gpus, wanted)))
     found = list(examine(checks))
     show({"findings": [each.model_dump() for each in found]}, json, lambda: _text(found))
     if any(each.state == "failed" for each in found):
@@ -80,7 +91,7 @@ def _services(where: Settings, endpoint: Endpoint) -> list[tuple[str, Check]]:
     from pipelines.cluster.doctor.findings import Finding
     from pipelines.cluster.doctor.kubeflow import kubeflow
     from pipelines.cluster.doctor.mlflow import mlflow
-    from pipelines.cluster.doctor.object_store import object_store
+    from pipelines.cluster.doctor.object_store import buckets, object_store
 
     def asked() -> Iterator[Finding]:
         if endpoint.url:
@@ -91,6 +102,7 @@ def _services(where: Settings, endpoint: Endpoint) -> list[tuple[str, Check]]:
     times = (where.tracking_uri, endpoint.url, os.environ.get("AWS_ENDPOINT_URL", ""))
     return [
         ("store", lambda: object_store(where.store)),
+        ("store", lambda: buckets((where.pipeline_root, where.mlflow_artifacts))),
         ("mlflow", lambda: mlflow(where.tracking_uri)),
         ("kubeflow", asked),
         ("clock", lambda: clock(times)),
@@ -98,7 +110,11 @@ def _services(where: Settings, endpoint: Endpoint) -> list[tuple[str, Check]]:
 
 
 def _run(
-    pipeline: str, package: Path | None, param: list[str] | None, params_file: Path | None
+    pipeline: str,
+    package: Path | None,
+    param: list[str] | None,
+    params_file: Path | None,
+    nodes: Callable[[], list[Node]],
 ) -> list[tuple[str, Check]]:
     from pipelines.cluster import packages
     from pipelines.cluster.doctor.image import image
@@ -108,13 +124,26 @@ def _run(
         raise UserError("give the name of a pipeline, or --package FILE")
     found = packages.read(package) if package else packages.compiled(pipeline)
     texts, values = texts_of(param), values_of(params_file)
-    return [("parameters", lambda: parameters(found, texts, values)), ("image", lambda: image(found))]
+    return [("parameters", lambda: parameters(found, texts, values)), ("image", lambda: image(found, nodes()))]
 
 
-def _kubernetes(context: str, namespace: str, gpus: int, wanted: Workers) -> Iterator[Finding]:
-    from pipelines.cluster.doctor.findings import Finding
+def _nodes(context: str) -> list[Node]:
+    """None where they may not be seen: what asks of them is then left to the registry."""
+    from unlearning.cluster.client import Cluster
+
+    try:
+        return Cluster(context).nodes()
+    except UserError:
+        return []
+
+
+def _kubernetes(context: str, namespace: str, several: bool | None, gpus: int, wanted: Workers) -> Iterator[Finding]:
+    from pipelines.cluster.doctor.cache import cache
+    from pipelines.cluster.doctor.findings import Finding, examine
     from pipelines.cluster.doctor.gpus import gpus as gpus_of
+    from pipelines.cluster.doctor.launcher import launcher
     from pipelines.cluster.doctor.namespace import namespace as namespace_of
+    from pipelines.cluster.doctor.placement import placement
     from pipelines.cluster.doctor.trainer import trainer
     from unlearning.cluster.client import Cluster
     from unlearning.core.errors import NotConfiguredError
@@ -124,8 +153,16 @@ def _kubernetes(context: str, namespace: str, gpus: int, wanted: Workers) -> Ite
     except NotConfiguredError as error:
         yield Finding(check="kubernetes", state="unknown", found=str(error))
         return
-    yield from namespace_of(cluster, namespace)
-    yield from gpus_of(cluster, namespace, gpus)
+    checks: list[tuple[str, Check]] = [
+        ("runs", lambda: placement(cluster, namespace, several)),
+        ("namespace", lambda: namespace_of(cluster, namespace)),
+        ("launcher", lambda: launcher(cluster, namespace)),
+        ("cache", lambda: cache(cluster, namespace)),
+        ("gpus", lambda: gpus_of(cluster, namespace, gpus)),
+    ]
     if wanted.nodes > 1:
-        yield from trainer(cluster, namespace)
-        yield from gpus_of(cluster, namespace, wanted.node_gpus, wanted.nodes)
+        checks += [
+            ("trainer", lambda: trainer(cluster, namespace)),
+            ("gpus", lambda: gpus_of(cluster, namespace, wanted.node_gpus, wanted.nodes)),
+        ]
+    yield from examine(checks)

@@ -32,6 +32,16 @@ class Node:
     gpu_type: str
     taints: tuple[str, ...]
     """Keys of taints that keep pods away which do not tolerate them."""
+    images: frozenset[str] = frozenset()
+    """Names of the images that it says it holds: the largest, 50 as Kubernetes is set up by default."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """How full a volume is, in bytes."""
+
+    free: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,8 @@ class Cluster:
         self.host = str(configuration.host)
         self.core = client.CoreV1Api(client.ApiClient(configuration))
 
-    def _asking(self, what: str) -> AbstractContextManager[None]:
-        return asking(self.host, what)
+    def _asking(self, what: str, verb: str = "look at") -> AbstractContextManager[None]:
+        return asking(self.host, what, verb)
 
     def namespace(self, name: str) -> dict[str, str]:
         """Its labels."""
@@ -131,6 +141,40 @@ class Cluster:
         with self._asking(f"ServiceAccount {name} in {namespace}"):
             found = self.core.read_namespaced_service_account(name, namespace, _request_timeout=TIMEOUT)
             return dict(found.metadata.annotations or {})
+
+    def service(self, namespace: str, name: str) -> dict[str, int]:
+        """Its ports by name."""
+        with self._asking(f"Service {name} in {namespace}"):
+            found = self.core.read_namespaced_service(name, namespace, _request_timeout=TIMEOUT)
+            return {str(each.name or each.port): int(each.port) for each in found.spec.ports or ()}
+
+    def room(self, namespace: str, claim: str) -> Room | None:
+        """How full a claim's volume is; None where no pod that runs has it mounted, or its node does not measure it."""
+        with self._asking(f"pods in {namespace}", "list"):
+            running = "status.phase=Running"
+            pods = self.core.list_namespaced_pod(namespace, field_selector=running, _request_timeout=TIMEOUT).items
+        for node in sorted({str(each.spec.node_name) for each in pods if claim in _claims(each)}):
+            for volume in self._volumes(node):
+                named = volume.get("pvcRef", {})
+                if (named.get("namespace"), named.get("name")) == (namespace, claim) and "availableBytes" in volume:
+                    return Room(int(volume["availableBytes"]), int(volume.get("capacityBytes", 0)))
+        return None
+
+    def _volumes(self, node: str) -> Iterator[dict[str, Any]]:
+        """What a node's kubelet measures of each volume of its pods."""
+        # Not by the client's own call, which writes the path's slash as %2F.
+        with self._asking(f"statistics of node {node}", "read"):
+            answer: dict[str, Any] = self.core.api_client.call_api(
+                "/api/v1/nodes/{name}/proxy/stats/summary",
+                "GET",
+                path_params={"name": node},
+                auth_settings=["BearerToken"],
+                response_type="object",
+                _return_http_data_only=True,
+                _request_timeout=TIMEOUT,
+            )
+        for pod in answer.get("pods", ()):
+            yield from pod.get("volume", ())
 
     def custom(self, namespace: str, group: str, version: str, plural: str, name: str) -> dict[str, Any]:
         """An object of a kind that was added to Kubernetes; missing too where the kind is not known."""
@@ -183,6 +227,11 @@ def _used(quota: Any, resource: str) -> float:
     return float(parse_quantity((quota.status.used or {}).get(resource, "0")))
 
 
+def _claims(pod: Any) -> set[str]:
+    mounted = [each.persistent_volume_claim for each in pod.spec.volumes or ()]
+    return {str(each.claim_name) for each in mounted if each is not None}
+
+
 def _node(found: Any) -> Node:
     conditions = {each.type: each.status for each in found.status.conditions or ()}
     taints = tuple(each.key for each in found.spec.taints or () if each.effect in ("NoSchedule", "NoExecute"))
@@ -192,4 +241,5 @@ def _node(found: Any) -> Node:
         gpus=int((found.status.allocatable or {}).get(GPU, 0)),
         gpu_type=str((found.metadata.labels or {}).get(GPU_TYPE, "")),
         taints=taints,
+        images=frozenset(name for each in found.status.images or () for name in each.names or ()),
     )

@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 NAMESPACE = "unlearning"
+KUBEFLOW = "kubeflow"
+"""Namespace of Kubeflow Pipelines, in which all runs are where they serve a single user."""
+
+API_SERVICE = "ml-pipeline"
+"""Service of Kubeflow Pipelines' API server."""
+
+LAUNCHER = "kfp-launcher"
+"""ConfigMap in which Kubeflow Pipelines look for pipeline root and object store: see `unlearning.cluster.launcher`."""
+
+KUBEFLOW_STORE = "mlpipeline-minio-artifact"
+"""Secret of the object store that Kubeflow Pipelines bring along."""
+
+PROFILE_LABEL = "pipelines.kubeflow.org/enabled"
+"""Label of namespaces that Kubeflow made for a profile, `true` there."""
+
 SERVICE_ACCOUNT = "unlearning-runner"
 
 PART = {"app.kubernetes.io/part-of": "unlearning"}

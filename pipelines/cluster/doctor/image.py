@@ -1,18 +1,25 @@
-"""Whether the images that a pipeline names can be pulled: asked of their registry, as a node would ask."""
+"""Whether the images that a pipeline names can be had: asked of their registry, as a node would ask, and of the nodes.
+
+A node need not pull what it holds. Kubernetes lists the largest of these images alone, so that one that no node lists
+may still be there.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import requests
 
 from pipelines.cluster.doctor.findings import Finding
 from pipelines.cluster.packages import Package
+from unlearning.cluster.client import Node
 
 TIMEOUT = 10.0
 HUB = "registry-1.docker.io"
+HUBS = ("docker.io", "index.docker.io")
+"""Other names of it, by which nodes list their images."""
 ACCEPT = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
@@ -46,6 +53,7 @@ def parse(name: str) -> ImageReference:
     first, slash, others = rest.partition("/")
     named = slash and ("." in first or ":" in first or first == "localhost")
     registry, rest = (first, others) if named else (HUB, rest)
+    registry = HUB if registry in HUBS else registry
     path, colon, tag = rest.rpartition(":")
     repository, tag = (path, tag) if colon else (rest, "")
     if registry == HUB and "/" not in repository:
@@ -59,16 +67,35 @@ def images_of(package: Package) -> list[str]:
     return sorted({each["container"]["image"] for each in executors if "container" in each})
 
 
-def image(package: Package) -> Iterator[Finding]:
-    """Whether each image has a tag that stays, and is there."""
+def image(package: Package, nodes: Sequence[Node] = ()) -> Iterator[Finding]:
+    """Whether each image has a tag that stays, and is in its registry or on every node that takes pods."""
+    ready = [each for each in nodes if each.ready]
     for name in images_of(package):
-        yield _looked_up(name, parse(name))
+        reference = parse(name)
+        if reference.tag in ("", "latest"):
+            do = "compile with UNLEARNING_IMAGE=REGISTRY/unlearning:TAG, with a tag that never moves"
+            yield Finding(check="image", state="failed", found=f"{name} has no fixed tag", do=do)
+            continue
+        asked = _looked_up(name, reference)
+        yield asked if asked.state == "ok" else _on_nodes(name, reference, asked, ready)
+
+
+def _on_nodes(name: str, reference: ImageReference, asked: Finding, nodes: Sequence[Node]) -> Finding:
+    """The registry's answer, with what the nodes add to it."""
+    if not nodes:
+        return asked
+    lacking = [each.name for each in nodes if reference not in map(parse, each.images)]
+    if not lacking:
+        return Finding(check="image", state="ok", found=f"{name} is on every node that is ready ({len(nodes)})")
+    if len(lacking) < len(nodes):
+        has = len(nodes) - len(lacking)
+        found = f"{asked.found}; {has} of {len(nodes)} nodes list it, not {', '.join(sorted(lacking)[:5])}"
+        do = "push it, or load it on those too: a task that comes there may not start"
+        return Finding(check="image", state="warning", found=found, do=do)
+    return asked.model_copy(update={"found": f"{asked.found}, and no node lists it"})
 
 
 def _looked_up(name: str, reference: ImageReference) -> Finding:
-    if reference.tag in ("", "latest"):
-        do = "compile with UNLEARNING_IMAGE=REGISTRY/unlearning:TAG, with a tag that never moves"
-        return Finding(check="image", state="failed", found=f"{name} has no fixed tag", do=do)
     try:
         status = _status(reference)
     except (requests.RequestException, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pipelines.cluster.client import Endpoint, Pipelines
 from pipelines.cluster.doctor.findings import Finding
@@ -15,9 +14,8 @@ def kubeflow(endpoint: Endpoint, experiment: str = "unlearning") -> Iterator[Fin
     Raises:
         UserError: it does not answer or refuses.
     """
-    several = Pipelines(endpoint).several_users()
-    # One that has a single user refuses to be asked about a namespace.
-    server = Pipelines(endpoint if several else replace(endpoint, namespace=""))
+    server = Pipelines(endpoint)
+    several = server.several_users()
     there = "is there" if server.experiment(experiment) else "will be made by the first run"
     users = f"several users, namespace {endpoint.namespace}" if several else "a single user"
     yield Finding(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipelines.cluster.doctor.findings import Finding
 from unlearning.core.errors import UserError
@@ -32,6 +32,17 @@ def object_store(uri: str) -> Iterator[Finding]:
         return
     took = 1000 * (time.monotonic() - begin)
     yield Finding(check="store", state="ok", found=f"{uri}: created once, read, deleted in {took:.0f} ms")
+
+
+def buckets(uris: Iterable[str]) -> Iterator[Finding]:
+    """Whether the buckets of other addresses are there and may be listed; folders and empty addresses are left out."""
+    for uri in dict.fromkeys(each for each in uris if each.startswith("s3://")):
+        try:
+            open_store(uri).exists(FOLDER)
+        except UserError as error:
+            yield Finding(check="store", state="failed", found=" ".join(str(error).split()))
+            continue
+        yield Finding(check="store", state="ok", found=f"{uri}: its bucket is there")
 
 
 def _problem(store: Store, key: str) -> tuple[str, str] | None:

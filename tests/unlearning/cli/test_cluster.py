@@ -36,6 +36,21 @@ def test_a_pipeline_is_submitted_once_and_its_status_told(cli: Cli, kubeflow: Ku
     assert (told.code, told.out) == (0, f"run {made['run_id']} first: PENDING\n")
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_namespace_counts_only_where_there_are_several_users(cli: Cli, kubeflow: Kubeflow, several: bool) -> None:
+    """The same commands work with both kinds."""
+    kubeflow.several_users = several
+    for arguments in (
+        ("submit", "pretraining"),
+        ("schedule", "pretraining", "--cron", "0 3 * * *"),
+        ("schedule", "list"),
+    ):
+        assert cli(*arguments, "--namespace", "ours").code == 0
+    (experiment,) = kubeflow.experiments.values()
+    assert experiment.namespace == ("ours" if several else None)
+    assert len(kubeflow.runs) == len(kubeflow.schedules) == 1
+
+
 @pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 3), ("CANCELED", 3)])
 def test_the_end_of_a_run_is_the_exit_code(cli: Cli, kubeflow: Kubeflow, state: str, code: int) -> None:
     identity = json.loads(cli("submit", "pretraining", "--json").out)["run_id"]

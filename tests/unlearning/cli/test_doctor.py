@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from kubernetes import client
 
 from tests.pipelines.kfp_server import serving
 from tests.pipelines.kubernetes_server import KUBECONFIG, Kubernetes, node, write_kubeconfig
@@ -71,6 +73,39 @@ def test_a_whole_cluster(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert answer.code == 3
     assert (found["kubeflow"], found["clock"]) == ({"ok"}, {"ok"})
     assert (found["namespace"], found["gpus"]) == ({"failed"}, {"failed"})
+
+
+@pytest.mark.parametrize(
+    ("several", "given", "looked"),
+    [(False, [], "kubeflow"), (True, [], "unlearning"), (False, ["--namespace", "mine"], "mine")],
+)
+def test_the_kind_of_kubeflow_says_which_namespace_is_looked_at(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool, given: list[str], looked: str
+) -> None:
+    monkeypatch.setenv("UNLEARNING_KFP_TOKEN", "right")
+    with serving() as kubeflow, kubernetes_serving(Kubernetes()) as kubernetes:
+        write_kubeconfig(tmp_path / "kubeconfig", kubernetes.url)
+        kubeflow.several_users = several
+        found = states(cli("doctor", "--endpoint", kubeflow.url, *given, "--json"))
+    spaces = {path.split("/")[4] for _, path in kubernetes.asked if path.startswith("/api/v1/namespaces/")}
+    assert spaces == {looked}
+    assert (found["runs"], found["launcher"]) == ({"failed"}, {"failed"})
+
+
+def test_an_image_is_looked_for_on_the_nodes(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "head", away)
+    with kubernetes_serving(Kubernetes()) as kubernetes:
+        write_kubeconfig(tmp_path / "kubeconfig", kubernetes.url)
+        holding = node("a")
+        holding.status.images = [client.V1ContainerImage(names=["docker.io/library/unlearning:0.1.0"])]
+        kubernetes.nodes = [holding]
+        assert states(cli("doctor", "pretraining", "--json"))["image"] == {"ok"}
+    assert states(cli("doctor", "pretraining", "--no-kubernetes", "--json"))["image"] == {"unknown"}
+
+
+def away(*_: Any, **__: Any) -> None:
+    """No registry answers."""
+    raise requests.ConnectionError
 
 
 def test_several_nodes_are_looked_at(cli: Cli, tmp_path: Path) -> None:

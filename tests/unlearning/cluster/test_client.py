@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client
 
 from tests.pipelines.kubernetes_server import KUBECONFIG, Kubernetes, node, reached, write_kubeconfig
-from unlearning.cluster.client import Cluster, Node, Quota
+from unlearning.cluster.client import Cluster, Node, Quota, Room
 from unlearning.core.errors import ForbiddenError, MissingObjectError, NotConfiguredError, UserError
 
 
@@ -80,6 +80,56 @@ def test_what_is_read_is_what_is_there(kubernetes: Kubernetes, cluster: Cluster)
     assert cluster.config_map("n", "x") == {"key": "value"}
     assert cluster.claim("n", "x") == ("Bound", ("ReadWriteMany",))
     assert cluster.service_account("n", "x") == {"role": "r"}
+
+
+def test_images_are_known_by_all_their_names(kubernetes: Kubernetes, cluster: Cluster) -> None:
+    holding = node("a")
+    holding.status.images = [
+        client.V1ContainerImage(names=["r.io/a@sha256:00", "r.io/a:1"], size_bytes=1),
+        client.V1ContainerImage(names=None),
+    ]
+    kubernetes.nodes = [holding, node("b")]
+    assert [each.images for each in cluster.nodes()] == [frozenset({"r.io/a@sha256:00", "r.io/a:1"}), frozenset()]
+
+
+def test_ports_of_a_service(kubernetes: Kubernetes, cluster: Cluster) -> None:
+    ports = [client.V1ServicePort(name="http", port=8888), client.V1ServicePort(port=8887)]
+    kubernetes.objects["/api/v1/namespaces/n/services/x"] = client.V1Service(spec=client.V1ServiceSpec(ports=ports))
+    assert cluster.service("n", "x") == {"http": 8888, "8887": 8887}
+    with pytest.raises(MissingObjectError, match="there is no Service y in n"):
+        cluster.service("n", "y")
+
+
+def pod(where: str, *claims: str) -> client.V1Pod:
+    sources = [client.V1PersistentVolumeClaimVolumeSource(claim_name=each) for each in claims]
+    volumes = [client.V1Volume(name=each.claim_name, persistent_volume_claim=each) for each in sources]
+    volumes.append(client.V1Volume(name="tmp", empty_dir=client.V1EmptyDirVolumeSource()))
+    spec = client.V1PodSpec(containers=[client.V1Container(name="main")], node_name=where, volumes=volumes)
+    return client.V1Pod(spec=spec, status=client.V1PodStatus(phase="Running"))
+
+
+def measured(claim: str, free: int, space: str = "n") -> dict[str, object]:
+    return {"pvcRef": {"name": claim, "namespace": space}, "availableBytes": free, "capacityBytes": 10}
+
+
+def test_room_is_asked_of_a_node_that_has_the_claim_mounted(kubernetes: Kubernetes, cluster: Cluster) -> None:
+    pods = client.V1PodList(items=[pod("a", "other"), pod("b", "other", "x"), pod("c", "x")])
+    kubernetes.objects["/api/v1/namespaces/n/pods"] = pods
+    # Node b does not measure this kind of volume, and knows one of the same name in another namespace.
+    kubernetes.objects["/api/v1/nodes/b/proxy/stats/summary"] = {
+        "pods": [{"volume": [measured("x", 1, "m"), {"pvcRef": {"name": "x", "namespace": "n"}}]}, {}]
+    }
+    kubernetes.objects["/api/v1/nodes/c/proxy/stats/summary"] = {"pods": [{"volume": [measured("x", 4)]}]}
+    assert cluster.room("n", "x") == Room(free=4, size=10)
+    assert cluster.room("n", "y") is None
+    assert "/api/v1/nodes/a/proxy/stats/summary" not in [path for _, path in kubernetes.asked]
+
+
+def test_nobody_measures_what_nobody_may_ask_for(kubernetes: Kubernetes, cluster: Cluster) -> None:
+    kubernetes.objects["/api/v1/namespaces/n/pods"] = client.V1PodList(items=[pod("a", "x")])
+    kubernetes.forbidden.add("/api/v1/nodes/a/proxy")
+    with pytest.raises(ForbiddenError, match="may not read statistics of node a"):
+        cluster.room("n", "x")
 
 
 def test_nothing_but_reading_is_asked_for(kubernetes: Kubernetes, cluster: Cluster) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
 from pipelines.cluster import packages
 from pipelines.cluster.doctor.image import HUB, ImageReference, image, images_of, parse
 from pipelines.cluster.packages import Package
 from tests.http_server import Quiet, listening
+from unlearning.cluster.client import Node
 
 
 class RegistryServer:
@@ -73,6 +75,7 @@ def package(*images: str) -> Package:
         ("localhost:5000/a/b:c", ImageReference("localhost:5000", "a/b", "c")),
         ("localhost/a", ImageReference("localhost", "a", "")),
         ("r.io/a:1@sha256:00", ImageReference("r.io", "a", "sha256:00")),
+        ("docker.io/library/unlearning:1", ImageReference(HUB, "library/unlearning", "1")),
         ("r.io:1/a@sha256:00", ImageReference("r.io:1", "a", "sha256:00")),
     ],
 )
@@ -102,6 +105,50 @@ def test_a_registry_that_answers_nobody_without_credentials_is_no_verdict(regist
 def test_no_registry_there_is_no_verdict() -> None:
     (finding,) = image(package("127.0.0.1:9/team/unlearning:1.0"))
     assert finding.state == "unknown"
+
+
+def holding(name: str, *images: str, ready: bool = True) -> Node:
+    return Node(name, ready=ready, gpus=0, gpu_type="", taints=(), images=frozenset(images))
+
+
+GONE = "127.0.0.1:9/team/unlearning:1.0"
+"""In a registry that does not answer."""
+
+
+def test_what_every_ready_node_holds_needs_no_registry() -> None:
+    nodes = [holding("a", GONE), holding("b", "x.io/other:1", GONE), holding("off", ready=False)]
+    (finding,) = image(package(GONE), nodes)
+    assert (finding.state, finding.found) == ("ok", f"{GONE} is on every node that is ready (2)")
+
+
+def test_what_some_nodes_hold_starts_on_those_alone() -> None:
+    (finding,) = image(package(GONE), [holding("a", GONE), holding("b"), holding("c")])
+    assert (finding.state, "1 of 3 nodes list it, not b, c" in finding.found, bool(finding.do)) == (
+        "warning",
+        True,
+        True,
+    )
+
+
+def test_what_no_node_lists_is_for_the_registry_to_say(registry: RegistryServer) -> None:
+    there, missing = f"{registry.name}/team/unlearning:1.0", f"{registry.name}/team/unlearning:2.0"
+    found = {
+        each.found.split(" ")[0].rstrip(":"): each for each in image(package(there, missing, GONE), [holding("a")])
+    }
+    assert {name: each.state for name, each in found.items()} == {there: "ok", missing: "failed", GONE: "unknown"}
+    assert "no node lists it" in found[missing].found
+    assert "no node lists it" in found[GONE].found
+
+
+def test_names_are_compared_as_docker_means_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node has the registry in front of what Docker's hub would be asked for."""
+
+    def away(*_: Any, **__: Any) -> None:
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests, "head", away)
+    (finding,) = image(package("unlearning:1.0"), [holding("a", "docker.io/library/unlearning:1.0")])
+    assert finding.state == "ok"
 
 
 @pytest.mark.parametrize("name", ["unlearning", "r.io/unlearning:latest"])

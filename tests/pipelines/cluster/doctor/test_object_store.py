@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.cluster.doctor import object_store as module
-from pipelines.cluster.doctor.object_store import object_store
+from pipelines.cluster.doctor.object_store import buckets, object_store
+from tests import services
 from unlearning.core.errors import UserError
 from unlearning.storage.local import LocalStore
 
@@ -77,3 +79,30 @@ def test_a_store_that_refuses_says_why(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(LocalStore, "create", refuse)
     with pytest.raises(UserError, match="access denied"):
         list(object_store(str(tmp_path)))
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 server in this process, where the environment leads too; it holds no bucket."""
+    for name in services.FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    with services.object_store() as server:
+        for name, value in services.reaching(server, tmp_path).items():
+            monkeypatch.setenv(name, value)
+        import boto3
+
+        yield boto3.session.Session().client("s3")
+
+
+def test_a_bucket_that_is_not_there_is_found_by_its_name(aws: Any) -> None:
+    aws.create_bucket(Bucket="made")
+    found = list(buckets(("s3://made/pipelines", "s3://not-made/mlflow", "s3://made/pipelines", "", "/folder")))
+    assert [each.state for each in found] == ["ok", "failed"]
+    assert "bucket not-made does not exist: create it" in found[1].found
+    assert aws.list_objects_v2(Bucket="made")["KeyCount"] == 0
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_store_whose_bucket_is_not_there_says_so() -> None:
+    with pytest.raises(UserError, match="bucket not-made does not exist: create it"):
+        list(object_store("s3://not-made/store"))
