@@ -73,6 +73,7 @@ class Kubeflow:
         self.experiments: dict[str, Any] = {}
         self.runs: dict[str, Any] = {}
         self.schedules: dict[str, Any] = {}
+        self.pipelines: dict[str, Any] = {}
         self.asked: list[str] = []
         self.fail: list[tuple[str, int]] = []
         """Call and status; each is used up by the next such call."""
@@ -126,6 +127,26 @@ class Kubeflow:
             self.moves.pop(0)(self.known(self.runs, identity))
         return self.known(self.runs, identity)
 
+    def terminate_run(self, query: dict[str, str], body: bytes, identity: str) -> Any:
+        self.known(self.runs, identity).state = "CANCELED"
+        return {}
+
+    def upload_pipeline(self, query: dict[str, str], body: bytes) -> Any:
+        if b'name="uploadfile"' not in body:
+            raise RefusalError(400, "Invalid input error: uploadfile is missing")
+        if any(each.display_name == query["name"] for each in self.pipelines.values()):
+            raise RefusalError(409, f"pipeline {query['name']} already exists")
+        made = api.V2beta1Pipeline(pipeline_id=str(uuid.uuid4()), display_name=query["name"])
+        self.pipelines[made.pipeline_id] = made
+        return made
+
+    def delete_pipeline(self, query: dict[str, str], body: bytes, identity: str) -> Any:
+        self.known(self.pipelines, identity)
+        if query.get("cascade", "").lower() != "true":
+            raise RefusalError(400, f"pipeline {identity} has versions")
+        del self.pipelines[identity]
+        return {}
+
     def list_schedules(self, query: dict[str, str], body: bytes) -> Any:
         found, token = self.page(list(self.schedules.values()), query)
         return api.V2beta1ListRecurringRunsResponse(recurring_runs=found, next_page_token=token)
@@ -169,6 +190,9 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("GET", "/runs", Kubeflow.list_runs),
     ("POST", "/runs", Kubeflow.create_run),
     ("GET", "/runs/{id}", Kubeflow.get_run),
+    ("POST", "/runs/{id}:terminate", Kubeflow.terminate_run),
+    ("POST", "/pipelines/upload", Kubeflow.upload_pipeline),
+    ("DELETE", "/pipelines/{id}", Kubeflow.delete_pipeline),
     ("GET", "/recurringruns", Kubeflow.list_schedules),
     ("POST", "/recurringruns", Kubeflow.create_schedule),
     ("POST", "/recurringruns/{id}:enable", Kubeflow.enable_schedule),
@@ -203,7 +227,7 @@ class Handler(Quiet, BaseHTTPRequestHandler):
             self.kubeflow.fail.remove(planned)
             raise RefusalError(planned[1], "planned")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        return call(self.kubeflow, query, body, *identities)
+        return getattr(self.kubeflow, call.__name__)(query, body, *identities)
 
     def do_GET(self) -> None:
         try:
