@@ -23,7 +23,7 @@ from tests.cluster import workflows
 from tests.cluster.waiting import Budget
 from tests.cluster.workflows import PipelineTask, TaskPath, TaskPod
 from unlearning.cluster.client import TIMEOUT, Cluster, asking
-from unlearning.core.errors import MissingObjectError, UserError
+from unlearning.core.errors import MissingObjectError
 
 COMMAND_SECONDS = 180.0
 """What one command may take: it compiles a pipeline, or reads a ledger through a forwarded port."""
@@ -209,7 +209,7 @@ class Ended:
     spec: Mapping[str, Any]
     workflow: Mapping[str, Any]
     bytes: int
-    seconds: float
+    """Of its workflow, as it is stored."""
     deleted: tuple[TaskPod, ...] = ()
 
 
@@ -225,11 +225,11 @@ def follow(server: Server, run: str, budget: Budget, limit: float, disturbance: 
 
     def look() -> RunStatus | None:
         nonlocal now, asked
-        if disturbance is not None:
-            _leniently(lambda: disturbance.look(run), budget.tell)
         if time.monotonic() - asked >= ASK_EVERY:
             asked = time.monotonic()
-            _leniently(ask, budget.tell)
+            now = status_of(server.run(run))
+        if disturbance is not None and not now.finished:
+            disturbance.look(run)
         for step in now.steps:
             key = f"{step.depth} {step.name}"
             if told.get(key) != step.state:
@@ -237,19 +237,7 @@ def follow(server: Server, run: str, budget: Budget, limit: float, disturbance: 
             told[key] = step.state
         return now if now.finished else None
 
-    def ask() -> None:
-        nonlocal now
-        now = status_of(server.run(run))
-
     return budget.wait(f"run {now.name}", look, limit, LOOK_EVERY, lambda: now.text())
-
-
-def _leniently(call: Callable[[], object], tell: Callable[[str], None]) -> None:
-    """A service that does not answer once is asked again at the next look; waiting has its own limit."""
-    try:
-        call()
-    except UserError as error:
-        tell(f"{error}; asking again")
 
 
 def paths(tasks: Collection[PipelineTask]) -> set[TaskPath]:

@@ -159,7 +159,7 @@ class Execution:
         self.numbers = itertools.count()
         backend.namespace.workflows[self.workflow] = {
             "metadata": {"name": self.workflow, "labels": {workflows.RUN_LABEL: run.run_id}},
-            "status": {"nodes": self.nodes},
+            "status": {"nodes": self.nodes, "startedAt": datetime.now(UTC).isoformat()},
         }
         run.run_details = api.V2beta1RunDetails(task_details=[])
 
@@ -169,6 +169,13 @@ class Execution:
 
     def follow(self) -> None:
         """From its beginning to its end."""
+        state = self._followed()
+        status = self.backend.namespace.workflows[self.workflow]["status"]
+        status["finishedAt"] = datetime.now(UTC).isoformat()
+        self.run.state = state
+
+    def _followed(self) -> str:
+        """How it ended."""
         self.run.state = "RUNNING"
         lasting = bool(self.run.recurring_run_id) or self.parameters.get("gpus", "0") != "0"
         try:
@@ -176,8 +183,7 @@ class Execution:
                 self.backend.work(self.pipeline, self.run.run_id, self.parameters)
         except Exception as error:  # whatever it was, the run has failed
             self.run.error = api.GoogleRpcStatus(code=2, message=str(error), details=[])
-            self.run.state = "FAILED"
-            return
+            return "FAILED"
         left_out = list(skipped(self.spec))
         for path in left_out:
             self._tell(path, "SKIPPED")
@@ -188,11 +194,10 @@ class Execution:
         ]
         for task in sorted(tasks, key=lambda task: not task.first):
             if self.stopped or not self._execute(task):
-                self.run.state = "CANCELED" if self.stopped else "FAILED"
-                return
+                return "CANCELED" if self.stopped else "FAILED"
         while lasting and not self.stopped:
             time.sleep(0.05)
-        self.run.state = "CANCELED" if self.stopped else "SUCCEEDED"
+        return "CANCELED" if self.stopped else "SUCCEEDED"
 
     def _execute(self, task: PipelineTask) -> bool:
         """Whether a task succeeded, at the latest by its second attempt."""
@@ -223,7 +228,7 @@ class Execution:
     def _pod(self, task: PipelineTask, name: str, node: str) -> Any:
         """As the driver makes it: it reads the number of GPUs as text."""
         gpus = self.parameters.get("gpus", "0")
-        wants = isinstance(gpus, str) and gpus != "0" and task.pure
+        wants = isinstance(gpus, str) and gpus != "0" and task.on_gpu
         running = client.V1ContainerState(
             running=client.V1ContainerStateRunning(started_at=datetime.now(UTC) - EARLIER)
         )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.waiting import Budget, TooLongError
+from unlearning.core.errors import UserError
 
 
 class Clock:
@@ -52,6 +53,29 @@ def test_all_waits_have_one_budget(budget: Budget, clock: Clock) -> None:
 def test_something_is_looked_for_once_after_the_budget(budget: Budget, clock: Clock) -> None:
     clock.now += 5000
     assert budget.wait("x", lambda: "there", limit=60) == "there"
+
+
+def test_a_service_that_does_not_answer_is_asked_again(
+    budget: Budget, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look() -> str:
+        if clock.now < 120:
+            raise UserError("no answer")
+        return "there"
+
+    assert budget.wait("x", look, limit=60, every=5) == "there"
+    assert capsys.readouterr().err == "[ 0:00] no answer; asking again\n"
+
+
+def test_a_service_that_never_answers_is_told(budget: Budget) -> None:
+    def look() -> None:
+        raise UserError("no answer")
+
+    def state() -> str:
+        raise UserError("no answer either")
+
+    with pytest.raises(TooLongError, match=r"x: not after 60 s, which is its limit\. no answer either$"):
+        budget.wait("x", look, limit=60, every=5, state=state)
 
 
 def test_progress_has_the_time(budget: Budget, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from tests.cluster.workflows import (
     TaskPath,
     done_again,
     first_task,
+    lasted,
     lost,
     nodes_of,
     pod_count,
@@ -66,6 +67,9 @@ def given(**channels: Any) -> dict[str, Any]:
 
 
 SPEC: dict[str, Any] = {
+    "deploymentSpec": {
+        "executors": {"exec": {"container": {}}, "gpu": {"container": {"resources": {"accelerator": {"count": "1"}}}}}
+    },
     "root": {
         "dag": {
             "tasks": {
@@ -76,10 +80,11 @@ SPEC: dict[str, Any] = {
     },
     "components": {
         "leaf": {"executorLabel": "exec"},
+        "learn": {"executorLabel": "gpu"},
         "group": {
             "dag": {
                 "tasks": {
-                    "work": task("leaf", "Work", True, inputs=given(artifacts={"taskOutputArtifact": {}})),
+                    "work": task("learn", "Work", True, inputs=given(artifacts={"taskOutputArtifact": {}})),
                     "name": task("leaf", "Check and name", inputs=given(parameters={"componentInputParameter": "b"})),
                     "more": task("leaf", inputs=given(parameters={"taskOutputParameter": {}})),
                 }
@@ -96,6 +101,7 @@ def test_tasks_of_a_pipeline_with_what_is_pure_and_what_comes_first() -> None:
         ("handler", "name"): ("Check and name", False, True),
         ("handler", "more"): ("more", False, False),
     }
+    assert [each.name for each in tasks_of(SPEC) if each.on_gpu] == ["Work"]
     assert first_task(SPEC).name == "Check and name"
 
 
@@ -114,6 +120,7 @@ def test_our_pipelines_have_what_the_suite_looks_for(pipeline: str) -> None:
     assert first_task(spec).path
     for pure in (True, False):
         assert wanted_tasks(spec, pure=pure)
+    assert any(each.on_gpu for each in tasks_of(spec))
 
 
 def pod(node: str, *, state: str = "running", deleted: bool = False, limits: dict[str, str] | None = None) -> Any:
@@ -202,6 +209,13 @@ def test_nodes_are_read_as_they_are_and_compressed() -> None:
     packed = base64.b64encode(gzip.compress(json.dumps(nodes).encode())).decode()
     assert nodes_of({"status": {"compressedNodes": packed}}) == nodes_of(workflow(**nodes)) == nodes
     assert nodes_of({}) == {}
+
+
+def test_how_long_a_workflow_lasted() -> None:
+    times = {"startedAt": "2026-01-01T23:59:30Z", "finishedAt": "2026-01-02T00:01:00Z"}
+    assert lasted({"status": times}) == 90
+    assert lasted({"status": times | {"finishedAt": None}}) is None
+    assert lasted({}) is None
 
 
 def test_nodes_in_a_database_are_told() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from unlearning.core.errors import UserError
+
 Found = TypeVar("Found")
 
 
@@ -44,7 +46,7 @@ class Budget:
         every: float = 2.0,
         state: Callable[[], str] = lambda: "",
     ) -> Found:
-        """Look until something is found.
+        """Look until something is found; a service that does not answer is asked again at the next look.
 
         Args:
             what: is waited for, in words.
@@ -58,12 +60,26 @@ class Budget:
         """
         began = self.clock()
         rest = self.seconds - self.spent
+        refused = ""
         while True:
-            found = look()
+            try:
+                found = look()
+            except UserError as error:
+                found = None
+                if str(error) != refused:
+                    refused = str(error)
+                    self.tell(f"{refused}; asking again")
             if found is not None:
                 return found
             waited = self.clock() - began
             if waited >= min(limit, rest):
                 which = "its limit" if limit <= rest else f"the rest of {self.seconds / 60:.0f} minutes for everything"
-                raise TooLongError(f"{what}: not after {waited:.0f} s, which is {which}. {state()}".rstrip())
+                raise TooLongError(f"{what}: not after {waited:.0f} s, which is {which}. {_told(state)}".rstrip())
             self.sleep(every)
+
+
+def _told(state: Callable[[], str]) -> str:
+    try:
+        return state()
+    except UserError as error:
+        return str(error)

@@ -46,25 +46,28 @@ class PipelineTask:
     """Whether it may come from the cache."""
     first: bool
     """Nothing need be done before it."""
+    on_gpu: bool
+    """Whether it asks for GPUs, where the run's parameter says how many."""
 
 
 def tasks_of(spec: Mapping[str, Any]) -> list[PipelineTask]:
     """Every task of a compiled pipeline that runs a container."""
-    return list(_below(spec["root"], spec.get("components", {}), (), True))
+    return list(_below(spec, spec["root"], (), True))
 
 
-def _below(
-    part: Mapping[str, Any], components: Mapping[str, Any], path: TaskPath, first: bool
-) -> Iterator[PipelineTask]:
+def _below(spec: Mapping[str, Any], part: Mapping[str, Any], path: TaskPath, first: bool) -> Iterator[PipelineTask]:
+    executors = spec.get("deploymentSpec", {}).get("executors", {})
     for key, task in part.get("dag", {}).get("tasks", {}).items():
-        component = components.get(task["componentRef"]["name"], {})
+        component = spec.get("components", {}).get(task["componentRef"]["name"], {})
         alone = first and not _waits(task)
         if "dag" in component:
-            yield from _below(component, components, (*path, key), alone)
+            yield from _below(spec, component, (*path, key), alone)
         else:
             pure = bool(task.get("cachingOptions", {}).get("enableCache"))
             name = str(task.get("taskInfo", {}).get("name") or key)
-            yield PipelineTask(path=(*path, key), name=name, pure=pure, first=alone)
+            container = executors.get(component.get("executorLabel"), {}).get("container", {})
+            on_gpu = "accelerator" in container.get("resources", {})
+            yield PipelineTask(path=(*path, key), name=name, pure=pure, first=alone, on_gpu=on_gpu)
 
 
 def _waits(task: Mapping[str, Any]) -> bool:
@@ -146,6 +149,13 @@ def nodes_of(workflow: Mapping[str, Any]) -> dict[str, Any]:
 def pod_count(workflow: Mapping[str, Any]) -> int:
     """Pods that a workflow started, drivers and lost attempts among them."""
     return sum(node.get("type") == "Pod" and "startedAt" in node for node in nodes_of(workflow).values())
+
+
+def lasted(workflow: Mapping[str, Any]) -> float | None:
+    """Seconds from the beginning of a workflow to its end; None before that."""
+    status = workflow.get("status", {})
+    begin, end = status.get("startedAt"), status.get("finishedAt")
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds() if begin and end else None
 
 
 def lost(workflow: Mapping[str, Any], node_name: str) -> bool:
