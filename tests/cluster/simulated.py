@@ -23,7 +23,7 @@ from pipelines.cluster.client import FINISHED
 from tests.cluster import workflows
 from tests.cluster.workflows import PipelineTask, TaskPath
 from tests.http_server import listening
-from tests.pipelines.kfp_server import Handler, Kubeflow
+from tests.pipelines.kfp_server import Handler, Kubeflow, RefusalError, Routes
 from tests.pipelines.kubernetes_server import Kubernetes, status
 from unlearning.cluster.names import GPU
 
@@ -105,6 +105,17 @@ class Backend(Kubeflow):
         self.held = held
         self.retries = retries
         self.threads: list[threading.Thread] = []
+        self.pipelines: dict[str, Any] = {}
+
+    @property
+    def routes(self) -> Routes:
+        """What the suite asks beside the command line."""
+        return (
+            *super().routes,
+            ("POST", "/runs/{id}:terminate", Backend.terminate_run),
+            ("POST", "/pipelines/upload", Backend.upload_pipeline),
+            ("DELETE", "/pipelines/{id}", Backend.delete_pipeline),
+        )
 
     def create_run(self, query: dict[str, str], body: bytes) -> Any:
         made = super().create_run(query, body)
@@ -123,9 +134,25 @@ class Backend(Kubeflow):
         return made
 
     def terminate_run(self, query: dict[str, str], body: bytes, identity: str) -> Any:
-        answer = super().terminate_run(query, body, identity)
+        self.known(self.runs, identity).state = "CANCELED"
         self._wake()
-        return answer
+        return {}
+
+    def upload_pipeline(self, query: dict[str, str], body: bytes) -> Any:
+        if b'name="uploadfile"' not in body:
+            raise RefusalError(400, "Invalid input error: uploadfile is missing")
+        if any(each.display_name == query["name"] for each in self.pipelines.values()):
+            raise RefusalError(409, f"pipeline {query['name']} already exists")
+        made = api.V2beta1Pipeline(pipeline_id=str(uuid.uuid4()), display_name=query["name"])
+        self.pipelines[made.pipeline_id] = made
+        return made
+
+    def delete_pipeline(self, query: dict[str, str], body: bytes, identity: str) -> Any:
+        self.known(self.pipelines, identity)
+        if query.get("cascade", "").lower() != "true":
+            raise RefusalError(400, f"pipeline {identity} has versions")
+        del self.pipelines[identity]
+        return {}
 
     def stop(self) -> None:
         """End every run that goes on."""

@@ -25,6 +25,8 @@ PREFIX = "/apis/v2beta1"
 CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13, 503: 14}
 """gRPC's code for each HTTP status, as the gateway gives it."""
 FORMATS = api.ApiClient(api.Configuration())
+Routes = tuple[tuple[str, str, Callable[..., Any]], ...]
+"""Method, path and what answers."""
 
 
 class RefusalError(Exception):
@@ -73,7 +75,6 @@ class Kubeflow:
         self.experiments: dict[str, Any] = {}
         self.runs: dict[str, Any] = {}
         self.schedules: dict[str, Any] = {}
-        self.pipelines: dict[str, Any] = {}
         self.asked: list[str] = []
         self.fail: list[tuple[str, int]] = []
         """Call and status; each is used up by the next such call."""
@@ -127,26 +128,6 @@ class Kubeflow:
             self.moves.pop(0)(self.known(self.runs, identity))
         return self.known(self.runs, identity)
 
-    def terminate_run(self, query: dict[str, str], body: bytes, identity: str) -> Any:
-        self.known(self.runs, identity).state = "CANCELED"
-        return {}
-
-    def upload_pipeline(self, query: dict[str, str], body: bytes) -> Any:
-        if b'name="uploadfile"' not in body:
-            raise RefusalError(400, "Invalid input error: uploadfile is missing")
-        if any(each.display_name == query["name"] for each in self.pipelines.values()):
-            raise RefusalError(409, f"pipeline {query['name']} already exists")
-        made = api.V2beta1Pipeline(pipeline_id=str(uuid.uuid4()), display_name=query["name"])
-        self.pipelines[made.pipeline_id] = made
-        return made
-
-    def delete_pipeline(self, query: dict[str, str], body: bytes, identity: str) -> Any:
-        self.known(self.pipelines, identity)
-        if query.get("cascade", "").lower() != "true":
-            raise RefusalError(400, f"pipeline {identity} has versions")
-        del self.pipelines[identity]
-        return {}
-
     def list_schedules(self, query: dict[str, str], body: bytes) -> Any:
         found, token = self.page(list(self.schedules.values()), query)
         return api.V2beta1ListRecurringRunsResponse(recurring_runs=found, next_page_token=token)
@@ -177,22 +158,24 @@ class Kubeflow:
         del self.schedules[identity]
         return {}
 
+    @property
+    def routes(self) -> Routes:
+        """The calls that it answers."""
+        return ROUTES
+
     def known(self, kept: dict[str, Any], identity: str) -> Any:
         if identity not in kept:
             raise RefusalError(404, f"{identity} not found")
         return kept[identity]
 
 
-ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+ROUTES: Routes = (
     ("GET", "/healthz", Kubeflow.health),
     ("GET", "/experiments", Kubeflow.list_experiments),
     ("POST", "/experiments", Kubeflow.create_experiment),
     ("GET", "/runs", Kubeflow.list_runs),
     ("POST", "/runs", Kubeflow.create_run),
     ("GET", "/runs/{id}", Kubeflow.get_run),
-    ("POST", "/runs/{id}:terminate", Kubeflow.terminate_run),
-    ("POST", "/pipelines/upload", Kubeflow.upload_pipeline),
-    ("DELETE", "/pipelines/{id}", Kubeflow.delete_pipeline),
     ("GET", "/recurringruns", Kubeflow.list_schedules),
     ("POST", "/recurringruns", Kubeflow.create_schedule),
     ("POST", "/recurringruns/{id}:enable", Kubeflow.enable_schedule),
@@ -201,9 +184,9 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 )
 
 
-def route(method: str, path: str) -> tuple[str, Callable[..., Any], tuple[str, ...]]:
+def route(routes: Routes, method: str, path: str) -> tuple[str, Callable[..., Any], tuple[str, ...]]:
     """The call's name, what answers it, and the ids in its path."""
-    for wanted, template, call in ROUTES:
+    for wanted, template, call in routes:
         pattern = re.escape(PREFIX + template).replace(r"\{id\}", "([^/:]+)")
         if method == wanted and (found := re.fullmatch(pattern, path)):
             return f"{wanted} {template}", call, found.groups()
@@ -218,7 +201,7 @@ class Handler(Quiet, BaseHTTPRequestHandler):
     def answered(self) -> Any:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        name, call, identities = route(self.command, parts.path)
+        name, call, identities = route(self.kubeflow.routes, self.command, parts.path)
         self.kubeflow.asked.append(name)
         if self.headers.get("Authorization") != f"Bearer {self.kubeflow.accepts}":
             raise RefusalError(401, "Request header error: there is no user identity header")
