@@ -26,7 +26,8 @@ from tests.pipelines.kubernetes_server import node
 from unlearning.cluster import names
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 540.0
+PATIENCE = 1500.0
+"""Seconds; where other tests run beside it, it takes many minutes."""
 SPACE = "/api/v1/namespaces/elsewhere"
 
 DONE_HERE = """\
@@ -95,6 +96,7 @@ class Machine:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(PATIENCE + 60)
 def test_the_suite_passes_on_a_simulated_backend(tmp_path: Path) -> None:
     machine, namespace = Machine(tmp_path / "machine"), Namespace("elsewhere")
     namespace.objects, namespace.nodes = machine.objects(), [node("a", gpus=1)]
