@@ -16,7 +16,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # A run starts processes by the dozen, each of which would compile torch's and MLflow's sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-nightly test-services check audit-dependencies format pipelines manifests images try-image lock mlflow docs docs-serve clean
+.PHONY: help run compliance benchmark benchmark-quick benchmark-speed test test-all test-nightly test-services test-cluster check audit-dependencies format pipelines manifests images try-image lock mlflow docs docs-serve clean
 
 help:  ## This list.
 	@awk -F ':.*## ?' '/^[a-z-]+:.*##/ { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,16 +48,20 @@ benchmark-speed: $(VENV)/run.stamp  ## Speed as ratios and memory, about five mi
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/dev.stamp  ## The suite every change runs.
-	$(BIN)/pytest $(PARALLEL) -m "not slow and not nightly"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not nightly and not cluster"
 
 test-all: $(VENV)/dev.stamp  ## What CI runs: slow tests too; with PostgreSQL and Chromium where they are installed.
-	$(BIN)/pytest $(PARALLEL) -m "not nightly"
+	$(BIN)/pytest $(PARALLEL) -m "not nightly and not cluster"
 
 test-nightly: $(VENV)/dev.stamp  ## What takes longest: several processes, every command of the docs, long scenarios on this machine and with services.
 	$(BIN)/pytest $(PARALLEL) -m nightly
 
 test-services: $(VENV)/dev.stamp  ## Erasures with PostgreSQL, MLflow's server and S3; needs PostgreSQL installed.
 	REQUIRE_SERVICES=1 $(BIN)/pytest -k services tests/pipelines/local/test_compliance.py
+
+test-cluster: $(VENV)/dev.stamp  ## Every pipeline on the Kubeflow of UNLEARNING_KFP_ENDPOINT with UNLEARNING_IMAGE in UNLEARNING_NAMESPACE; about 30 minutes.
+	@$(BIN)/python -m tests.cluster.access
+	$(BIN)/pytest -m cluster -s -v -rs tests/cluster/test_suite.py $(ARGS)
 
 check: $(VENV)/dev.stamp  ## What CI checks before the tests: style, types, that the pipelines compile and fit on a cluster, and no secret is committed.
 	$(BIN)/ruff check .

@@ -25,6 +25,8 @@ PREFIX = "/apis/v2beta1"
 CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13, 503: 14}
 """gRPC's code for each HTTP status, as the gateway gives it."""
 FORMATS = api.ApiClient(api.Configuration())
+Routes = tuple[tuple[str, str, Callable[..., Any]], ...]
+"""Method, path and what answers."""
 
 
 class RefusalError(Exception):
@@ -161,13 +163,18 @@ class Kubeflow:
         del self.schedules[identity]
         return {}
 
+    @property
+    def routes(self) -> Routes:
+        """The calls that it answers."""
+        return ROUTES
+
     def known(self, kept: dict[str, Any], identity: str) -> Any:
         if identity not in kept:
             raise RefusalError(404, f"{identity} not found")
         return kept[identity]
 
 
-ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+ROUTES: Routes = (
     ("GET", "/healthz", Kubeflow.health),
     ("GET", "/experiments", Kubeflow.list_experiments),
     ("POST", "/experiments", Kubeflow.create_experiment),
@@ -182,9 +189,9 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 )
 
 
-def route(method: str, path: str) -> tuple[str, Callable[..., Any], tuple[str, ...]]:
+def route(routes: Routes, method: str, path: str) -> tuple[str, Callable[..., Any], tuple[str, ...]]:
     """The call's name, what answers it, and the ids in its path."""
-    for wanted, template, call in ROUTES:
+    for wanted, template, call in routes:
         pattern = re.escape(PREFIX + template).replace(r"\{id\}", "([^/:]+)")
         if method == wanted and (found := re.fullmatch(pattern, path)):
             return f"{wanted} {template}", call, found.groups()
@@ -199,7 +206,7 @@ class Handler(Quiet, BaseHTTPRequestHandler):
     def answered(self) -> Any:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        name, call, identities = route(self.command, parts.path)
+        name, call, identities = route(self.kubeflow.routes, self.command, parts.path)
         self.kubeflow.asked.append(name)
         if self.headers.get("Authorization") != f"Bearer {self.kubeflow.accepts}":
             raise RefusalError(401, "Request header error: there is no user identity header")
@@ -208,7 +215,7 @@ class Handler(Quiet, BaseHTTPRequestHandler):
             self.kubeflow.fail.remove(planned)
             raise RefusalError(planned[1], "planned")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        return call(self.kubeflow, query, body, *identities)
+        return getattr(self.kubeflow, call.__name__)(query, body, *identities)
 
     def do_GET(self) -> None:
         try:
