@@ -10,6 +10,7 @@ from kfp import kubernetes
 from components.base import IMAGE
 from pipelines.form import Channels
 from unlearning.cluster import names
+from unlearning.cluster.workers import Device
 
 HOUR = 3_600
 TIMEOUT = 6 * HOUR
@@ -18,6 +19,9 @@ TIMEOUT = 6 * HOUR
 TRAINING_TIMEOUT = 7 * 24 * HOUR
 SHARED_MEMORY = "2Gi"
 """NCCL needs more than the 64 MiB that a container has; it counts as memory of the task."""
+
+CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT = "100m", "1Gi", "8Gi"
+"""Of a task that computes nothing: it reads, writes and waits."""
 
 RETRIES = 2
 USER = 10001
@@ -45,15 +49,18 @@ def effectful(task: Any, name: str) -> Any:
 
 def computing(hardware: Channels) -> Channels:
     """What a task is handed of the hardware that computes by itself: its cache does not ask for more."""
-    return {name: hardware[name] for name in ("device", "gpus")}
+    return {name: hardware[name] for name in Device.model_fields}
 
 
 def on_gpu(task: Any, hardware: Channels) -> Any:
-    """A task that asks for as many GPUs as the pipeline's parameter says, on the nodes that it names; 0 is the CPU.
+    """A task that computes: it asks for as many GPUs as the pipeline's parameter says (0 is the CPU), on the nodes
+    that it names, and for cores and memory.
 
-    The component must be handed `hardware` as well: the compiler hands a parameter that only the accelerator limit
-    names to no conditional branch.
+    The component must be handed `hardware` as well: the compiler hands a parameter that only a limit names to no
+    conditional branch.
     """
+    task.set_cpu_request(hardware["cpus"])
+    task.set_memory_request(hardware["memory"]).set_memory_limit(hardware["memory"])
     kubernetes.set_timeout(task, TRAINING_TIMEOUT)
     kubernetes.add_toleration(task, key=names.GPU, operator="Exists", effect="NoSchedule")
     kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=SHARED_MEMORY)  # noqa: S108
@@ -88,4 +95,5 @@ def _placed(task: Any) -> Any:
     for label, value in names.TASK.items():
         kubernetes.add_pod_label(task, label, value)
     kubernetes.set_timeout(task, TIMEOUT)
+    task.set_cpu_request(CPU_REQUEST).set_memory_request(MEMORY_REQUEST).set_memory_limit(MEMORY_LIMIT)
     return task

@@ -166,6 +166,25 @@ def test_the_number_of_gpus_reaches_every_task_that_asks_for_it(document: Docume
         assert handed["gpus"] == "{{$.inputs.parameters['" + GPUS + "']}}", "what the limit refers to"
 
 
+AMOUNTS = {"resourceCpuRequest": "cpus", "resourceMemoryRequest": "memory", "resourceMemoryLimit": "memory"}
+
+
+def test_every_task_asks_for_cores_and_memory_those_that_compute_by_parameters(document: Document) -> None:
+    """And what they ask for reaches them: KFP resolves it among the task's inputs."""
+    asked = {function: container["resources"] for function, container in executors(document)}
+    for function, resources in asked.items():
+        told = {name: resources[name] for name in AMOUNTS}
+        channels = {name: "{{$.inputs.parameters['pipelinechannel--" + each + "']}}" for name, each in AMOUNTS.items()}
+        fixed = {"resourceCpuRequest": "100m", "resourceMemoryRequest": "1Gi", "resourceMemoryLimit": "8Gi"}
+        assert told == (channels if function in ON_GPU else fixed), function
+        assert "resourceCpuLimit" not in resources, "cores that are free may be used"
+    for function, task, dag in tasks(document):
+        for name in ("cpus", "memory") if function in ON_GPU else ():
+            source = task["inputs"]["parameters"][f"pipelinechannel--{name}"]["componentInputParameter"]
+            assert source.removeprefix("pipelinechannel--") == name
+            assert source in dag["inputDefinitions"]["parameters"], function
+
+
 def accelerators_of(count: object) -> dict[str, str]:
     """What KFP's driver makes of a resolved limit (2.17): it reads text, and takes any other type for none."""
     return {"nvidia.com/gpu": count} if isinstance(count, str) and count not in ("", "0") else {}

@@ -44,6 +44,16 @@ def _counted(count: str) -> str:
 GpuCount = Annotated[str, BeforeValidator(str), AfterValidator(_counted)]
 """Text everywhere: KFP's driver reads the limit of an accelerator as text, and takes a number for none."""
 
+
+def _quantity(text: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)?(m|k|Ki|[MGTP]i?)?", text):
+        raise UserError(f"{text!r} is no amount as Kubernetes writes it: give cores as 2 or 500m, memory as 8Gi")
+    return text
+
+
+Quantity = Annotated[str, BeforeValidator(str), AfterValidator(_quantity)]
+"""An amount as Kubernetes writes it."""
+
 DeviceName = Annotated[str, AfterValidator(_named_device)]
 
 
@@ -54,6 +64,10 @@ class Device(Config):
     """auto, cpu or cuda."""
     gpus: GpuCount = "0"
     """GPUs that each task which computes asks the cluster for; 0 runs on the CPU."""
+    cpus: Quantity = "1"
+    """CPU cores that each task which computes asks for, such as 4 or 500m; it uses more where they are free."""
+    memory: Quantity = "6Gi"
+    """Memory that each task which computes asks for, and may use. It grows with the data."""
 
     @property
     def gpu_count(self) -> int:

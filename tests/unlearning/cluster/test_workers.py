@@ -3,8 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kubernetes.utils.quantity import parse_quantity
 
-from unlearning.cluster.workers import Workers, workers
+from unlearning.cluster.workers import Device, Workers, workers
+from unlearning.core.config import checked
 from unlearning.core.errors import UserError
 
 
@@ -48,3 +50,16 @@ def test_what_has_no_meaning_is_refused_in_one_line(given: dict[str, Any], said:
 
 def test_by_itself_a_task_trains_alone() -> None:
     assert workers() == Workers(nodes=1, processes=0, node_gpus=0, gpu_nodes={})
+
+
+@pytest.mark.parametrize("amount", ["1", "0.5", "500m", "8Gi", "1.5G", "2000Mi", "8000k", "64Ki", 4])
+def test_amounts_are_written_as_kubernetes_writes_them(amount: str | int) -> None:
+    found = checked(Device, {"cpus": amount, "memory": amount})
+    assert (found.cpus, found.memory) == (str(amount), str(amount))
+    assert parse_quantity(found.memory) > 0
+
+
+@pytest.mark.parametrize("amount", ["", "many", "8 Gi", "8GB", "8K", "-1", "1e3"])
+def test_other_amounts_are_refused(amount: str) -> None:
+    with pytest.raises(UserError, match="is no amount as Kubernetes writes it"):
+        checked(Device, {"cpus": amount})
