@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from pydantic import ValidationError
 
+from unlearning.core import lazy
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, sha256_json, write_json
@@ -15,6 +16,11 @@ from unlearning.core.seeding import generator
 from unlearning.data.forget_selection import KINDS, Kind, NearDuplicateCounts
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy.module("torch")
 
 
 class ForgetSet(Config):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+
+from unlearning.core import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy.module("torch")
 
 SMALLEST_CORE = 4
 """Pixels a side that are left of a picture without its borders, at least: of less, unlike pictures have the same."""
@@ -104,7 +110,7 @@ class Records:
         """Area-averaged to `side` × `side` pixels, still uint8; unchanged when it already fits."""
         if self.images.shape[-2:] == (side, side):
             return self
-        small = F.adaptive_avg_pool2d(self.images.float(), side).round().to(torch.uint8)
+        small = torch.nn.functional.adaptive_avg_pool2d(self.images.float(), side).round().to(torch.uint8)
         return Records(small, self.labels)
 
 

@@ -11,18 +11,23 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
 from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
+from unlearning.core import lazy
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import new_folder, read_json, sha256_json, write_json
 from unlearning.data.records import Records, other_id, picture_ids, record_id, record_ids
+
+if TYPE_CHECKING:
+    import torch
+    from safetensors import torch as safetensors
+    from torch import Tensor
+else:
+    torch, safetensors = lazy.module("torch"), lazy.module("safetensors.torch")
 
 Ids = Literal["stored", "picture"]
 """What record ids are of: the `picture`, which is the same whether a grey one has one channel or three equal ones; or,
@@ -163,7 +168,7 @@ def save(snapshot: Snapshot, path: Path) -> None:
             "images": snapshot.records.images.contiguous(),
             "labels": snapshot.records.labels.contiguous(),
         }
-        save_file(tensors, str(folder / RECORDS_FILE))
+        safetensors.save_file(tensors, str(folder / RECORDS_FILE))
         write_json(folder / MANIFEST_FILE, snapshot.manifest.model_dump(mode="json"))
 
 
@@ -175,7 +180,7 @@ def load(path: Path) -> Snapshot:
     """
     try:
         manifest = Manifest.model_validate(read_json(path / MANIFEST_FILE, "snapshot manifest"))
-        tensors = load_file(str(path / RECORDS_FILE))
+        tensors = safetensors.load_file(str(path / RECORDS_FILE))
         records = Records(tensors["images"], tensors["labels"])
     except (ValidationError, SafetensorError, KeyError, AssertionError, OSError) as error:
         raise UserError(f"snapshot {path} is damaged or not a snapshot: {type(error).__name__}") from None

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import torch
 from pydantic import Field, ValidationError, model_validator
 
+from unlearning.core import lazy
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, sha256_json, write_json
 from unlearning.core.seeding import generator
 from unlearning.data.snapshots import Manifest
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy.module("torch")
 
 PARTS = ("members", "calibration", "holdout", "test")
 

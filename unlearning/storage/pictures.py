@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor
 
+from unlearning.core import lazy
 from unlearning.core.errors import DamagedSnapshotError, MissingKeyError
 from unlearning.data.records import other_id, picture_ids, record_id
 from unlearning.data.snapshots import RECORDS_FILE
 from unlearning.storage.datasets import load_manifest
 from unlearning.storage.keys import SNAPSHOTS, snapshot_key
 from unlearning.storage.store import Store
+
+if TYPE_CHECKING:
+    from safetensors import torch as safetensors
+    from torch import Tensor
+else:
+    safetensors = lazy.module("safetensors.torch")
 
 
 def snapshot_digests(store: Store) -> list[str]:
@@ -30,7 +36,7 @@ def load_images(store: Store, digest: str) -> Tensor:
     """
     key = f"{snapshot_key(digest)}/{RECORDS_FILE}"
     try:
-        return load(store.read(key))["images"]
+        return safetensors.load(store.read(key))["images"]
     except (SafetensorError, KeyError):
         raise DamagedSnapshotError(f"snapshot {digest[:12]}: {key} is damaged: put it back") from None
 
