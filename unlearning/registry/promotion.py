@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.registry import descriptions
@@ -9,10 +11,22 @@ from unlearning.registry.client import Registry, Version
 from unlearning.registry.history import by_number, chain
 from unlearning.registry.versions import champion
 from unlearning.storage.keys import promotion_lock
-from unlearning.storage.lease import lock
+from unlearning.storage.lease import Lease, lock
 from unlearning.storage.open import open_store
+from unlearning.storage.store import Store
 
 LOCK_SECONDS = 300.0
+PATIENCE = LOCK_SECONDS + 60.0
+"""Seconds to wait for the lock: a task that is tried again may find it held by itself, from before it was killed."""
+
+
+def promoting(store: Store, model_name: str, owner: str) -> AbstractContextManager[Lease]:
+    """The right to change alone which version of a model serves.
+
+    Raises:
+        UserError: somebody else has it, for longer than anybody should.
+    """
+    return lock(store, promotion_lock(model_name), owner, seconds=LOCK_SECONDS, patience=PATIENCE)
 
 
 def serve(registry: Registry, version: Version, owner: str, *, follows: Version | None = None) -> Version:
@@ -25,9 +39,11 @@ def serve(registry: Registry, version: Version, owner: str, *, follows: Version 
         UserError: another version serves, or somebody else is moving `champion`.
     """
     store = open_store(settings.from_environment().store)
-    with lock(store, promotion_lock(version.name), owner, seconds=LOCK_SECONDS) as lease:
+    with promoting(store, version.name, owner) as lease:
         lease.check()
-        if follows is None or not check_follows(registry, follows, version):
+        came_after = follows is not None and check_follows(registry, follows, version)
+        # Where it serves already, whoever made it serve may have been killed before its tags said so.
+        if not came_after or registry.resolve(version.name).version == version.version:
             registry.make_champion(version)
         descriptions.tell(registry, version.name)
         return registry.resolve(version.name, version.version)

@@ -19,6 +19,7 @@ before the act that must not happen twice.
 from __future__ import annotations
 
 import json
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ from unlearning.core.config import Config
 from unlearning.core.errors import MissingKeyError, UserError
 from unlearning.storage.store import Store
 
+LOOK = 2.0
+"""Seconds between two looks at a lock that somebody else holds."""
 ATTEMPTS = 10
 """Each failed attempt means that another contender got further, so running out of them is rare."""
 
@@ -72,21 +75,58 @@ class Lease:
 
 @contextmanager
 def lock(
-    store: Store, key: str, owner: str, *, seconds: float, now: Callable[[], float] = time.time
+    store: Store,
+    key: str,
+    owner: str,
+    *,
+    seconds: float,
+    patience: float = 0.0,
+    now: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Lease]:
     """Hold the lock `key` as `owner` for the block, for at most `seconds`.
+
+    Args:
+        patience: seconds to wait for whoever holds it. One that died holds it to the end of its lease: whatever is
+            tried again after a death must be as patient as a lease is long.
 
     Raises:
         UserError: somebody else holds it; the message says who and until when.
     """
     assert seconds > 0
-    lease = _take(store, key, owner, seconds, now)
+    lease = _waited(store, key, owner, seconds, patience, now, sleep)
     try:
         yield lease
     finally:
         # A store that cannot be reached now must not hide how the block ended; the lease runs out by itself.
         with suppress(UserError):
             _create(store, key, lease.number + 1, owner, expires=0.0)
+
+
+class _HeldError(UserError):
+    """Somebody else holds the lock."""
+
+
+def _waited(
+    store: Store,
+    key: str,
+    owner: str,
+    seconds: float,
+    patience: float,
+    now: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Lease:
+    latest, told = now() + patience, False
+    while True:
+        try:
+            return _take(store, key, owner, seconds, now)
+        except _HeldError as error:
+            if now() >= latest:
+                raise
+            if not told:
+                print(f"{error}; waiting", file=sys.stderr, flush=True)
+            told = True
+            sleep(LOOK)
 
 
 def _take(store: Store, key: str, owner: str, seconds: float, now: Callable[[], float]) -> Lease:
@@ -98,7 +138,7 @@ def _take(store: Store, key: str, owner: str, seconds: float, now: Callable[[], 
             except MissingKeyError:
                 continue  # deleted since, so there are newer ones
             if holder.expires > now():
-                raise UserError(
+                raise _HeldError(
                     f"lock {key!r} is held by {holder.owner} until {_clock(holder.expires)}: wait until it is done"
                 )
         number, expires = latest + 1, now() + seconds

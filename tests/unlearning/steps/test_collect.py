@@ -35,6 +35,7 @@ from unlearning.core.errors import UserError
 from unlearning.data import snapshots, splits
 from unlearning.data.snapshots import MANIFEST_FILE
 from unlearning.learning import models
+from unlearning.registry import promotion
 from unlearning.registry.client import Registry, Version
 from unlearning.registry.tags import Tags
 from unlearning.registry.versions import data_of
@@ -455,8 +456,13 @@ def test_a_batch_that_has_purged_its_own_records_can_be_ended_and_run_again(
 
 @pytest.mark.slow
 def test_what_a_batch_that_died_has_left_in_use_is_withdrawn_before_the_certificate(
-    store: Store, registry: Registry, members: tuple[str, ...], tmp_path: Path
+    store: Store,
+    registry: Registry,
+    members: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(promotion, "PATIENCE", 0.0)
     ask(store, "R1", members[:20])
     collect(batch="b1", now=NOW)
     honoured("b1", MODEL, tmp_path)

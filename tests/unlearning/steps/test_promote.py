@@ -20,6 +20,7 @@ from unlearning.data import forget_set, snapshots
 from unlearning.learning import models
 from unlearning.registry.candidate import CandidateEvidence
 from unlearning.registry.client import Registry, Version
+from unlearning.registry.tags import Tags
 from unlearning.steps.promote import evidence_at, promote
 from unlearning.steps.reject import reject
 
@@ -57,6 +58,27 @@ def test_promoting_twice_gives_the_same_version(parent: Version, evidence: Paths
     twice = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     assert twice == once
     assert len(versions(parent.name)) == 2
+
+
+def test_what_was_killed_between_alias_and_tags_is_finished_by_the_next_attempt(
+    parent: Version, evidence: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`champion` has moved, and its tags still say that it does not serve."""
+    real = Registry.set_tags
+
+    def killed(registry: Registry, version: Version, tags: Tags) -> None:
+        if tags.status == "serving":
+            raise KeyboardInterrupt
+        real(registry, version, tags)
+
+    monkeypatch.setattr(Registry, "set_tags", killed)
+    with pytest.raises(KeyboardInterrupt):
+        promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
+    assert [each.tags.status for each in versions(parent.name)] == ["superseded", "registered"]
+    monkeypatch.setattr(Registry, "set_tags", real)
+    made = promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
+    assert (made.version, made.aliases, made.tags.status) == ("2", ("champion",), "serving")
+    assert made.tags.served_at not in ("", "none")
 
 
 def test_pages_tell_of_a_promotion_and_of_a_refusal(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unlearning.core.errors import UserError
-from unlearning.storage.lease import lock
+from unlearning.storage.lease import LOOK, lock
 from unlearning.storage.local import LocalStore
 from unlearning.storage.store import Keys
 
@@ -43,6 +43,41 @@ def test_a_held_lock_names_its_holder_and_its_end(store: LocalStore) -> None:
             pass
     with lock(store, KEY, "run-2", seconds=60, now=clock):
         pass
+
+
+def test_who_is_patient_has_the_lock_when_a_dead_holders_lease_ends(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, slept = Clock(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.time += seconds
+
+    lease = lock(store, KEY, "run-1", seconds=60, now=clock)
+    lease.__enter__()  # and dies
+    with lock(store, KEY, "run-1", seconds=60, patience=60, now=clock, sleep=sleep) as again:
+        again.check()
+    assert 60 <= sum(slept) < 60 + 2 * LOOK
+    assert (
+        capsys.readouterr().err.count("held by run-1 until 1970-01-12 13:47:40 UTC: wait until it is done; waiting")
+        == 1
+    )
+
+
+def test_patience_ends(store: LocalStore) -> None:
+    clock = Clock()
+
+    def sleep(seconds: float) -> None:
+        clock.time += seconds
+
+    with (
+        lock(store, KEY, "run-1", seconds=60, now=clock),
+        pytest.raises(UserError, match="held by run-1"),
+        lock(store, KEY, "run-2", seconds=60, patience=30, now=clock, sleep=sleep),
+    ):
+        pytest.fail("two holders")
+    assert clock.time == 1_000_030.0
 
 
 def test_the_lock_is_released_when_the_block_fails(store: LocalStore) -> None:

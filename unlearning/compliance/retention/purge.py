@@ -34,10 +34,8 @@ from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.registry import descriptions
 from unlearning.registry.client import Registry, Version
-from unlearning.registry.promotion import LOCK_SECONDS
+from unlearning.registry.promotion import promoting
 from unlearning.registry.tags import NONE, Tags
-from unlearning.storage.keys import promotion_lock
-from unlearning.storage.lease import lock
 
 Watch = Callable[[Item, int], None]
 """Told of every item when it is gone, and how many objects were removed."""
@@ -163,7 +161,7 @@ def _condemn(registry: Registry, locations: Locations, name: str, now: datetime,
     """
     if not any(withdrawn(each) for each in registry.versions(name)):
         return
-    with lock(locations.store, promotion_lock(name), owner, seconds=LOCK_SECONDS) as lease:
+    with promoting(locations.store, name, owner) as lease:
         for version in ready(_every_version(registry), now, model_name=name, at_once=at_once):
             lease.check()
             registry.set_tags(version, Tags(purge_started=iso(now)))

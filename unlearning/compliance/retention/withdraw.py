@@ -13,10 +13,8 @@ from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.registry import descriptions
 from unlearning.registry.client import Registry, Version
-from unlearning.registry.promotion import LOCK_SECONDS
+from unlearning.registry.promotion import promoting
 from unlearning.registry.tags import NONE, Tags
-from unlearning.storage.keys import promotion_lock
-from unlearning.storage.lease import lock
 from unlearning.storage.open import open_store
 
 
@@ -56,7 +54,7 @@ def withdraw(
     where = settings.from_environment()
     registry = Registry(where.tracking_uri)
     store = open_store(where.store)
-    with lock(store, promotion_lock(model_name), owner, seconds=LOCK_SECONDS) as lease:
+    with promoting(store, model_name, owner) as lease:
         versions = [each for model in trained_models(store, registry, [model_name]) for each in model.versions]
         held = {each.version.version: [name for name, some in records.items() if each.holds(some)] for each in versions}
         found = [each.version for each in versions if held[each.version.version]]
