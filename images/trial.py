@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from components.execute import COMMAND
 from images.build import find_engine, output
 from unlearning.core.errors import EXIT_BAD_INPUT, EXIT_NOT_PROMOTED, EXIT_OK, UserError
 
@@ -20,6 +21,16 @@ CONFINED = Path(__file__).with_name("confined.sh")
 CONFINEMENT = Path(__file__).with_name("confinement.py")
 CONTAINERFILE = Path(__file__).with_name("Containerfile")
 HEALTHCHECK = re.compile(r"^HEALTHCHECK .*?CMD (\[.*?\])$", re.MULTILINE | re.DOTALL)
+TASK = (
+    *COMMAND, "--function_to_execute", "plan_references", "--executor_input",
+    json.dumps({
+        "inputs": {"parameterValues": {"count": 8, "tasks": 2}},
+        "outputs": {
+            "parameters": {"Output": {"outputFile": "/tmp/task/Output"}}, "outputFile": "/tmp/task/output.json",  # noqa: S108
+        },
+    }),
+)  # fmt: skip
+"""A task as the compiled pipelines start it."""
 DAG = ("unlearn", "run", "--dataset", "digits", "--paradigm", "supervised", "--run-id", "trial", "--json")
 """Every step of both pipelines, on images that come with a library, so that no network is needed."""
 
@@ -74,6 +85,7 @@ def main(
     trials = {
         "confined": ("python3", "-c", CONFINEMENT.read_text()),
         "health check": health_check(CONTAINERFILE.read_text()),
+        "a task by its name": TASK,
         "both pipelines": DAG,
     }
     for name, command in trials.items():

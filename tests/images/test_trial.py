@@ -49,6 +49,12 @@ def test_the_health_check_is_the_images_own_and_passes_here() -> None:
     assert subprocess.run([sys.executable, *rest], cwd=ROOT, check=False).returncode == 0
 
 
+def test_a_task_is_started_as_the_pipelines_do_and_passes_here() -> None:
+    python, *rest = trial.TASK
+    assert python == "python3"
+    assert subprocess.run([sys.executable, *rest], cwd=ROOT, check=False).returncode == 0
+
+
 def test_a_failure_inside_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter([0, 1])
     monkeypatch.setattr(trial, "find_engine", lambda _: "docker")
