@@ -73,7 +73,8 @@ non-member. γ only decides which records tie, see `rmia`, so at 1 nothing is lo
 
 
 def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
-    """How many non-members a record beats, see `rmia.offline`; the non-members are the holdout.
+    """How many non-members a record beats, see `rmia.offline`; the non-members are the holdout. How much of p_out a
+    model keeps is chosen on the references alone, see `rmia.tuned_scale`.
 
     Score direction: larger means member.
     """
@@ -81,9 +82,11 @@ def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
     reference_forget = np.exp(-losses.reference_forget).mean(axis=2)
     reference_holdout = np.exp(-losses.reference_holdout).mean(axis=2)
     non_members = (holdout, reference_holdout, losses.left_out)
+    nobody = np.zeros_like(losses.left_out)  # no reference was trained on the holdout
+    scale = rmia.tuned_scale(reference_forget, losses.trained, reference_holdout, nobody, gamma=GAMMA)
     return MembershipScores(
-        rmia.offline(forget, reference_forget, losses.trained, *non_members, gamma=GAMMA),
-        rmia.offline(holdout, reference_holdout, losses.left_out, *non_members, gamma=GAMMA),
+        rmia.offline(forget, reference_forget, losses.trained, *non_members, gamma=GAMMA, scale=scale),
+        rmia.offline(holdout, reference_holdout, losses.left_out, *non_members, gamma=GAMMA, scale=scale),
     )
 
 

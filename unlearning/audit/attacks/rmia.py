@@ -15,11 +15,19 @@ same but for ties.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from unlearning.audit.statistics import placements
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+
+SCALES = (0.0, 0.3, 0.6, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0)
+"""Values of a that are tried. Where losses are those of a contrastive batch, probabilities are thousandths: the
+constant (1 − a) / 2 then outweighs p_out, and the attack that of the bare loss, unless a is close to 1."""
 
 PROBABILITY_ROUNDING = 1e-5
 """How far above one rounding may put a probability."""
@@ -106,6 +114,56 @@ def offline(
     records = target / _one_side(reference, trained, scale)
     non_members = population_target / _one_side(population_reference, population_trained, scale)
     return _share_beaten(records, non_members, gamma)
+
+
+def tuned_scale(
+    reference: Array,
+    trained: Mask,
+    population_reference: Array,
+    population_trained: Mask,
+    *,
+    gamma: float = 2.0,
+    scales: Sequence[float] = SCALES,
+) -> float:
+    """The a with which references tell best which records one of them was trained on.
+
+    The paper tunes a by simulated attacks on a reference. Here each reference is attacked in its turn by the others,
+    on the records that they can judge: its own training set is known, and the attacked model is not looked at, so
+    that the choice is in favour of neither outcome.
+
+    Args:
+        reference: (K, N) probability that each reference gives each record.
+        trained: (K, N) which reference was trained on which record.
+        population_reference: (K, Z) the same of non-members.
+        population_trained: (K, Z).
+        gamma: of the attack.
+        scales: values of a to choose from.
+
+    Returns:
+        The one with the largest mean AUC over the references; the first of `scales` where none can be judged.
+
+    Raises:
+        ValueError: as `offline`, or there is nothing to choose from.
+    """
+    _check(reference[0], reference, trained)
+    if not scales:
+        raise ValueError("scales are needed to choose from")
+    areas: dict[float, list[float]] = {scale: [] for scale in scales}
+    for number in range(len(reference)):
+        others = np.arange(len(reference)) != number
+        judged = ~trained[others].all(axis=0)
+        asked = ~population_trained[others].all(axis=0) & ~population_trained[number]
+        members = trained[number][judged]
+        if members.all() or not members.any() or not asked.any():
+            continue
+        records = (reference[number][judged], reference[others][:, judged], trained[others][:, judged])
+        population = (population_reference[:, asked], population_trained[others][:, asked])
+        for scale in scales:
+            scores = offline(
+                *records, population[0][number], population[0][others], population[1], gamma=gamma, scale=scale
+            )
+            areas[scale].append(float(placements(scores[members], scores[~members])[0].mean()))
+    return max(scales, key=lambda scale: float(np.mean(areas[scale])) if areas[scale] else 0.0)
 
 
 def _check(target: Array, reference: Array, trained: Mask) -> None:

@@ -82,7 +82,10 @@ def test_the_scores_are_those_of_the_formulas(make: Make) -> None:
     found = REFERENCE_ATTACKS["rmia"](losses)
     sure = [np.exp(-values).mean(axis=-1) for values in (losses.forget, losses.holdout)]
     references = [np.exp(-values).mean(axis=-1) for values in (losses.reference_forget, losses.reference_holdout)]
-    expected = rmia.offline(sure[0], references[0], losses.trained, sure[1], references[1], losses.left_out, gamma=1.0)
+    nobody = np.zeros_like(losses.left_out)
+    scale = rmia.tuned_scale(references[0], losses.trained, references[1], nobody, gamma=1.0)
+    asked = (sure[1], references[1], losses.left_out)
+    expected = rmia.offline(sure[0], references[0], losses.trained, *asked, gamma=1.0, scale=scale)
     assert np.array_equal(found.forget, expected)
 
 

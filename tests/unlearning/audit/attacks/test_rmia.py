@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -469,3 +470,79 @@ def test_every_record_needs_a_reference_outside_and_online_one_inside() -> None:
     assert np.isfinite(outside.scores(rmia.offline)).all()
     with pytest.raises(ValueError, match="needs a reference trained on it; without, use `offline`"):
         outside.scores(rmia.online)
+
+
+# The choice of a.
+
+
+def tuned(drawn: Drawn, **settings: Any) -> float:
+    x, z = drawn.records, drawn.population
+    return rmia.tuned_scale(x.reference, x.trained, z.reference, z.trained, **settings)
+
+
+def shrunk(drawn: Drawn, factor: float) -> Drawn:
+    """The same records where probabilities are so much smaller, as those of a contrastive batch are."""
+
+    def smaller(group: Group) -> Group:
+        return replace(group, target=factor * group.target, reference=factor * group.reference)
+
+    return replace(drawn, records=smaller(drawn.records), population=smaller(drawn.population))
+
+
+def slow_tuned(drawn: Drawn, scales: Sequence[float]) -> float:
+    """Every reference attacked by the others, one after the other."""
+    means = []
+    for scale in scales:
+        areas = []
+        for number in range(len(drawn.records.reference)):
+            others = [other for other in range(len(drawn.records.reference)) if other != number]
+
+            def seen_by(group: Group, number: int = number, others: list[int] = others) -> Group:
+                return Group(group.reference[number], group.reference[others], group.trained[others])
+
+            members = drawn.records.trained[number]
+            attacked = Drawn(seen_by(drawn.records), seen_by(drawn.population), members)
+            areas.append(slow_area(slow_scores(attacked, rmia.offline, 1.0, scale), members))
+        means.append(fmean(areas))
+    return scales[int(np.argmax(means))]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("factor", [1.0, 0.003])
+def test_the_scale_is_that_by_which_references_are_told_apart_best(seed: int, factor: float) -> None:
+    drawn = shrunk(simulate(seed, records=24, references=6, population=12), factor)
+    scales = (0.0, 0.3, 0.9, 0.99, 1.0)
+    assert tuned(drawn, gamma=1.0, scales=scales) == slow_tuned(drawn, scales)
+
+
+def test_where_probabilities_are_small_the_tuned_attack_is_stronger_than_with_the_published_scale() -> None:
+    drawn = [shrunk(simulate(seed, gap=1.0), 0.003) for seed in range(12)]
+    found = [tuned(each, gamma=1.0) for each in drawn]
+    assert min(found) > 0.9
+    areas = [
+        area(each.scores(rmia.offline, gamma=1.0, scale=a), each.members) for each, a in zip(drawn, found, strict=True)
+    ]
+    assert_larger(areas, areas_of(drawn, rmia.offline, gamma=1.0, scale=0.3))
+
+
+def test_the_attacked_model_has_no_say_in_the_scale() -> None:
+    drawn = simulate(5)
+    other = replace(drawn, records=replace(drawn.records, target=drawn.records.target[::-1].copy()))
+    assert tuned(drawn) == tuned(other)
+
+
+def test_on_a_model_that_never_saw_the_records_the_tuned_attack_guesses() -> None:
+    areas = []
+    for seed in range(40):
+        drawn = shrunk(simulate(seed, gap=0.0, records=80, population=80), 0.003)
+        areas.append(area(drawn.scores(rmia.offline, gamma=1.0, scale=tuned(drawn, gamma=1.0)), drawn.members))
+    error = float(np.std(areas, ddof=1)) / math.sqrt(len(areas))
+    assert abs(fmean(areas) - 0.5) < 4.5 * error
+
+
+def test_without_references_to_judge_the_first_scale_is_taken() -> None:
+    drawn = simulate(6, records=10, references=4, population=10)
+    nobody = replace(drawn, records=replace(drawn.records, trained=np.zeros_like(drawn.records.trained)))
+    assert tuned(nobody, scales=(0.7, 0.3)) == 0.7
+    with pytest.raises(ValueError, match="scales are needed to choose from"):
+        tuned(drawn, scales=())
