@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from unlearning.audit.results import Interval
-from unlearning.audit.statistics import Scores, standard_error
+from unlearning.audit.statistics import Scores, degrees_of_freedom, quantile, standard_error
 
 Array = npt.NDArray[np.float64]
 
@@ -31,6 +31,12 @@ class Placed:
     def error(self) -> float:
         """Standard error of the mean of `members`."""
         return self.error_factor * standard_error(self.members, self.non_members)
+
+    def reach(self, critical: float) -> float:
+        """How far an interval goes that would go `critical` errors, were they known and not estimated: as far as t
+        with as much in its tails."""
+        freedom = degrees_of_freedom(self.members, self.non_members)
+        return quantile(float(norm.cdf(critical)), freedom) * self.error
 
 
 def _centred(placements: Scores) -> Array:
@@ -107,10 +113,13 @@ def simultaneous_intervals(
     """
     # Sorted, so that the same attacks draw the same numbers in whatever order they come.
     judged = {name: attacks[name] for name in sorted(attacks) if 0 < attacks[name].error < math.inf}
-    reach = critical_value(correlations(judged, non_members), level, seed) if judged else 0.0
+    critical = critical_value(correlations(judged, non_members), level, seed) if judged else 0.0
     found = {}
     for name, each in attacks.items():
-        estimate, error = float(each.members.mean()), each.error
-        low, high = (estimate - reach * error, estimate + reach * error) if error < math.inf else bounds
+        estimate = float(each.members.mean())
+        low, high = bounds
+        if each.error < math.inf:
+            reach = each.reach(critical)
+            low, high = estimate - reach, estimate + reach
         found[name] = Interval(estimate=estimate, low=max(low, bounds[0]), high=min(high, bounds[1]), level=level)
     return found

@@ -37,13 +37,33 @@ def standard_error(of_members: Scores, of_non_members: Scores) -> float:
     return float(np.sqrt(variance))
 
 
-def _normal_interval(estimate: float, error: float, level: float, low: float, high: float) -> Interval:
-    reach = float(special.ndtri(0.5 + level / 2)) * error
+def degrees_of_freedom(of_members: Scores, of_non_members: Scores) -> float:
+    """Of that error: what two groups say of a variance that is the sum of both of theirs (Welch 1947, Satterthwaite
+    1946). A handful of forgotten records tell little of their spread, and normal quantiles would take it for known.
+
+    Returns:
+        At least 1; infinite where nothing is spread.
+    """
+    parts = [float(each.var(ddof=1)) / len(each) for each in (of_members, of_non_members) if len(each) > 1]
+    sizes = [len(each) - 1 for each in (of_members, of_non_members) if len(each) > 1]
+    spread = sum(part**2 / size for part, size in zip(parts, sizes, strict=True))
+    return max(1.0, sum(parts) ** 2 / spread) if spread > 0 else math.inf
+
+
+def quantile(probability: float, freedom: float) -> float:
+    """Of Student's t; of the normal distribution where the freedom is infinite."""
+    return float(special.ndtri(probability) if math.isinf(freedom) else special.stdtrit(freedom, probability))
+
+
+def _interval(
+    estimate: float, error: float, level: float, low: float, high: float, freedom: float = math.inf
+) -> Interval:
+    reach = quantile(0.5 + level / 2, freedom) * error
     return Interval(estimate=estimate, low=max(low, estimate - reach), high=min(high, estimate + reach), level=level)
 
 
 def auc_interval(members: Scores, non_members: Scores, level: float = 0.95, *, error_factor: float = 1.0) -> Interval:
-    """Area under the ROC curve with DeLong's interval (DeLong, DeLong & Clarke-Pearson 1988).
+    """Area under the ROC curve with DeLong's interval (DeLong, DeLong & Clarke-Pearson 1988), by quantiles of t.
 
     Args:
         members: (m,) scores of the records under suspicion.
@@ -58,7 +78,8 @@ def auc_interval(members: Scores, non_members: Scores, level: float = 0.95, *, e
     """
     of_members, of_non_members = placements(members, non_members)
     error = error_factor * standard_error(of_members, of_non_members)
-    return _normal_interval(float(of_members.mean()), error, level, 0.0, 1.0)
+    freedom = degrees_of_freedom(of_members, of_non_members)
+    return _interval(float(of_members.mean()), error, level, 0.0, 1.0, freedom)
 
 
 def auc_difference(
@@ -81,7 +102,7 @@ def placed_interval(
 ) -> Interval:
     """The same from (m,) and (n,) differences of `placements`, of which either may be a mean over several models."""
     error = error_factor * standard_error(members, non_members)
-    return _normal_interval(float(members.mean()), error, level, -1.0, 1.0)
+    return _interval(float(members.mean()), error, level, -1.0, 1.0, degrees_of_freedom(members, non_members))
 
 
 def clustered_error(members: Scores, non_members: Scores, cluster: npt.NDArray[np.intp]) -> float:
@@ -118,7 +139,7 @@ def mean_difference(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_],
     """Share of hits of the first minus the second, paired on the same records, normal interval."""
     differences = first.astype(np.float64) - second.astype(np.float64)
     error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
-    return _normal_interval(float(differences.mean()), error, level, -1.0, 1.0)
+    return _interval(float(differences.mean()), error, level, -1.0, 1.0)
 
 
 def tpr_at_fpr(members: Scores, non_members: Scores, rate: float = 0.01, level: float = 0.95) -> Interval:

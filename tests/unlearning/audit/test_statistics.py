@@ -18,8 +18,10 @@ from unlearning.audit.statistics import (
     auc_interval,
     balanced_accuracy,
     clustered_error,
+    degrees_of_freedom,
     mean_difference,
     proportion_interval,
+    quantile,
     roc,
     tpr_at_fpr,
 )
@@ -76,8 +78,15 @@ def slow_covariance(first: Pair, second: Pair) -> float:
     return covariance(a10, b10) / len(a10) + covariance(a01, b01) / len(a01)
 
 
-def half_width(variance: float, level: float) -> float:
-    return float(stats.norm.isf((1 - level) / 2)) * math.sqrt(max(variance, 0))
+def half_width(variance: float, level: float, freedom: float) -> float:
+    return float(stats.t.isf((1 - level) / 2, freedom)) * math.sqrt(max(variance, 0))
+
+
+def slow_freedom(of_members: list[float], of_non_members: list[float]) -> float:
+    """Welch's formula, term by term."""
+    parts = [(covariance(each, each) / len(each), len(each) - 1) for each in (of_members, of_non_members)]
+    below = sum(part * part / size for part, size in parts)
+    return max(1.0, sum(part for part, _ in parts) ** 2 / below) if below > 0 else math.inf
 
 
 def assert_interval(found: Interval, estimate: float, half: float, low: float, high: float) -> None:
@@ -90,7 +99,8 @@ def assert_interval(found: Interval, estimate: float, half: float, low: float, h
 def test_area_and_interval_are_those_of_explicit_double_sums(pair: Pair, level: float) -> None:
     found = auc_interval(*pair, level)
     assert found.level == level
-    assert_interval(found, slow_auc(*pair), half_width(slow_covariance(pair, pair), level), 0, 1)
+    half = half_width(slow_covariance(pair, pair), level, slow_freedom(*components(pair)))
+    assert_interval(found, slow_auc(*pair), half, 0, 1)
 
 
 @given(pair=groups())
@@ -133,7 +143,10 @@ def test_the_paired_difference_is_that_of_explicit_double_sums(both: tuple[Pair,
     variance = slow_covariance(first, first) + slow_covariance(second, second) - 2 * slow_covariance(first, second)
     found = auc_difference(first, second, level)
     assert found.level == level
-    assert_interval(found, slow_auc(*first) - slow_auc(*second), half_width(variance, level), -1, 1)
+    pairs = zip(components(first), components(second), strict=True)
+    differences = [[a - b for a, b in zip(*each, strict=True)] for each in pairs]
+    half = half_width(variance, level, slow_freedom(*differences))
+    assert_interval(found, slow_auc(*first) - slow_auc(*second), half, -1, 1)
 
 
 @given(both=two_scorings())
@@ -187,6 +200,22 @@ def test_intervals_of_paired_differences_cover_the_truth_as_often_as_they_say() 
     assert_coverage(hits, draws, 0.90)
 
 
+@pytest.mark.parametrize(("members", "non_members"), [(2, 2), (3, 40), (20, 300), (300, 20)])
+def test_the_freedom_is_that_of_the_group_that_tells_less(members: int, non_members: int) -> None:
+    draw = np.random.default_rng(members)
+    groups = draw.normal(size=members), draw.normal(size=non_members)
+    found = degrees_of_freedom(*groups)
+    assert found == pytest.approx(slow_freedom(*(each.tolist() for each in groups)))
+    assert max(1, min(members, non_members) - 1) <= found <= members + non_members - 2
+    assert quantile(0.975, found) == pytest.approx(stats.t.ppf(0.975, found))
+
+
+def test_what_is_not_spread_has_normal_quantiles() -> None:
+    nothing = np.zeros(5)
+    assert degrees_of_freedom(nothing, nothing) == degrees_of_freedom(nothing[:1], nothing[:1]) == math.inf
+    assert quantile(0.975, math.inf) == pytest.approx(stats.norm.ppf(0.975))
+
+
 @pytest.mark.parametrize("pair", [(scores(1), scores(0, 2, 3)), (scores(0, 2, 3), scores(1)), (scores(1), scores(0))])
 def test_a_single_record_says_nothing_about_the_spread(pair: Pair) -> None:
     found, difference = auc_interval(*pair), auc_difference(pair, pair)
@@ -216,7 +245,7 @@ def test_the_difference_of_hits_is_that_of_the_discordant_pairs(hits: list[tuple
     variance = (only_first + only_second - count * mean**2) / (count - 1) / count
     found = mean_difference(first, second)
     assert found.level == 0.90
-    assert_interval(found, mean, half_width(variance, 0.90), -1, 1)
+    assert_interval(found, mean, half_width(variance, 0.90, math.inf), -1, 1)
 
 
 def test_the_difference_of_hits_by_hand() -> None:
