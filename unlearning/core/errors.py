@@ -49,6 +49,10 @@ class DamagedLedgerError(UserError):
     """The events of a request are not as they were left; nothing is built on them."""
 
 
+class HeldLockError(UserError):
+    """Somebody else holds the lock."""
+
+
 class UnknownRequestError(UserError):
     """The ledger has no request of this id."""
 

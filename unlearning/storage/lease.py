@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from unlearning.core.config import Config
-from unlearning.core.errors import MissingKeyError, UserError
+from unlearning.core.errors import HeldLockError, MissingKeyError, UserError
 from unlearning.storage.store import Store
 
 LOOK = 2.0
@@ -103,10 +103,6 @@ def lock(
             _create(store, key, lease.number + 1, owner, expires=0.0)
 
 
-class _HeldError(UserError):
-    """Somebody else holds the lock."""
-
-
 def _waited(
     store: Store,
     key: str,
@@ -120,7 +116,7 @@ def _waited(
     while True:
         try:
             return _take(store, key, owner, seconds, now)
-        except _HeldError as error:
+        except HeldLockError as error:
             if now() >= latest:
                 raise
             if not told:
@@ -138,7 +134,7 @@ def _take(store: Store, key: str, owner: str, seconds: float, now: Callable[[], 
             except MissingKeyError:
                 continue  # deleted since, so there are newer ones
             if holder.expires > now():
-                raise _HeldError(
+                raise HeldLockError(
                     f"lock {key!r} is held by {holder.owner} until {_clock(holder.expires)}: wait until it is done"
                 )
         number, expires = latest + 1, now() + seconds

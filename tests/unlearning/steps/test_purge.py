@@ -18,6 +18,7 @@ from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.data import snapshots
+from unlearning.registry import promotion
 from unlearning.registry.client import EXPERIMENT, Registry, Version
 from unlearning.registry.tags import Tags
 from unlearning.steps.resolve import resolve
@@ -200,7 +201,8 @@ def test_a_version_that_serves_again_is_left_alone(leaks: Leaks) -> None:
 
 
 @pytest.mark.usefixtures("erasure")
-def test_nothing_is_condemned_while_something_is_promoted(home: Path) -> None:
+def test_nothing_is_condemned_while_something_is_promoted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "PATIENCE", 0.0)
     withdrawn()
     before = files_below(home)
     with (
