@@ -104,13 +104,14 @@ def _in_order(tasks: Mapping[str, Any]) -> list[str]:
     """Keys of a DAG's tasks, each after those that it depends on, otherwise by name."""
     left, done = dict(sorted(tasks.items())), list[str]()
     while left:
-        ready = [key for key, task in left.items() if not {*_needed(task)} & left.keys() - {key}]
+        ready = [key for key, task in left.items() if not {*needed(task)} & left.keys() - {key}]
         done += ready or list(left)  # a circle is for Kubeflow to refuse
         left = {key: task for key, task in left.items() if key not in done}
     return done
 
 
-def _needed(task: Mapping[str, Any]) -> Iterator[str]:
+def needed(task: Mapping[str, Any]) -> Iterator[str]:
+    """Keys of the tasks that a task comes after: those named, and those that make what it is handed."""
     yield from task.get("dependentTasks", [])
     inputs = task.get("inputs", {})
     for kind, output in (("parameters", "taskOutputParameter"), ("artifacts", "taskOutputArtifact")):

@@ -29,6 +29,7 @@ import typer
 
 from pipelines.cluster import packages
 from pipelines.cluster.packages import Package
+from pipelines.cluster.progress import needed
 from pipelines.compile import PIPELINES
 from unlearning.audit.escalation import ATTEMPTS
 from unlearning.compliance.batches.parameters import MOST_MODELS
@@ -49,7 +50,6 @@ MOST_REFERENCE_TASKS = 16
 
 Document = dict[str, Any]
 
-DRIVER_IMAGE = "ghcr.io/kubeflow/kfp-driver:2.17.0"
 _SERVER = [
     "--http_proxy", "", "--https_proxy", "", "--no_proxy", "",
     "--ml_pipeline_server_address", "ml-pipeline.kubeflow.svc.cluster.local", "--ml_pipeline_server_port", "8887",
@@ -178,7 +178,8 @@ class _Run:
 
     def templates(self) -> list[Document]:
         """One for each DAG, two more for each loop."""
-        config = {"parameterValues": {name: value for name, value, _ in self._defaults()}}
+        parameters = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        config = {"parameterValues": {name: each.get("defaultValue", "") for name, each in parameters.items()}}
         root = self._driver_task("root", {}, {"runtime-config": _json(config), "driver-type": "ROOT_DAG"})
         found = [{"name": "entrypoint", "dag": {"tasks": [root, self._dag_task("root", "root")]}}]
         for name, dag in [("root", self.spec["root"]), *self.components.items()]:
@@ -186,10 +187,6 @@ class _Run:
                 tasks = [each for key, task in dag["dag"]["tasks"].items() for each in self._tasks(key, task, found)]
                 found.append({"name": name, "inputs": _PARENT, "dag": {"tasks": tasks}})
         return found
-
-    def _defaults(self) -> Iterator[tuple[str, Any, Document]]:
-        for name, each in self.spec["root"].get("inputDefinitions", {}).get("parameters", {}).items():
-            yield name, each.get("defaultValue", ""), each
 
     def _driver_task(self, key: str, task: Document, more: Document, component: str = "root") -> Document:
         given = {"component": f"{{{{workflow.parameters.components-{self._argument(component)}}}}}"} | more
@@ -199,7 +196,7 @@ class _Run:
             "name": f"{key}-driver",
             "template": "system-dag-driver",
             "arguments": {"parameters": [{"name": name, "value": value} for name, value in given.items()]},
-            "depends": " && ".join(f"{each}.Succeeded" for each in _needed(task)),
+            "depends": " && ".join(f"{each}.Succeeded" for each in sorted({*needed(task)})),
         }
 
     def _argument(self, component: str) -> str:
@@ -456,18 +453,6 @@ def _environment(settings: Document) -> Iterator[Document]:
     for each in settings.get("fieldPathAsEnv", []):
         field_path = {"apiVersion": "v1", "fieldPath": each["fieldPath"]}
         yield {"name": each["name"], "valueFrom": {"fieldRef": field_path}}
-
-
-def _needed(task: Document) -> list[str]:
-    inputs = task.get("inputs", {})
-    kinds = (("parameters", "taskOutputParameter"), ("artifacts", "taskOutputArtifact"))
-    given = [
-        each[output]["producerTask"]
-        for kind, output in kinds
-        for each in inputs.get(kind, {}).values()
-        if output in each
-    ]
-    return sorted({*task.get("dependentTasks", []), *given})
 
 
 if __name__ == "__main__":

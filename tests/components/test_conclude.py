@@ -13,6 +13,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from benchmarks.faults_injection import MLFLOW_WRITES, REGISTRY_WRITES, STORE_WRITES
 from components.conclude import conclude
 from components.register import register
 from tests.components.test_components import Chain, conclude_outputs, inputs_of, inspection, judged_in, policies
@@ -26,15 +27,11 @@ from unlearning.storage.local import LocalStore
 __all__ = ["inspection"]
 
 WRITES: dict[Any, tuple[str, ...]] = {
-    LocalStore: ("create", "put_file", "delete"),
-    mlflow.MlflowClient: (
-        "create_registered_model", "set_model_version_tag", "set_registered_model_alias",
-        "delete_registered_model_alias", "update_model_version", "update_registered_model", "log_inputs",
-        "log_model_artifact",
-    ),
-    mlflow: ("register_model", "set_tags", "log_params", "log_metrics", "log_artifact"),
+    LocalStore: STORE_WRITES,
+    mlflow.MlflowClient: REGISTRY_WRITES,
+    mlflow: MLFLOW_WRITES,
     mlflow.pyfunc: ("log_model",),
-}  # fmt: skip
+}
 MOST = 200
 """Writes of one registration are fewer."""
 

@@ -44,9 +44,9 @@ def degrees_of_freedom(of_members: Scores, of_non_members: Scores) -> float:
     Returns:
         At least 1; infinite where nothing is spread.
     """
-    parts = [float(each.var(ddof=1)) / len(each) for each in (of_members, of_non_members) if len(each) > 1]
-    sizes = [len(each) - 1 for each in (of_members, of_non_members) if len(each) > 1]
-    spread = sum(part**2 / size for part, size in zip(parts, sizes, strict=True))
+    groups = [each for each in (of_members, of_non_members) if len(each) > 1]
+    parts = [float(each.var(ddof=1)) / len(each) for each in groups]
+    spread = sum(part**2 / (len(each) - 1) for part, each in zip(parts, groups, strict=True))
     return max(1.0, sum(parts) ** 2 / spread) if spread > 0 else math.inf
 
 

@@ -190,10 +190,6 @@ def status(
     _report(_with_reasons(server, found, namespace), json)
 
 
-SINGLE_USER = "kubeflow"
-"""Namespace in which Kubeflow runs everything that serves a single user."""
-
-
 def _with_reasons(server: Pipelines, found: RunStatus, namespace: str) -> RunStatus:
     """The same with why tasks failed or do not start, as far as the cluster's pods may be looked at from here."""
     from pipelines.cluster.failures import reasons
@@ -201,7 +197,7 @@ def _with_reasons(server: Pipelines, found: RunStatus, namespace: str) -> RunSta
 
     if found.finished and not found.failed:
         return found
-    why = reasons(found.run_id, [namespace] if namespace else [names.NAMESPACE, SINGLE_USER])
+    why = reasons(found.run_id, [namespace] if namespace else [names.NAMESPACE, names.KUBEFLOW])
     return status_of(server.run(found.run_id), why) if why else found
 
 

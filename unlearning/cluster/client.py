@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -186,18 +186,9 @@ class Cluster:
 
     def pods(self, namespace: str, selector: str) -> list[Any]:
         """Pods with these labels, over all pages, as Kubernetes describes them."""
-        found: list[Any] = []
-        token = ""
-        while True:
-            more = {"_continue": token} if token else {}
-            with self._asking(f"pods in {namespace}"):
-                page = self.core.list_namespaced_pod(
-                    namespace, label_selector=selector, limit=PAGE, _request_timeout=TIMEOUT, **more
-                )
-            found += page.items
-            token = page.metadata._continue or ""
-            if not token:
-                return found
+        return list(
+            self._pages(f"pods in {namespace}", self.core.list_namespaced_pod, namespace, label_selector=selector)
+        )
 
     def quotas(self, namespace: str) -> list[Quota]:
         """Every limit of every ResourceQuota of a namespace."""
@@ -211,16 +202,19 @@ class Cluster:
 
     def nodes(self) -> list[Node]:
         """Every node, over all pages."""
-        found: list[Node] = []
+        return [_node(each) for each in self._pages("nodes", self.core.list_node)]
+
+    def _pages(self, what: str, listing: Callable[..., Any], *given: Any, **named: Any) -> Iterator[Any]:
+        """What a listing has, page after page."""
         token = ""
         while True:
-            with self._asking("nodes"):
-                more = {"_continue": token} if token else {}
-                page = self.core.list_node(limit=PAGE, _request_timeout=TIMEOUT, **more)
-            found += [_node(each) for each in page.items]
+            more = {"_continue": token} if token else {}
+            with self._asking(what):
+                page = listing(*given, limit=PAGE, _request_timeout=TIMEOUT, **named, **more)
+            yield from page.items
             token = page.metadata._continue or ""
             if not token:
-                return found
+                return
 
 
 def _used(quota: Any, resource: str) -> float:

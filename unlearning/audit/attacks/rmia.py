@@ -157,11 +157,10 @@ def tuned_scale(
         if members.all() or not members.any() or not asked.any():
             continue
         records = (reference[number][judged], reference[others][:, judged], trained[others][:, judged])
-        population = (population_reference[:, asked], population_trained[others][:, asked])
+        non_members = population_reference[:, asked]
+        population = (non_members[number], non_members[others], population_trained[others][:, asked])
         for scale in scales:
-            scores = offline(
-                *records, population[0][number], population[0][others], population[1], gamma=gamma, scale=scale
-            )
+            scores = offline(*records, *population, gamma=gamma, scale=scale)
             areas[scale].append(float(placements(scores[members], scores[~members])[0].mean()))
     return max(scales, key=lambda scale: float(np.mean(areas[scale])) if areas[scale] else 0.0)
 
