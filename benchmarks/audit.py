@@ -33,19 +33,18 @@ from benchmarks.pool import in_parallel
 from benchmarks.rows import library_digest, machine
 from benchmarks.workbench import CPU, RETRAINING, Bench, prepare, unlearn_with
 from unlearning import recipes
-from unlearning.audit.audit import compare, measure_like_references
+from unlearning.audit.audit import Compared, compare, expectation, gaps_of, measure_like_references
 from unlearning.audit.reference_baseline import (
     AuditedModel,
     ReferenceBaseline,
     as_audited,
     attack_model,
-    out_of_training,
     without,
 )
 from unlearning.audit.references import signals as references
 from unlearning.audit.references import training
 from unlearning.audit.references.signals import References
-from unlearning.audit.results import Comparison, Outcome
+from unlearning.audit.results import Outcome
 from unlearning.audit.verdict import VerdictConfig, judge_gaps
 from unlearning.core import settings
 from unlearning.core.config import Config
@@ -121,10 +120,11 @@ def make_references(original: Original) -> None:
         references.save(found, folder)
 
 
-def judge(model: AuditedModel, forgotten: ReferenceBaseline, seed: int) -> tuple[Outcome, tuple[Comparison, ...]]:
-    """The verdict on the attacks alone: accuracy is not what is tested here."""
-    comparisons = compare(attack_model(model, forgotten, seed), out_of_training(forgotten, seed), "references", seed)
-    return judge_gaps(comparisons, VerdictConfig().auc_margin)[0], comparisons
+def judge(model: AuditedModel, forgotten: ReferenceBaseline, seed: int) -> tuple[Outcome, Compared]:
+    """The verdict on attacks and single records alone: accuracy is not what is tested here."""
+    scores, expected = attack_model(model, forgotten, seed), expectation(forgotten, seed)
+    compared = compare(scores, expected.placements, "references", seed, gaps_of(model, scores, forgotten, expected))
+    return judge_gaps(compared.attacks, compared.single_records, VerdictConfig())[0], compared
 
 
 def without_pair(references: References, number: int) -> References:
@@ -216,15 +216,17 @@ def validate(job: AuditJob) -> list[Judged]:
     commit, where = settings.from_environment().commit, machine()
     found: list[Judged] = []
     for model, forgotten in _models(job):
-        outcome, comparisons = judge(model, forgotten, len(found))
+        outcome, compared = judge(model, forgotten, len(found))
+        tested = {each.attack: each.difference for each in compared.attacks}
+        tested |= {f"{each.measure} {each.attack}".strip(): each.difference for each in compared.single_records}
         found.append(
             Judged(
                 paradigm=job.original.paradigm,
                 seed=job.original.seed,
                 kind=job.kind,
                 outcome=outcome,
-                gaps={each.attack: each.difference.estimate for each in comparisons},
-                errors={each.attack: (each.difference.high - each.difference.low) / 2 for each in comparisons},
+                gaps={name: each.estimate for name, each in tested.items()},
+                errors={name: (each.high - each.low) / 2 for name, each in tested.items()},
                 forgotten=len(forgotten.rows),
                 holdout=len(model.holdout.losses),
                 commit=commit,

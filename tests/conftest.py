@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.margins import WIDE
 from unlearning.audit.policy import Policy
 from unlearning.core.seeding import generator, initialisation
 from unlearning.data.augmentations import AugmentationConfig
@@ -229,7 +230,7 @@ def make_evidence(at: Chain) -> None:
     evaluate(**data, model_paths=models, forget_path=at["forget"], device="cpu", evaluation_path=at["evaluation"])
     evidence: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"]}
     for name, auc_margin in (("passed", 0.49), ("failed", 0.001)):
-        policy = Policy(auc_margin=auc_margin, utility_margin=0.9)
+        policy = Policy(**WIDE | {"auc_margin": auc_margin})
         given = evidence | {"policy": policy, "method": "gradient_penalty"}
         decide(**given, verdict_path=at[name])
 

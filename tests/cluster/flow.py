@@ -42,6 +42,8 @@ RECORDS = 2
 POLICY = {
     "auc_margin": 0.49,
     "utility_margin": 0.9,
+    "record_margin": 0.99,
+    "memory_margin": 0.99,
     "stronger": 0,
     "on_inconclusive": "accept",
 }

@@ -13,6 +13,7 @@ import pytest
 from kfp import dsl
 
 from components.base import IMAGE
+from tests.margins import WIDE
 from unlearning.audit.results import Audit, strongest_attack
 from unlearning.compliance.certificates import keys
 from unlearning.compliance.retention.withdraw import withdraw
@@ -72,7 +73,8 @@ def methods(name: str = "gradient_penalty", overrides: str = "", seed: int = 0) 
 
 def policies(**changed: str) -> dict[str, str]:
     """A policy as a task is handed it, with a margin that is met."""
-    given = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop", "auc_margin": "0.49"}
+    given = {"stronger": "0", "on_failure": "stop", "on_inconclusive": "stop"}
+    given |= {name: str(margin) for name, margin in WIDE.items()}
     return given | {"utility_margin": "0.9"} | changed
 
 

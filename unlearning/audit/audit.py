@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +17,14 @@ from unlearning.audit.decision_rates import rates
 from unlearning.audit.record_p_values import p_values, per_record
 from unlearning.audit.reference_baseline import (
     AuditedModel,
+    OutOfTraining,
+    OwnAttacks,
     Placements,
     ReferenceBaseline,
     attack_model,
     out_of_training,
+    own_attacks,
+    referenced_losses,
 )
 from unlearning.audit.references.signals import load_for
 from unlearning.audit.results import (
@@ -27,12 +33,15 @@ from unlearning.audit.results import (
     Comparison,
     ModelAudit,
     PerRecord,
+    RecordMeasure,
+    RecordTest,
     Reference,
     SignalHistogram,
 )
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure
 from unlearning.audit.simultaneous import Placed, simultaneous_intervals
-from unlearning.audit.statistics import auc_interval, placed_interval, placements, roc, tpr_at_fpr
+from unlearning.audit.single_records import RecordGap, between_references, record_gaps
+from unlearning.audit.statistics import auc_interval, placed_interval, roc, tpr_at_fpr
 from unlearning.core.seeding import derive
 from unlearning.data.forget_set import ForgetSet
 from unlearning.data.records import Records, concatenate
@@ -142,27 +151,82 @@ def _model_audit(
     )
 
 
+class Compared(NamedTuple):
+    """A candidate beside a model not trained on the records."""
+
+    attacks: tuple[Comparison, ...]
+    single_records: tuple[RecordTest, ...]
+
+
 def compare(
-    candidate: dict[str, MembershipScores], expected: dict[str, Placements], reference: Reference, seed: int
-) -> tuple[Comparison, ...]:
-    """Every attack on the candidate beside what the reference says it should find."""
+    candidate: dict[str, MembershipScores],
+    expected: Mapping[str, Placements],
+    reference: Reference,
+    seed: int,
+    single_records: Sequence[RecordGap] = (),
+) -> Compared:
+    """Every attack on the candidate beside what the reference says it should find, and the measures of single records.
+
+    Args:
+        candidate: scores, by attack.
+        expected: placements of a model not trained on the records.
+        reference: whose they are.
+        seed: of the critical value that holds for all together.
+        single_records: measures that are tested with them.
+    """
     differences = {}
     for name, scores in candidate.items():
-        members, non_members = placements(*scores.pair)
+        members, non_members = scores.placements
         # References compared with themselves are placed at one half: see `out_of_training`.
-        should = expected.get(name, (np.full_like(members, 0.5), np.full_like(non_members, 0.5)))
-        differences[name] = Placed(members - should[0], non_members - should[1], scores.error_factor)
+        should = expected.get(name, (np.full_like(members, 0.5), np.zeros_like(non_members)))
+        differences[name] = Placed(members - should[0], non_members - should[1], scores.comparison_factor)
+    tested = differences | {gap.name: gap.placed for gap in single_records}
     holdout = len(candidate["loss"].holdout)
-    together = simultaneous_intervals(differences, holdout, bounds=(-1.0, 1.0), seed=derive(seed, "simultaneous"))
-    return tuple(
-        Comparison(
-            attack=name,
-            reference=reference,
-            difference=placed_interval(each.members, each.non_members, error_factor=each.error_factor),
-            simultaneous=together[name],
-        )
-        for name, each in differences.items()
+    together = simultaneous_intervals(tested, holdout, bounds=(-1.0, 1.0), seed=derive(seed, "simultaneous"))
+    return Compared(
+        tuple(
+            Comparison(
+                attack=name,
+                reference=reference,
+                difference=placed_interval(each.members, each.non_members, error_factor=each.error_factor),
+                simultaneous=together[name],
+            )
+            for name, each in differences.items()
+        ),
+        tuple(gap.tested(together[gap.name], len(tested)) for gap in single_records),
     )
+
+
+class Expectation(NamedTuple):
+    """What references show of the forgotten records; the same for every model that is audited."""
+
+    attacks: dict[str, OutOfTraining]
+    between: dict[RecordMeasure, float]
+    """See `single_records.between_references`."""
+
+    @property
+    def placements(self) -> dict[str, Placements]:
+        """By attack."""
+        return {name: (each.members, each.non_members) for name, each in self.attacks.items()}
+
+
+def expectation(forgotten: ReferenceBaseline, seed: int, own: OwnAttacks = own_attacks) -> Expectation:
+    """Put the references in the place of an audited model.
+
+    Args:
+        forgotten: the references and the forgotten records.
+        seed: the audit's own.
+        own: what is tried without references.
+    """
+    return Expectation(out_of_training(forgotten, seed, own), between_references(forgotten.references))
+
+
+def gaps_of(
+    shown: AuditedModel, scores: dict[str, MembershipScores], forgotten: ReferenceBaseline, expected: Expectation
+) -> tuple[RecordGap, ...]:
+    """The measures of single records on one model: all that was measured of it, and its scores by attack."""
+    losses = referenced_losses(shown, forgotten, forgotten.left_out, forgotten.rmia_scale)
+    return record_gaps(losses, scores, expected.attacks, expected.between)
 
 
 def audit(
@@ -177,6 +241,7 @@ def audit(
     split: str,
     forget_digest: str,
     forgotten: ReferenceBaseline | None = None,
+    grouped: bool = False,
 ) -> Audit:
     """Attack every model and compare the candidate with what a model not trained on the records shows.
 
@@ -192,27 +257,24 @@ def audit(
         seed: of views, batches and folds, the same for every model.
         split, forget_digest: identities of the data, for the record.
         forgotten: references of the original and the rows of the forget set; None for none.
+        grouped: whether a whole class or cluster is forgotten.
 
     Returns:
         The audit with 95 % intervals per model and 90 % intervals of the paired differences.
     """
     if "retrained" not in models and forgotten is None:
         raise ValueError("neither a retrained model nor references: nothing to compare the candidate with")
-    audits, scores = {}, {}
+    audits, scores, measured = {}, {}, {}
     for name, (digest, model) in models.items():
         groups = {"forget": forget, "holdout": holdout, "retained": retained}
         if forgotten is None:
             shown = measure_model(model, paradigm, **groups, config=config, seed=seed)
         else:
             shown = measure_like_references(model, paradigm, **groups, forgotten=forgotten)
+        measured[name] = shown
         scores[name] = attack_model(shown, forgotten, seed)
         audits[name] = _model_audit(digest, shown, scores[name], forgotten)
-    comparisons: list[tuple[Comparison, ...]] = []
-    if "retrained" in scores:
-        placed = {name: placements(*each.pair) for name, each in scores["retrained"].items()}
-        comparisons.append(compare(scores["candidate"], placed, "retrained", seed))
-    if forgotten is not None:
-        comparisons.append(compare(scores["candidate"], out_of_training(forgotten, seed), "references", seed))
+    decisive, cross_check = _compared(scores, measured["candidate"], forgotten, seed, grouped=grouped)
     return Audit(
         records={"forget": len(forget), "holdout": len(holdout), "retained": len(retained)},
         seed=seed,
@@ -220,9 +282,37 @@ def audit(
         forget=forget_digest,
         references=0 if forgotten is None else len(forgotten.references.trained),
         models=audits,
-        comparisons=comparisons[0],
-        cross_check=comparisons[1] if len(comparisons) > 1 else (),
+        comparisons=decisive.attacks,
+        cross_check=cross_check,
+        single_records=decisive.single_records,
+        grouped=grouped,
     )
+
+
+def _compared(
+    scores: Mapping[str, dict[str, MembershipScores]],
+    shown: AuditedModel,
+    forgotten: ReferenceBaseline | None,
+    seed: int,
+    *,
+    grouped: bool,
+) -> tuple[Compared, tuple[Comparison, ...]]:
+    """With what decides, and beside it with the references where the retrained model does.
+
+    Single records are tested with what decides, so that all intervals hold together, but not where a group is
+    forgotten: see `references.plan.check_comparable`.
+    """
+    candidate = scores["candidate"]
+    expected = None if forgotten is None else expectation(forgotten, seed)
+    gaps: tuple[RecordGap, ...] = ()
+    if forgotten is not None and expected is not None and not grouped:
+        gaps = gaps_of(shown, candidate, forgotten, expected)
+    known = {} if expected is None else expected.placements
+    if "retrained" not in scores:
+        return compare(candidate, known, "references", seed, gaps), ()
+    retrained = {name: each.placements for name, each in scores["retrained"].items()}
+    beside = () if expected is None else compare(candidate, known, "references", seed).attacks
+    return compare(candidate, retrained, "retrained", seed, gaps), beside
 
 
 def forgotten_of(path: Path | None, original: str, split: Split, forget: ForgetSet) -> ReferenceBaseline | None:

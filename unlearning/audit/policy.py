@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from unlearning.audit.results import Reference
+from unlearning.audit.results import Reference, Verdict
 from unlearning.core.config import Config
 
 OnFailure = Literal["retrain", "stop"]
@@ -21,10 +21,21 @@ MAX_STRONGER = 2
 class Margins(Config):
     """Margins of the decision."""
 
-    auc_margin: float = Field(0.10, gt=0, lt=0.5)
+    auc_margin: float = Field(0.05, gt=0, lt=0.5)
     """Largest difference in any attack's AUC to what is compared with (equivalence test)."""
+    record_margin: float = Field(0.05, gt=0, lt=1)
+    """Largest share of forgotten records, beyond what references show, that may be recognised at 1 % false positives,
+    known too well, or known too little; where there are references."""
+    memory_margin: float = Field(0.25, gt=0, lt=1)
+    """Largest difference in individual memory (the slope on what training taught of each record: about .1 never
+    trained, .8 untouched) to what references show."""
     utility_margin: float = Field(0.03, gt=0, lt=1)
     """Largest accuracy lost against the retrained model, as a share; with references against the original."""
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Margins:
+        """Those by which a verdict was given."""
+        return Margins(**{name: getattr(verdict, name) for name in Margins.model_fields})
 
 
 class Policy(Margins):

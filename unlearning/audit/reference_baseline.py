@@ -6,14 +6,16 @@ model, over those records, and the means over all references say what each attac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from unlearning.audit.attacks import REFERENCE_ATTACKS, AuditedSignals, MembershipScores, attack_all, representation
-from unlearning.audit.attacks.referenced import Mask, ReferencedLosses
+from unlearning.audit.attacks.referenced import Mask, ReferencedLosses, tuned_rmia_scale
+from unlearning.audit.recognised import Recognised, recognised
 from unlearning.audit.references.signals import References
 from unlearning.audit.references.training import halves
 from unlearning.audit.signals import Measured
@@ -51,6 +53,12 @@ class ReferenceBaseline:
         count, holdout = self.references.holdout_losses.shape[:2]
         return halves(holdout, count, self.references.manifest.seed)
 
+    @cached_property
+    def rmia_scale(self) -> float:
+        """RMIA's a for these records, the same for every model that is audited, and for references in its place."""
+        found = self.references
+        return tuned_rmia_scale(found.member_losses[:, self.rows], found.holdout_losses, self.trained)
+
 
 @dataclass(frozen=True)
 class AuditedModel:
@@ -71,22 +79,31 @@ class AuditedModel:
         return AuditedSignals(self.forget.encoder, self.holdout.encoder, self.retained.encoder)
 
 
-def _own_attacks(model: AuditedModel, seed: int) -> dict[str, MembershipScores]:
+def own_attacks(model: AuditedModel, seed: int) -> dict[str, MembershipScores]:
     """The scores of every attack that needs no references."""
     represented = representation(model.encoder, derive(seed, "representation"))
     return attack_all(model.signals, seed) | {"representation": represented}
 
 
-def attack_model(model: AuditedModel, forgotten: ReferenceBaseline | None, seed: int) -> dict[str, MembershipScores]:
+OwnAttacks = Callable[[AuditedModel, int], dict[str, MembershipScores]]
+"""What is tried without references."""
+
+
+def attack_model(
+    model: AuditedModel, forgotten: ReferenceBaseline | None, seed: int, own: OwnAttacks = own_attacks
+) -> dict[str, MembershipScores]:
     """Every attack's scores on one model; those that need references where there are any."""
-    found = _own_attacks(model, seed)
+    found = own(model, seed)
     if forgotten is not None:
-        losses = _losses(model, forgotten, forgotten.left_out)
+        losses = referenced_losses(model, forgotten, forgotten.left_out, forgotten.rmia_scale)
         found |= {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items()}
     return found
 
 
-def _losses(model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask) -> ReferencedLosses:
+def referenced_losses(
+    model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask, rmia_scale: float
+) -> ReferencedLosses:
+    """Losses of the audited model beside those of the references."""
     return ReferencedLosses(
         forget=model.forget.losses,
         holdout=model.holdout.losses,
@@ -94,6 +111,7 @@ def _losses(model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask) -
         reference_holdout=forgotten.references.holdout_losses,
         trained=forgotten.trained,
         left_out=left_out,
+        rmia_scale=rmia_scale,
     )
 
 
@@ -109,7 +127,9 @@ def without(references: References, number: int) -> References:
     return references.only(np.arange(len(references.trained)) != number)
 
 
-def _each(forgotten: ReferenceBaseline, seed: int) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
+def _each(
+    forgotten: ReferenceBaseline, seed: int, own: OwnAttacks
+) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
     """Which forgotten records a reference was not trained on, and every attack's scores over them."""
     trained, left_out = forgotten.trained, forgotten.left_out
     for number, outside in enumerate(~trained):
@@ -120,31 +140,51 @@ def _each(forgotten: ReferenceBaseline, seed: int) -> Iterator[tuple[Mask, dict[
         # Seen from this reference: where it is left out itself, the other half of the references is asked, so
         # that a holdout record is asked of as many as a forgotten one.
         asked = np.delete(np.where(left_out[number], ~left_out, left_out), number, axis=0)
-        losses = _losses(model, others, asked)
+        losses = referenced_losses(model, others, asked, forgotten.rmia_scale)
         known = {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items() if name != "lira_online"}
-        yield outside, _own_attacks(model, seed) | known
+        yield outside, own(model, seed) | known
 
 
-def out_of_training(forgotten: ReferenceBaseline, seed: int) -> dict[str, Placements]:
-    """For each attack, the placements that models not trained on the records show.
+@dataclass(frozen=True)
+class OutOfTraining:
+    """What an attack shows of a model not trained on the records: means over the references."""
+
+    members: Array
+    """(F,) placements."""
+    non_members: Array
+    """(H,) placements."""
+    recognised: Recognised
+
+
+def out_of_training(forgotten: ReferenceBaseline, seed: int, own: OwnAttacks = own_attacks) -> dict[str, OutOfTraining]:
+    """For each attack, the placements that models not trained on the records show, and whom it recognises.
 
     A forgotten record's is its mean over the references not trained on it, a holdout record's over all.
-    `lira_online` compares with those very models, so that by symmetry one of them is placed at ½.
+    `lira_online` compares with those very models, so that by symmetry one of them is placed at ½; see
+    `recognised_online` for whom it recognises.
 
     Args:
         forgotten: with at least 8 references.
         seed: of the folds, the audit's own.
+        own: what is tried without references.
     """
     count, holdout = len(forgotten.rows), forgotten.references.holdout_losses.shape[1]
-    sums: dict[str, list[Array]] = {}
+    sums: dict[str, tuple[Array, Array]] = {}
     seen = np.zeros(count)
     models = 0
-    for outside, scores in _each(forgotten, seed):
+    for outside, scores in _each(forgotten, seed, own):
         seen += outside
         models += 1
         for name, each in scores.items():
-            of_forgotten, of_holdout = sums.setdefault(name, [np.zeros(count), np.zeros(holdout)])
-            placed = placements(*each.pair)
-            of_forgotten[outside] += placed[0]
-            of_holdout += placed[1]
-    return {name: (of_forgotten / seen, of_holdout / models) for name, (of_forgotten, of_holdout) in sums.items()}
+            of_forgotten, of_holdout = sums.setdefault(name, (np.zeros((2, count)), np.zeros((2, holdout))))
+            placed, named = placements(*each.pair), recognised(each)
+            of_forgotten[:, outside] += placed[0], named.forget
+            of_holdout += placed[1], named.threshold
+    return {
+        name: OutOfTraining(
+            of_forgotten[0] / seen,
+            of_holdout[0] / models,
+            Recognised(of_forgotten[1] / seen, of_holdout[1] / models),
+        )
+        for name, (of_forgotten, of_holdout) in sums.items()
+    }

@@ -134,6 +134,28 @@ class Comparison(Config):
     it is; None where it was not computed, and `difference` stands in."""
 
 
+RecordMeasure = Literal["recognised", "familiar", "unfamiliar", "memory"]
+"""Of single records: true positive rate at 1 % false positives; shares of records known better, and known less, than by
+models not trained on them (p-values below .05 and above .95); individual memory (a slope)."""
+
+
+class RecordTest(Config):
+    """One measure of single records on the candidate beside models not trained on them: 0 is ideal, positive is more
+    recognised, more familiar, more unfamiliar, or more of what training taught of each record."""
+
+    measure: RecordMeasure
+    attack: str = ""
+    """Whose true positive rate; empty for the other measures."""
+    shown: float
+    """By the candidate."""
+    expected: float
+    """By models not trained on the records: about .01 and .05 for the shares."""
+    difference: Interval
+    """At 90 %, of this measure alone."""
+    simultaneous: Interval | None = None
+    """At 95 % for all attacks and measures of the audit together."""
+
+
 class Audit(Config):
     """The audit of a candidate beside the original and, where there is one, the retrained model."""
 
@@ -150,6 +172,11 @@ class Audit(Config):
     """With the retrained model where there is one, otherwise with the references."""
     cross_check: tuple[Comparison, ...] = ()
     """With the references, where the retrained model decides."""
+    single_records: tuple[RecordTest, ...] = ()
+    """Beside the references, whichever decides; none where there are none, or where they have seen others of the class
+    or cluster that is forgotten and so cannot say how a model looks that knows nothing of it."""
+    grouped: bool = False
+    """Whether a whole class or cluster is forgotten."""
     diverged: str = ""
     """Why the candidate's method made no model, so that the original stands in its place; empty where it did."""
 
@@ -174,6 +201,10 @@ class Verdict(Config):
     comparisons: tuple[Comparison, ...]
     cross_check: tuple[Comparison, ...] = ()
     """With the references, where the retrained model decides; they do not change the outcome."""
+    single_records: tuple[RecordTest, ...] = ()
+    """What is seen of single records; empty where no attack with references could be made."""
+    record_margin: float = 0.05
+    memory_margin: float = 0.25
     utility_lost: dict[str, Interval]
     """Accuracy of the retrained model, or of the original where the references decide, minus the candidate's,
     per measure; at most the margin."""

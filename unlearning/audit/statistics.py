@@ -18,15 +18,16 @@ ROC_POINTS = 201
 def placements(members: Scores, non_members: Scores) -> tuple[Scores, Scores]:
     """For each record, the share of the other group on its right side; ties count one half.
 
-    The structural components V10 and V01 of DeLong et al. (1988), by midranks.
+    The structural components V10 and V01 of DeLong et al. (1988).
     """
-    from scipy.stats import rankdata  # takes a second, which a report that ranks nothing shall not wait for
+    return _beaten(members, non_members), 1 - _beaten(non_members, members)
 
-    m, n = len(members), len(non_members)
-    ranks = rankdata(np.concatenate([members, non_members]))
-    of_members = (ranks[:m] - rankdata(members)) / n
-    of_non_members = 1 - (ranks[m:] - rankdata(non_members)) / m
-    return of_members, of_non_members
+
+def _beaten(scores: Scores, others: Scores) -> Scores:
+    """Of each score the share of the others that lie below it."""
+    known = np.sort(others)
+    below, at_most = np.searchsorted(known, scores, "left"), np.searchsorted(known, scores, "right")
+    return np.asarray((below + at_most) / 2 / len(known), dtype=np.float64)
 
 
 def standard_error(of_members: Scores, of_non_members: Scores) -> float:
@@ -148,9 +149,13 @@ def tpr_at_fpr(members: Scores, non_members: Scores, rate: float = 0.01, level: 
     The interval (Clopper–Pearson) is for the members at that threshold; it does not include the
     uncertainty of the threshold itself.
     """
+    return proportion_interval(int((members > threshold_at(non_members, rate)).sum()), len(members), level)
+
+
+def threshold_at(non_members: Scores, rate: float) -> float:
+    """The smallest of the scores that at most `rate` of the non-members exceed."""
     allowed = int(rate * len(non_members) + 1e-9)
-    threshold = np.sort(non_members)[::-1][allowed]
-    return proportion_interval(int((members > threshold).sum()), len(members), level)
+    return float(np.sort(non_members)[::-1][allowed])
 
 
 def predictions(members: Scores, non_members: Scores) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -1,11 +1,11 @@
 """The decision: equivalent to a model not trained on the records, and still as useful.
 
-| every attack within ± auc_margin | utility lost within its margin | outcome |
+| attacks and single records within their margins | utility lost within its margin | outcome |
 |---|---|---|
-| yes | yes | `passed` |
+| all | yes | `passed` |
 | some above for sure, and beyond the margin possible | any | `leaks` |
 | some below for sure, and beyond the margin possible | any | `over_forgotten` |
-| yes | estimate beyond the margin | `utility_lost` |
+| all | estimate beyond the margin | `utility_lost` |
 | otherwise, or evidence missing | | `inconclusive` |
 
 A candidate whose method diverged is `diverged`, whatever is found of the model that stands in its place.
@@ -15,13 +15,21 @@ margin, which is two one-sided tests at 5 % each (Schuirmann 1987). All attacks 
 the chance to pass a model that is beyond the margin for one of them stays 5 % (Berger 1982): no
 correction is needed. "For sure" is the other way round, any attack of many is enough, so it asks
 for an interval that holds for all attacks together.
+
+Where there are references, single records are judged in the same way, see `single_records`. A share of records is
+tested against its margin from above alone (fewer recognised than by chance is no fault), and so is the attack fitted on
+the forget set itself, whose AUC has no other end; individual memory is tested from both sides. A share that is known
+too little speaks for over-forgetting. Without references nobody can tell one record's memory from its own nature: then
+a verdict is about the forget set as a whole, and its limits say so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
-from unlearning.audit.attacks import expected_attacks
+from unlearning.audit.attacks import REFERENCE_ATTACKS, expected_attacks
 from unlearning.audit.policy import Margins
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import (
@@ -31,15 +39,19 @@ from unlearning.audit.results import (
     EvaluationReport,
     Interval,
     Outcome,
+    RecordMeasure,
+    RecordTest,
     Reference,
     UtilityReference,
     Verdict,
 )
-from unlearning.core.config import checked
 from unlearning.core.errors import UserError
 
 FITTED_ON_FORGET = "combined_forget"
 """High whichever way the forget set stands apart, so its sign does not tell which."""
+
+Tested = Comparison | RecordTest
+"""Whatever is held against a margin."""
 
 REQUIRED_MODELS = ("original", "candidate")
 REQUIRED_GROUPS = ("forget", "holdout")
@@ -66,7 +78,9 @@ def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_record
         reasons += [f"attack {attack} was not run on the {name} model" for attack in expected if attack not in done]
     reasons += [f"attack {name} was not compared" for name in expected if name not in compared]
     reasons += [f"accuracy {name} was not measured" for name in REQUIRED_UTILITY if name not in utility_lost]
-    intervals = [*(comparison.difference for comparison in audit.comparisons), *utility_lost.values()]
+    reasons += _untested(audit)
+    tested: list[Tested] = [*audit.comparisons, *audit.single_records]
+    intervals = [*(each.difference for each in tested), *utility_lost.values()]
     if any(interval.level < LEVEL for interval in intervals):
         reasons.append(f"an interval covers less than {LEVEL:.0%}")
     reasons += [
@@ -77,10 +91,29 @@ def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_record
     return reasons
 
 
+def _untested(audit: Audit) -> list[str]:
+    """Measures of single records that references could have told and that are not there."""
+    if not audit.references or audit.grouped:
+        return []
+    tested = {(each.measure, each.attack) for each in audit.single_records}
+    wanted = [*(("recognised", attack) for attack in REFERENCE_ATTACKS), *((name, "") for name in ON_AVERAGES)]
+    return [
+        f"single records were not tested: {' by '.join(filter(None, each))}" for each in wanted if each not in tested
+    ]
+
+
 def _within(interval: Interval, margin: float) -> bool:
     return -margin <= interval.low and interval.high <= margin
 
 
+ON_AVERAGES: tuple[RecordMeasure, ...] = ("familiar", "unfamiliar", "memory")
+"""Measures of single records that belong to no attack."""
+RECORD_WORDS: dict[RecordMeasure, str] = {
+    "recognised": "recognised by {attack} at 1 % false positives",
+    "familiar": "known better than by models not trained on them (p < .05)",
+    "unfamiliar": "known less than by models not trained on them (p > .95)",
+    "memory": "individual memory",
+}
 WHOSE: dict[Reference, str] = {
     "retrained": "the retrained model's",
     "references": "that of models not trained on the records",
@@ -89,33 +122,60 @@ AGAINST: dict[UtilityReference, str] = {"retrained": "the retrained model", "ori
 """Whose accuracy is compared with, in words."""
 
 
-def _surely(comparison: Comparison) -> Interval:
-    """What holds for all attacks together."""
-    return comparison.simultaneous or comparison.difference
+def _surely(tested: Tested) -> Interval:
+    """What holds for all attacks and measures together."""
+    return tested.simultaneous or tested.difference
 
 
-def _describe(comparison: Comparison) -> str:
-    gap = comparison.difference
+def _describe(tested: Tested) -> str:
+    gap = tested.difference
+    interval = f"{gap.level:.0%} interval {gap.low:+.3f} to {gap.high:+.3f}"
+    if isinstance(tested, Comparison):
+        return f"{tested.attack}: AUC {gap.estimate:+.3f} from {WHOSE[tested.reference]}, {interval}"
     return (
-        f"{comparison.attack}: AUC {gap.estimate:+.3f} from {WHOSE[comparison.reference]}, "
-        f"{gap.level:.0%} interval {gap.low:+.3f} to {gap.high:+.3f}"
+        f"{RECORD_WORDS[tested.measure].format(attack=tested.attack)}: {tested.shown:.3f}, for models not trained on "
+        f"them {tested.expected:.3f}, difference {gap.estimate:+.3f}, {interval}"
     )
 
 
-def _failed(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outcome, list[Comparison]] | None:
-    """The attacks that fail for sure; all but the one fitted on the forget set tell the direction."""
-    outside = [each for each in comparisons if not _within(each.difference, margin)]
-    above = [each for each in outside if _surely(each).low > 0]
-    below = [each for each in outside if _surely(each).high < 0 and each.attack != FITTED_ON_FORGET]
-    leaking = [each for each in above if each.attack != FITTED_ON_FORGET]
+def _inside(tested: Tested, margins: Margins) -> bool:
+    """Whether the whole interval lies inside the margin."""
+    if isinstance(tested, Comparison):
+        if tested.attack == FITTED_ON_FORGET:
+            # Less set apart than by chance is no fault: its AUC has no other end.
+            return tested.difference.high <= margins.auc_margin
+        return _within(tested.difference, margins.auc_margin)
+    if tested.measure == "memory":
+        return _within(tested.difference, margins.memory_margin)
+    return tested.difference.high <= margins.record_margin
+
+
+def _direction(tested: Tested) -> int:
+    """1 for sure too much is known, −1 too little, 0 where that is not sure or the sign does not tell."""
+    found = _surely(tested)
+    sign = int(found.low > 0) - int(found.high < 0)
+    if isinstance(tested, Comparison):
+        return 0 if tested.attack == FITTED_ON_FORGET else sign
+    if tested.measure == "unfamiliar":
+        return -1 if sign > 0 else 0
+    return sign if tested.measure == "memory" else max(sign, 0)
+
+
+def _failed(tested: Sequence[Tested], margins: Margins) -> tuple[Outcome, list[Tested]] | None:
+    """What fails for sure; all but the attack fitted on the forget set tell the direction."""
+    outside = [each for each in tested if not _inside(each, margins)]
+    leaking = [each for each in outside if _direction(each) > 0]
     if leaking:
         return "leaks", leaking
+    below = [each for each in outside if _direction(each) < 0]
     if below:
         return "over_forgotten", below
-    if above:
+    apart = [each for each in outside if isinstance(each, Comparison) and _surely(each).low > 0]
+    if apart:
         # Set apart, but not in the members' direction: read the sign off the other attacks.
-        others = [each.difference.estimate for each in comparisons if each.attack != FITTED_ON_FORGET]
-        return ("leaks" if sum(others) >= 0 else "over_forgotten"), above
+        attacks = [each for each in tested if isinstance(each, Comparison) and each.attack != FITTED_ON_FORGET]
+        estimates = sum(each.difference.estimate for each in attacks)
+        return ("leaks" if estimates >= 0 else "over_forgotten"), [*apart]
     return None
 
 
@@ -129,7 +189,22 @@ def _limits(audit: Audit) -> tuple[str, ...]:
     return (
         f"tested with {attacks} attacks on {forget} forgotten and {holdout} other records; a single attack with "
         f"an AUC below {smallest:.3f} would have been missed more often than one time in five",
+        *_limits_of_single_records(audit),
         "attacks that were not tried may see more",
+    )
+
+
+def _limits_of_single_records(audit: Audit) -> tuple[str, ...]:
+    if audit.single_records:
+        return ()
+    why = (
+        "references have seen others of the group that is forgotten"
+        if audit.grouped
+        else "no reference models were there to ask"
+    )
+    return (
+        f"single records were not tested, since {why}: a model that gives a few of the records away, and is like any "
+        "other on average, would not have been found",
     )
 
 
@@ -151,32 +226,59 @@ def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
         reasons=tuple(reasons),
         auc_margin=config.auc_margin,
         utility_margin=config.utility_margin,
+        record_margin=config.record_margin,
+        memory_margin=config.memory_margin,
         limits=_limits(audit),
         comparisons=audit.comparisons,
+        single_records=audit.single_records,
         cross_check=audit.cross_check,
         utility_lost=utility_lost,
     )
 
 
-def judge_gaps(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outcome, list[str]]:
-    """What the attacks alone say: `passed`, `leaks`, `over_forgotten` or `inconclusive`, and why.
+def judge_gaps(
+    comparisons: Sequence[Comparison], single_records: Sequence[RecordTest], margins: Margins
+) -> tuple[Outcome, list[str]]:
+    """What attacks and single records alone say: `passed`, `leaks`, `over_forgotten` or `inconclusive`, and why.
 
     Args:
         comparisons: at least one, complete.
-        margin: largest AUC difference.
+        single_records: complete, or none where there are no references.
+        margins: largest differences.
     """
-    failed = _failed(comparisons, margin)
+    tested: list[Tested] = [*comparisons, *single_records]
+    failed = _failed(tested, margins)
     if failed:
-        return failed[0], [_describe(comparison) for comparison in failed[1]]
+        return failed[0], [_describe(each) for each in failed[1]]
     unsure = [
-        f"{_describe(each)} is not inside ± {margin}: too few records to tell"
-        for each in comparisons
-        if not _within(each.difference, margin)
+        f"{_describe(each)} is not inside {_margin_of(each, margins)}: too few records to tell"
+        for each in tested
+        if not _inside(each, margins)
     ]
     if unsure:
         return "inconclusive", unsure
+    return "passed", _passed(comparisons, single_records, margins)
+
+
+def _margin_of(tested: Tested, margins: Margins) -> str:
+    if isinstance(tested, Comparison):
+        return f"± {margins.auc_margin}"
+    return f"± {margins.memory_margin}" if tested.measure == "memory" else f"+{margins.record_margin}"
+
+
+def _passed(comparisons: Sequence[Comparison], single_records: Sequence[RecordTest], margins: Margins) -> list[str]:
+    """What was shown, and what is still seen although it is small."""
     whose = WHOSE[comparisons[0].reference]
-    return "passed", [f"every attack is within ± {margin} AUC of {whose} (90 % intervals)"]
+    reasons = [f"every attack is within ± {margins.auc_margin} AUC of {whose} (90 % intervals)"]
+    if single_records:
+        reasons.append(
+            f"single records: shares recognised, known too well and too little are at most {margins.record_margin} "
+            f"above, individual memory is within ± {margins.memory_margin} of that of models not trained on them "
+            "(90 % intervals)"
+        )
+    tested: list[Tested] = [*comparisons, *single_records]
+    small = [each for each in tested if _direction(each) > 0]
+    return reasons + [f"a small leak is still seen: {_describe(each)}" for each in small]
 
 
 def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
@@ -185,7 +287,7 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     missing = missing_evidence(audit, utility_lost, config.min_records)
     if missing:
         return "inconclusive", missing
-    outcome, reasons = judge_gaps(audit.comparisons, config.auc_margin)
+    outcome, reasons = judge_gaps(audit.comparisons, audit.single_records, config)
     if outcome != "passed":
         return outcome, reasons
     against = AGAINST[UTILITY_REFERENCE[audit.compared_with]]
@@ -210,13 +312,13 @@ def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
     ]
 
 
-def verdict_of(audit: Audit, evaluation: EvaluationReport, auc_margin: float, utility_margin: float) -> Verdict:
+def verdict_of(audit: Audit, evaluation: EvaluationReport, margins: Margins) -> Verdict:
     """Judge, after checking that audit and evaluation are about the same models, and compare with the same.
 
     Raises:
-        UserError: they are not, or a margin is out of range.
+        UserError: they are not.
     """
-    config = checked(VerdictConfig, {"auc_margin": auc_margin, "utility_margin": utility_margin})
+    config = VerdictConfig(**margins.model_dump(include=set(Margins.model_fields)))
     for name, audited in audit.models.items():
         if evaluation.models.get(name) != audited.model:
             raise UserError(f"audit and evaluation disagree on which model is the {name}: run both on the same models")

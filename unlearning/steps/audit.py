@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unlearning.audit.audit import audit as run_audit
 from unlearning.audit.audit import forgotten_of
-from unlearning.audit.references.plan import check_comparable
+from unlearning.audit.references.plan import GROUPS, check_comparable
 from unlearning.audit.results import Audit
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
@@ -68,6 +68,7 @@ def audit(
         split=run.split.digest,
         forget_digest=forget.digest,
         forgotten=forgotten,
+        grouped=forget.kind in GROUPS,
     )
     told = result.model_copy(update={"diverged": provenance.load(candidate_path).diverged})
     write_json(audit_path, told.model_dump(mode="json"))

@@ -47,7 +47,7 @@ def decide(
     if not can_be_escalated(method):
         policy = policy.model_copy(update={"stronger": 0})
     audit, evaluation = load_audit(audit_path), load_evaluation(evaluation_path)
-    verdict = verdict_of(audit, evaluation, policy.auc_margin, policy.utility_margin)
+    verdict = verdict_of(audit, evaluation, policy)
     action = escalation.next_action(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
     write_json(verdict_path, verdict.model_dump(mode="json"))
     if page_path is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearning.audit import escalation
-from unlearning.audit.policy import Policy
+from unlearning.audit.policy import Margins, Policy
 from unlearning.audit.results import load_audit, load_evaluation, load_verdict
 from unlearning.audit.verdict import complete, verdict_of
 from unlearning.core import settings
@@ -53,7 +53,7 @@ def evidence_at(
         files=(audit_path, evaluation_path, verdict_path, candidate_path / PROVENANCE_FILE),
     )
     candidate.check(evidence)
-    candidate.check_judged(evidence, verdict_of(audit, evaluation, verdict.auc_margin, verdict.utility_margin))
+    candidate.check_judged(evidence, verdict_of(audit, evaluation, Margins.of(verdict)))
     return evidence
 
 

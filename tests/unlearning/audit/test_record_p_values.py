@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import combine_pvalues, kstest, norm
 
-from unlearning.audit.record_p_values import p_values, per_record
+from unlearning.audit.record_p_values import p_values, per_record, tails_in_place
 from unlearning.audit.references.training import halves
 
 
@@ -63,3 +63,33 @@ def test_what_all_records_share_is_no_alarm() -> None:
         fishers += combine_pvalues(values[:80]).pvalue < 0.05
     assert ours / runs < 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)
     assert fishers / runs > 0.15
+
+
+def test_the_tails_are_counted_with_each_reference_in_the_models_place() -> None:
+    draw = np.random.default_rng(3)
+    trained = halves(40, 8, 3)
+    reference, target = draw.normal(size=(8, 40)), draw.normal(size=40) + np.where(np.arange(40) < 10, 4.0, 0.0)
+    better, worse = tails_in_place(target, reference, trained)
+    for record in range(40):
+        counted: list[list[bool]] = [[], [], [], []]
+        for number in np.flatnonzero(~trained[:, record]):
+            others = np.arange(8) != number
+            judges = (reference[others][:, [record]], trained[others][:, [record]])
+            for place, values in enumerate((target, reference[number])):
+                p = float(p_values(values[[record]], *judges)[0])
+                counted[place].append(p < 0.05)
+                counted[place + 2].append(p > 0.95)
+        shares = [np.mean(each) for each in counted]
+        assert [better.ours[record], better.theirs[record]] == pytest.approx(shares[:2])
+        assert [worse.ours[record], worse.theirs[record]] == pytest.approx(shares[2:])
+    assert better.ours[:10].mean() > 0.5 > better.theirs.mean()
+
+
+def test_references_of_one_kind_differ_by_their_records_alone() -> None:
+    draw = np.random.default_rng(4)
+    trained = halves(4000, 8, 4)
+    alike = draw.normal(size=(8, 4000))
+    better, _ = tails_in_place(alike[0], alike, trained)
+    assert better.between < 0.01
+    surer = alike + np.linspace(-1, 1, 8)[:, None]
+    assert tails_in_place(surer[0], surer, trained)[0].between > 0.02

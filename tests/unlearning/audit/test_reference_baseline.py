@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from unlearning.audit.attacks import ATTACKS, REFERENCE_ATTACKS
+from unlearning.audit.attacks.referenced import tuned_rmia_scale
 from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model, out_of_training, without
 from unlearning.audit.statistics import placements
 
@@ -31,9 +32,9 @@ def test_every_attack_runs_on_a_model_and_on_its_references(world: Any) -> None:
     assert set(scores) == EVERY
     expected = out_of_training(forgotten, 0)
     assert set(expected) == EVERY - {"lira_online"}
-    for of_forgotten, of_holdout in expected.values():
-        assert of_forgotten.shape == (24,)
-        assert of_holdout.shape == (60,)
+    for each in expected.values():
+        assert each.members.shape == each.recognised.forget.shape == (24,)
+        assert each.non_members.shape == each.recognised.threshold.shape == (60,)
 
 
 @pytest.mark.parametrize("field", ["references", "rows"])
@@ -50,13 +51,16 @@ def test_without_references_only_the_attacks_that_need_none_run(world: Any) -> N
 
 def test_the_threshold_placements_are_those_of_a_slow_count(world: Any) -> None:
     forgotten = forgotten_of(world, 10)
-    of_forgotten, of_holdout = out_of_training(forgotten, 0)["loss"]
+    found = out_of_training(forgotten, 0)["loss"]
+    of_forgotten, of_holdout, named = found.members, found.non_members, found.recognised.forget
     references = world.references
     members, holdout = references.members["loss"], references.holdout["loss"]
     for record in range(10):
         outside = [k for k in range(8) if not references.trained[k, record]]
         slow = np.mean([(members[k, record] > holdout[k]).mean() for k in outside])
         assert of_forgotten[record] == pytest.approx(slow)
+        # One per cent of 60 is none: nobody of the holdout may lie above.
+        assert named[record] == pytest.approx(np.mean([members[k, record] > holdout[k].max() for k in outside]))
     for non_member in range(60):
         shares = []
         for k in range(8):
@@ -74,7 +78,7 @@ def gaps(synthetic: Synthetic, left: float, worlds: int) -> dict[str, Any]:
         expected = out_of_training(forgotten, seed)
         for name, scores in attack_model(world.model(24, left), forgotten, seed).items():
             of_forgotten, _ = placements(*scores.pair)
-            reference = expected[name][0] if name in expected else 0.5
+            reference = expected[name].members if name in expected else 0.5
             found[name].append(float(np.mean(of_forgotten - reference)))
     return {name: np.asarray(values) for name, values in found.items()}
 
@@ -109,3 +113,11 @@ def test_without_one_the_others_stay(world: Any) -> None:
     assert np.array_equal(fewer.trained, world.references.trained[kept])
     assert np.array_equal(fewer.member_losses, world.references.member_losses[kept])
     assert np.array_equal(fewer.holdout["loss"], world.references.holdout["loss"][kept])
+
+
+def test_the_scale_of_rmia_is_chosen_once_and_not_by_the_model(world: Any) -> None:
+    forgotten = forgotten_of(world)
+    references = world.references
+    rows = forgotten.rows
+    scale = tuned_rmia_scale(references.member_losses[:, rows], references.holdout_losses, references.trained[:, rows])
+    assert forgotten.rmia_scale == scale

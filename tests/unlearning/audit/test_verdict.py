@@ -18,6 +18,8 @@ from unlearning.audit.results import (
     Interval,
     ModelAudit,
     Outcome,
+    RecordMeasure,
+    RecordTest,
     Reference,
     Roc,
     Verdict,
@@ -101,7 +103,7 @@ def may_pass(gaps: Gaps, lost: Gaps, models: tuple[str, ...]) -> bool:
         all(name in models for name in MODELS)
         and all(name in gaps for name in ATTACK_NAMES)
         and all(name in lost for name in UTILITIES)
-        and all(-0.1 <= gap.low <= gap.high <= 0.1 for gap in gaps.values())
+        and all(gap.high <= 0.1 and (name == FITTED_ON_FORGET or gap.low >= -0.1) for name, gap in gaps.items())
         and all(each.high <= 0.03 for each in lost.values())
     )
 
@@ -174,7 +176,7 @@ def test_a_wider_interval_never_makes_a_candidate_pass(
 
 
 ROWS: list[tuple[str, Gaps, Gaps | None, Outcome]] = [
-    ("| yes | yes | `passed` |", gaps_with(), None, "passed"),
+    ("| all | yes | `passed` |", gaps_with(), None, "passed"),
     (
         "| some above for sure, and beyond the margin possible | any | `leaks` |",
         gaps_with(loss=interval(0.01, 0.11)),
@@ -200,7 +202,7 @@ ROWS: list[tuple[str, Gaps, Gaps | None, Outcome]] = [
         "over_forgotten",
     ),
     (
-        "| yes | estimate beyond the margin | `utility_lost` |",
+        "| all | estimate beyond the margin | `utility_lost` |",
         gaps_with(),
         {"knn": USEFUL, "linear_probe": interval(0.0, 0.08)},
         "utility_lost",
@@ -260,8 +262,9 @@ def test_a_forget_set_that_stands_apart_is_judged_by_the_direction_of_the_other_
     assert judge(gaps).outcome == outcome
 
 
-def test_a_forget_set_that_stands_apart_less_than_after_retraining_is_no_over_forgetting() -> None:
-    assert judge(gaps_with(combined_forget=interval(-0.3, -0.2))).outcome == "inconclusive"
+def test_a_forget_set_that_stands_apart_less_than_after_retraining_is_no_fault() -> None:
+    assert judge(gaps_with(combined_forget=interval(-0.3, -0.2))).outcome == "passed"
+    assert judge(gaps_with(combined_forget=interval(-0.3, 0.11))).outcome == "inconclusive"
 
 
 def test_a_leak_is_reported_before_over_forgetting_and_names_only_what_leaks() -> None:
@@ -361,7 +364,35 @@ def by_references(gaps: Gaps, references: int = 8) -> Audit:
     attacks = tuple(plain.models["original"].attacks[0].model_copy(update={"name": name}) for name in names)
     models = {name: each.model_copy(update={"attacks": attacks}) for name, each in plain.models.items()}
     comparisons = tuple(each.model_copy(update={"reference": "references"}) for each in plain.comparisons)
-    return plain.model_copy(update={"references": references, "models": models, "comparisons": comparisons})
+    changed = {"references": references, "models": models, "comparisons": comparisons}
+    return plain.model_copy(update=changed | {"single_records": single_records()})
+
+
+RECORD_NAMES: tuple[tuple[RecordMeasure, str], ...] = (
+    *(("recognised", name) for name in REFERENCE_NAMES),
+    ("familiar", ""),
+    ("unfamiliar", ""),
+    ("memory", ""),
+)
+
+
+def single_records(**changed: Interval) -> tuple[RecordTest, ...]:
+    """Complete, inside their margins unless changed by measure, or by attack for those recognised."""
+    return tuple(
+        RecordTest(
+            measure=measure,
+            attack=attack,
+            shown=0.06,
+            expected=0.05,
+            difference=changed.get(attack or measure, interval(-0.02, 0.03)),
+        )
+        for measure, attack in RECORD_NAMES
+    )
+
+
+def judge_records(*tests: RecordTest) -> Verdict:
+    audit = by_references({}).model_copy(update={"single_records": tests})
+    return decide(audit, dict.fromkeys(UTILITIES, USEFUL), MARGINS)
 
 
 def test_references_stand_in_for_the_retrained_model() -> None:
@@ -441,3 +472,106 @@ def test_a_single_record_has_no_limits_to_tell(forget: int, holdout: int, told: 
     """The spread of one record is not known, so that nothing can be said of what would have been missed."""
     audit = audit_of(gaps_with()).model_copy(update={"records": {"forget": forget, "holdout": holdout}})
     assert bool(decide(audit, dict.fromkeys(UTILITIES, USEFUL), MARGINS).limits) == told
+
+
+SHARES = (*REFERENCE_NAMES, "familiar", "unfamiliar")
+
+
+@pytest.mark.parametrize("dropped", range(len(RECORD_NAMES)))
+def test_with_references_every_measure_of_single_records_is_asked_for(dropped: int) -> None:
+    tests = single_records()
+    found = judge_records(*tests[:dropped], *tests[dropped + 1 :])
+    assert found.outcome == "inconclusive"
+    named = " by ".join(filter(None, RECORD_NAMES[dropped]))
+    assert found.reasons == (f"single records were not tested: {named}",)
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_share_of_records_is_held_against_its_margin_from_above_alone(name: str) -> None:
+    edge = MARGINS.record_margin
+    assert judge_records(*single_records(**{name: interval(-0.5, edge)})).outcome == "passed"
+    assert judge_records(*single_records(**{name: interval(-0.5, -0.1)})).outcome == "passed"
+    unsure = judge_records(*single_records(**{name: interval(-0.01, edge + 1e-6)}))
+    assert unsure.outcome == "inconclusive"
+    assert "is not inside +0.05: too few records to tell" in unsure.reasons[0]
+    sure = judge_records(*single_records(**{name: interval(0.001, edge + 1e-6)}))
+    assert sure.outcome == ("over_forgotten" if name == "unfamiliar" else "leaks")
+
+
+@pytest.mark.parametrize(
+    ("memory", "outcome"),
+    [
+        ((-0.25, 0.25), "passed"),
+        ((-0.01, 0.26), "inconclusive"),
+        ((0.01, 0.26), "leaks"),
+        ((-0.26, 0.01), "inconclusive"),
+        ((-0.26, -0.01), "over_forgotten"),
+        ((0.3, 0.6), "leaks"),
+        ((-0.6, -0.3), "over_forgotten"),
+    ],
+)
+def test_memory_is_held_against_its_margin_from_both_sides(memory: tuple[float, float], outcome: Outcome) -> None:
+    assert judge_records(*single_records(memory=interval(*memory))).outcome == outcome
+
+
+def test_what_is_sure_of_single_records_holds_for_all_tests_together() -> None:
+    alone, together = interval(0.01, 0.2), interval(-0.02, 0.25)
+    tests = [each.model_copy(update={"simultaneous": together}) for each in single_records(familiar=alone)]
+    assert judge_records(*tests).outcome == "inconclusive"
+
+
+def test_a_leak_of_single_records_is_told_with_its_numbers() -> None:
+    found = judge_records(*single_records(lira_online=interval(0.10, 0.30)))
+    assert found.reasons == (
+        "recognised by lira_online at 1 % false positives: 0.060, for models not trained on them 0.050, "
+        "difference +0.200, 90% interval +0.100 to +0.300",
+    )
+
+
+@pytest.mark.parametrize("name", ["loss", "memory", "rmia"])
+def test_a_small_leak_that_is_still_seen_is_told_of_what_passed(name: str) -> None:
+    small = interval(0.001, 0.04)
+    audit = by_references({"loss": small} if name == "loss" else {})
+    tests = single_records() if name == "loss" else single_records(**{name: small})
+    found = decide(audit.model_copy(update={"single_records": tests}), dict.fromkeys(UTILITIES, USEFUL), MARGINS)
+    assert found.outcome == "passed"
+    told = [reason for reason in found.reasons if reason.startswith("a small leak is still seen: ")]
+    assert len(told) == 1
+    assert name in told[0] or "individual memory" in told[0]
+    assert not [reason for reason in judge_records(*single_records()).reasons if "small leak" in reason]
+
+
+def test_where_single_records_were_not_tested_the_limits_say_why() -> None:
+    lost = dict.fromkeys(UTILITIES, USEFUL)
+    plain = decide(audit_of(gaps_with()), lost, MARGINS)
+    assert plain.outcome == "passed"
+    assert any("no reference models were there to ask" in limit for limit in plain.limits)
+    grouped = by_references({}).model_copy(update={"single_records": (), "grouped": True})
+    found = decide(grouped, lost, MARGINS)
+    assert found.outcome == "passed"
+    assert any("others of the group" in limit for limit in found.limits)
+    assert not any("single records were not tested" in limit for limit in judge_records(*single_records()).limits)
+
+
+@given(
+    record=st.fixed_dictionaries(dict.fromkeys((*SHARES, "memory"), intervals(0.05))),
+    kept=st.lists(st.sampled_from(RECORD_NAMES), unique=True),
+    whole=st.booleans(),
+)
+def test_no_single_records_pass_without_complete_evidence_inside_the_margins(
+    record: dict[str, Interval], kept: list[tuple[RecordMeasure, str]], whole: bool
+) -> None:
+    tests = [each for each in single_records(**record) if whole or (each.measure, each.attack) in kept]
+    found = judge_records(*tests)
+    inside = all(record[name].high <= MARGINS.record_margin for name in SHARES)
+    memory = record["memory"]
+    inside = inside and -MARGINS.memory_margin <= memory.low and memory.high <= MARGINS.memory_margin
+    complete = whole or len(kept) == len(RECORD_NAMES)
+    assert (found.outcome == "passed") == (inside and complete)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", [*SHARES, "memory"])
+def test_a_number_of_single_records_that_is_none_never_passes(name: str, value: float) -> None:
+    broken = Interval(estimate=value, low=value, high=value, level=0.9)
+    assert judge_records(*single_records(**{name: broken})).outcome != "passed"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.margins import WIDE
 from unlearning.audit.policy import Policy
 from unlearning.registry.candidate import CandidateEvidence
 from unlearning.registry.client import Version
@@ -75,7 +76,7 @@ def finished_by_references(finished_chain: Chain, tmp_path_factory: pytest.TempP
     paths: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
     audit(**data, **paths, references_path=at["references"], seed=0, device="cpu", audit_path=made["audit"])
     evaluate(**data, model_paths=models, device="cpu", evaluation_path=made["evaluation"])
-    margins: dict[str, Any] = {"policy": Policy(auc_margin=0.49, utility_margin=0.9), "method": "gradient_penalty"}
+    margins: dict[str, Any] = {"policy": Policy(**WIDE), "method": "gradient_penalty"}
     decide(**margins, audit_path=made["audit"], evaluation_path=made["evaluation"], verdict_path=made["passed"])
     return made
 
@@ -108,7 +109,7 @@ def diverged_chain(finished_chain: Chain, tmp_path_factory: pytest.TempPathFacto
     audit(**data, **paths, original_path=at["model"], seed=0, device="cpu", audit_path=at["audit"])
     everybody = {"original": at["model"]} | compared
     evaluate(**data, model_paths=everybody, device="cpu", evaluation_path=at["evaluation"])
-    margins = {"policy": Policy(auc_margin=0.49, utility_margin=0.9)}
+    margins = {"policy": Policy(**WIDE)}
     given: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"], **margins}
     decide(**given, method="gradient_penalty", verdict_path=at["diverged"])
     return at

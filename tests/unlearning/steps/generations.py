@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.margins import WIDE
 from unlearning.audit.policy import Policy
 from unlearning.core.config import checked
 from unlearning.registry.client import Version
@@ -62,9 +63,7 @@ def forgotten_again(
         evaluation_path=at / "evaluation",
     )
     measured: dict[str, Any] = {"audit_path": at / "audit", "evaluation_path": at / "evaluation"}
-    decide(
-        **measured, policy=Policy(auc_margin=0.49, utility_margin=0.9), method="retrain", verdict_path=at / "verdict"
-    )
+    decide(**measured, policy=Policy(**WIDE), method="retrain", verdict_path=at / "verdict")
     return measured | {
         "candidate_path": at / "candidate",
         "forget_path": at / "forget",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from unlearning.audit.attacks import expected_attacks
+from unlearning.audit.attacks import REFERENCE_ATTACKS, expected_attacks
 from unlearning.audit.results import Audit, load_audit
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set, splits
@@ -98,7 +98,10 @@ def test_references_alone_or_beside_the_retrained_model(chain: Chain, tmp_path: 
     assert {each.reference for each in both.comparisons} == {"retrained"}
     for compared in (both.comparisons, both.cross_check, alone.comparisons):
         assert [each.attack for each in compared] == names
-    assert alone.comparisons == both.cross_check
+    # Single records are tested with what decides, and the intervals that hold for all together are wider for it.
+    assert [each.difference for each in alone.comparisons] == [each.difference for each in both.cross_check]
+    assert [each.difference for each in alone.single_records] == [each.difference for each in both.single_records]
+    assert len(alone.single_records) == len(REFERENCE_ATTACKS) + 3
     assert {each.reference for each in alone.comparisons} == {"references"}
     assert set(alone.models) == {"original", "candidate"}
     assert alone.models["candidate"] == both.models["candidate"]
@@ -129,6 +132,12 @@ def test_references_do_not_judge_what_a_model_shows_of_a_whole_class(chain: Chai
     with pytest.raises(UserError, match="forget kind class cannot be compared with references"):
         audit_into(chain, tmp_path / "audit", candidate_path=candidate, forget_path=forget, retrained_path=None)
     assert not (tmp_path / "audit").exists()
+    retrained = tmp_path / "retrained"
+    unlearn(**given, method="retrain", overrides="", seed=1, device="cpu", candidate_path=retrained)
+    changed = {"candidate_path": candidate, "forget_path": forget, "retrained_path": retrained}
+    found = audit_into(chain, tmp_path / "audit", **changed)
+    assert (found.grouped, found.single_records) == (True, ())
+    assert found.cross_check
 
 
 def test_an_empty_set_of_references_is_none(chain: Chain, tmp_path: Path) -> None:

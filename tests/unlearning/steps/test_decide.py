@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.margins import WIDE
 from unlearning.audit.escalation import ATTEMPTS
 from unlearning.audit.policy import Policy
 from unlearning.audit.results import load_audit, load_evaluation, load_verdict
@@ -19,8 +20,7 @@ Chain = dict[str, Path]
 
 def decide_into(chain: Chain, path: Path, **changed: Any) -> Decision:
     given: dict[str, Any] = {"audit_path": chain["audit"], "evaluation_path": chain["evaluation"]}
-    wide = {"auc_margin": 0.49, "utility_margin": 0.9}
-    policy = checked(Policy, wide | {name: changed.pop(name) for name in Policy.model_fields if name in changed})
+    policy = checked(Policy, WIDE | {name: changed.pop(name) for name in Policy.model_fields if name in changed})
     return decide(**given | {"method": "gradient_penalty"} | changed, policy=policy, verdict_path=path)
 
 

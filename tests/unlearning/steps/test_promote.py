@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.margins import WIDE
 from tests.unlearning.steps.registered import versions
 from unlearning.audit import escalation
 from unlearning.audit.escalation import accepted_statement
-from unlearning.audit.policy import Policy
+from unlearning.audit.policy import Margins, Policy
 from unlearning.audit.results import load_audit, load_evaluation
 from unlearning.audit.verdict import verdict_of
 from unlearning.core import settings
@@ -186,13 +187,16 @@ def test_no_record_id_reaches_the_registry(chain: Chain, parent: Version, eviden
         assert ids.isdisjoint(re.findall(rb"(?=([0-9a-f]{64}))", path.read_bytes())), path
 
 
+MARGINS = Margins(**WIDE | {"auc_margin": 0.1})
+
+
 @pytest.fixture
 def unsure(chain: Chain, tmp_path: Path, evidence: Paths) -> Paths:
     """Evidence of a candidate that was audited in full, on too few records to tell."""
     audit = read_json(chain["audit"], "audit")
     write_json(tmp_path / "few", audit | {"records": audit["records"] | {"forget": 6}})
     paths = evidence | {"audit_path": tmp_path / "few"}
-    verdict = verdict_of(load_audit(tmp_path / "few"), load_evaluation(paths["evaluation_path"]), 0.1, 0.9)
+    verdict = verdict_of(load_audit(tmp_path / "few"), load_evaluation(paths["evaluation_path"]), MARGINS)
     write_json(tmp_path / "unsure", verdict.model_dump(mode="json"))
     return paths | {"verdict_path": tmp_path / "unsure"}
 
@@ -228,7 +232,7 @@ def test_an_inconclusive_candidate_is_not_promoted_under_any_other_policy(
 def test_what_lacks_an_attack_is_not_accepted(parent: Version, unsure: Paths, tmp_path: Path) -> None:
     audit = read_json(unsure["audit_path"], "audit")
     write_json(tmp_path / "few", audit | {"comparisons": audit["comparisons"][1:]})
-    verdict = verdict_of(load_audit(tmp_path / "few"), load_evaluation(unsure["evaluation_path"]), 0.1, 0.9)
+    verdict = verdict_of(load_audit(tmp_path / "few"), load_evaluation(unsure["evaluation_path"]), MARGINS)
     write_json(unsure["verdict_path"], verdict.model_dump(mode="json"))
     with pytest.raises(UserError, match="one that was audited in full"):
         promote(
@@ -247,7 +251,7 @@ def test_a_leaking_candidate_is_not_accepted(parent: Version, evidence: Paths, t
         comparison["difference"] |= {"estimate": 0.3, "low": 0.2, "high": 0.4}
         comparison["simultaneous"] = None
     write_json(tmp_path / "audit", audit)
-    verdict = verdict_of(load_audit(tmp_path / "audit"), load_evaluation(evidence["evaluation_path"]), 0.1, 0.9)
+    verdict = verdict_of(load_audit(tmp_path / "audit"), load_evaluation(evidence["evaluation_path"]), MARGINS)
     write_json(tmp_path / "verdict", verdict.model_dump(mode="json"))
     given = evidence_at(**evidence | {"audit_path": tmp_path / "audit", "verdict_path": tmp_path / "verdict"})
     with pytest.raises(UserError, match=r"verdict leaks: only a passed candidate can be promoted$"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from unlearning.audit.attacks import lira, rmia
 from unlearning.audit.attacks.base import MembershipScores
+from unlearning.audit.attacks.in_place import judges, shared_variances
 from unlearning.audit.statistics import clustered_error, placements, standard_error
 
 Array = npt.NDArray[np.float64]
@@ -37,6 +38,8 @@ class ReferencedLosses:
     left_out: Mask
     """(K, H) references that are not asked about a holdout record. None was trained on it, but asking as many
     as about a forgotten record keeps the scores of both groups equally noisy."""
+    rmia_scale: float
+    """RMIA's a, see `tuned_rmia_scale`."""
 
 
 ReferenceAttack = Callable[[ReferencedLosses], MembershipScores]
@@ -72,9 +75,19 @@ AUC (MoCo: .741 with either). BYOL's loss is bounded, its ratios lie near 1, and
 non-member. γ only decides which records tie, see `rmia`, so at 1 nothing is lost."""
 
 
+def tuned_rmia_scale(reference_forget: Array, reference_holdout: Array, trained: Mask) -> float:
+    """How much of p_out a model keeps that was trained on a record, chosen on references alone, see `rmia.tuned_scale`.
+
+    Args:
+        reference_forget, reference_holdout, trained: as in `ReferencedLosses`.
+    """
+    shown = np.exp(-reference_forget).mean(axis=2), np.exp(-reference_holdout).mean(axis=2)
+    nobody = np.zeros(shown[1].shape, dtype=bool)  # no reference was trained on the holdout
+    return rmia.tuned_scale(shown[0], trained, shown[1], nobody, gamma=GAMMA)
+
+
 def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
-    """How many non-members a record beats, see `rmia.offline`; the non-members are the holdout. How much of p_out a
-    model keeps is chosen on the references alone, see `rmia.tuned_scale`.
+    """How many non-members a record beats, see `rmia.offline`; the non-members are the holdout.
 
     Score direction: larger means member.
     """
@@ -82,8 +95,7 @@ def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
     reference_forget = np.exp(-losses.reference_forget).mean(axis=2)
     reference_holdout = np.exp(-losses.reference_holdout).mean(axis=2)
     non_members = (holdout, reference_holdout, losses.left_out)
-    nobody = np.zeros_like(losses.left_out)  # no reference was trained on the holdout
-    scale = rmia.tuned_scale(reference_forget, losses.trained, reference_holdout, nobody, gamma=GAMMA)
+    scale = losses.rmia_scale
     return MembershipScores(
         rmia.offline(forget, reference_forget, losses.trained, *non_members, gamma=GAMMA, scale=scale),
         rmia.offline(holdout, reference_holdout, losses.left_out, *non_members, gamma=GAMMA, scale=scale),
@@ -109,7 +121,7 @@ def normal_scores(values: Array, holdout: Array) -> Array:
         known = np.sort(holdout[index], axis=None)
         below = np.searchsorted(known, values[index], side="left")
         above = np.searchsorted(known, values[index], side="right")
-        found[index] = norm.ppf((below + above + 1) / (2 * len(known) + 2))
+        found[index] = ndtri((below + above + 1) / (2 * len(known) + 2))
     return found
 
 
@@ -124,36 +136,83 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
 
     Score direction: larger means member.
     """
-    shown = _confidences(losses)
-    everybody = np.ones(len(shown.holdout), dtype=bool)
-    scores, non_members = _in_place_of_each_other(shown, everybody)
-    _, records = (~shown.trained).nonzero()
+    scores, non_members = _pooled(*online_in_place(on_common_scale(losses)), losses.trained)
+    _, records = (~losses.trained).nonzero()
     clustered = clustered_error(scores, non_members, records)
-    groups = np.arange(len(everybody)) % JACKKNIFE
-    left = [_in_place_of_each_other(shown, groups != group) for group in range(JACKKNIFE) if (groups != group).any()]
-    areas = np.asarray([placements(*each)[0].mean() for each in left])
-    scale = np.sqrt((len(areas) - 1) / len(areas) * np.square(areas - areas.mean()).sum())
+    tenths = [on_common_scale(losses, measured) for measured in jackknife_parts(len(losses.holdout))]
+    left = [_pooled(*online_in_place(each), losses.trained) for each in tenths]
+    areas = tuple(float(placements(*each)[0].mean()) for each in left)
+    scale = jackknife_error(areas)
     naive = standard_error(*placements(scores, non_members))
     factor = float(np.hypot(clustered, scale) / naive) if 0 < naive < np.inf else 1.0
-    return MembershipScores(scores, non_members, factor)
+    return MembershipScores(scores, non_members, factor, records, areas)
 
 
-def _in_place_of_each_other(shown: ReferencedLosses, measured: Mask) -> tuple[Array, Array]:
-    """(F,) scores of the model and the scores of the references not trained on a record, reference by
-    reference, from logit confidences on the scale of the holdout records `measured`."""
-    target = normal_scores(shown.forget, shown.holdout[measured])
-    reference = normal_scores(shown.reference_forget, shown.reference_holdout[:, measured])
-    count, records = shown.trained.shape
-    ours, theirs = np.full((count, records), np.nan), np.full((count, records), np.nan)
-    for number in range(count):
-        outside = ~shown.trained[number]
-        if not outside.any():
-            continue
-        others = np.arange(count) != number
-        judged = (reference[others][:, outside], shown.trained[others][:, outside])
-        ours[number, outside] = lira.online(target[outside], *judged)
-        theirs[number, outside] = lira.online(reference[number, outside], *judged)
-    return np.nanmean(ours, axis=0), theirs[~shown.trained]
+def jackknife_error(values: Sequence[float]) -> float:
+    """Standard error of a number from its values with each part left out; 0 where there are no parts."""
+    count = len(values)
+    return float(np.sqrt((count - 1) * np.var(values))) if count else 0.0
+
+
+def jackknife_parts(holdout: int) -> list[Mask]:
+    """(H,) masks of the holdout without a tenth of it, for each tenth that there is."""
+    groups = np.arange(holdout) % JACKKNIFE
+    return [groups != group for group in range(JACKKNIFE) if (groups != group).any() and (groups == group).any()]
+
+
+@dataclass(frozen=True)
+class CommonScale:
+    """Logit confidences of the forgotten records as normal scores among each model's own holdout."""
+
+    target: Array
+    """(F, Q)."""
+    reference: Array
+    """(K, F, Q)."""
+    trained: Mask
+    """(K, F)."""
+
+
+def on_common_scale(losses: ReferencedLosses, measured: Mask | None = None, *, averaged: bool = False) -> CommonScale:
+    """What all models show on one scale, see `normal_scores`.
+
+    Args:
+        losses: of the audited model and the references.
+        measured: (H,) the holdout records that make the scale; None for all.
+        averaged: one value per record, from its mean confidence over the queries (Q = 1).
+    """
+    shown = _confidences(losses)
+    among = np.ones(len(shown.holdout), dtype=bool) if measured is None else measured
+
+    def scores(values: Array, holdout: Array) -> Array:
+        if averaged:
+            values, holdout = values.mean(axis=-1, keepdims=True), holdout.mean(axis=-1, keepdims=True)
+        return normal_scores(values, holdout[..., among, :])
+
+    return CommonScale(
+        scores(shown.forget, shown.holdout), scores(shown.reference_forget, shown.reference_holdout), losses.trained
+    )
+
+
+def online_in_place(shown: CommonScale) -> tuple[Array, Array]:
+    """(K, F) LiRA scores of the model and of each reference, both judged by the other references as `lira.online`
+    judges, with one variance of "in" and one of "out"; not a number where that reference was trained on the record."""
+    found = judges(shown.reference, shown.trained)
+    spreads = [np.maximum(np.sqrt(each), lira.SMALLEST_SPREAD) for each in shared_variances(found)]
+    inside, outside = (each[:, None, None] for each in spreads)
+
+    def scores(values: Array) -> Array:
+        ratio = np.log(outside) - np.log(inside)
+        ratio = (
+            ratio + (np.square((values - found.mean_out) / outside) - np.square((values - found.mean_in) / inside)) / 2
+        )
+        return np.where(found.outside, ratio.mean(axis=2), np.nan)
+
+    return scores(shown.target), scores(shown.reference)
+
+
+def _pooled(ours: Array, theirs: Array, trained: Mask) -> tuple[Array, Array]:
+    """(F,) scores of the model and the scores of the references not trained on a record, reference by reference."""
+    return np.nanmean(ours, axis=0), theirs[~trained]
 
 
 REFERENCE_ATTACKS: dict[str, ReferenceAttack] = {

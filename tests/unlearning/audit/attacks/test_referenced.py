@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from unlearning.audit.attacks import REFERENCE_ATTACKS, lira, rmia
-from unlearning.audit.attacks.referenced import ReferencedLosses
+from unlearning.audit.attacks.referenced import (
+    ReferencedLosses,
+    jackknife_error,
+    jackknife_parts,
+    normal_scores,
+    on_common_scale,
+    online_in_place,
+    tuned_rmia_scale,
+)
 from unlearning.audit.references.training import halves
 from unlearning.audit.statistics import auc_interval
 
@@ -37,6 +45,7 @@ def make() -> Make:
             reference_holdout=reference[:, records:],
             trained=trained,
             left_out=left_out,
+            rmia_scale=tuned_rmia_scale(reference[:, :records], reference[:, records:], trained),
         )
 
     return losses
@@ -84,6 +93,7 @@ def test_the_scores_are_those_of_the_formulas(make: Make) -> None:
     references = [np.exp(-values).mean(axis=-1) for values in (losses.reference_forget, losses.reference_holdout)]
     nobody = np.zeros_like(losses.left_out)
     scale = rmia.tuned_scale(references[0], losses.trained, references[1], nobody, gamma=1.0)
+    assert losses.rmia_scale == scale
     asked = (sure[1], references[1], losses.left_out)
     expected = rmia.offline(sure[0], references[0], losses.trained, *asked, gamma=1.0, scale=scale)
     assert np.array_equal(found.forget, expected)
@@ -100,3 +110,49 @@ def test_members_are_found_where_losses_are_small_and_bounded_as_well(make: Make
 
     areas = [auc_interval(*REFERENCE_ATTACKS[name](bounded(make(seed, 1.0))).pair).estimate for seed in range(5)]
     assert np.mean(areas) > 0.75
+
+
+def test_references_in_the_place_of_the_model_are_judged_as_one_after_the_other(make: Make) -> None:
+    """Against `lira.online` by the others, one reference at a time."""
+    shown = on_common_scale(make(5, 0.4, records=30, count=10))
+    ours, theirs = online_in_place(shown)
+    for number in range(10):
+        outside, others = ~shown.trained[number], np.arange(10) != number
+        judged = (shown.reference[others][:, outside], shown.trained[others][:, outside])
+        assert np.allclose(ours[number, outside], lira.online(shown.target[outside], *judged))
+        assert np.allclose(theirs[number, outside], lira.online(shown.reference[number, outside], *judged))
+        assert np.isnan(ours[number, ~outside]).all()
+        assert np.isnan(theirs[number, ~outside]).all()
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_the_common_scale_is_each_models_own_holdout(make: Make, averaged: bool) -> None:
+    losses = make(6, 0.4, records=20, count=8)
+    measured = np.arange(20) % 3 > 0
+    found = on_common_scale(losses, measured, averaged=averaged)
+
+    def slow(of_records: Any, of_holdout: Any) -> Any:
+        values, holdout = lira.logit_confidence(of_records), lira.logit_confidence(of_holdout)
+        if averaged:
+            values, holdout = values.mean(axis=1, keepdims=True), holdout.mean(axis=1, keepdims=True)
+        return normal_scores(values, holdout[measured])
+
+    assert np.allclose(found.target, slow(losses.forget, losses.holdout))
+    for number in range(8):
+        own = slow(losses.reference_forget[number], losses.reference_holdout[number])
+        assert np.allclose(found.reference[number], own)
+
+
+@pytest.mark.parametrize("holdout", [1, 2, 7, 10, 43])
+def test_every_holdout_record_is_left_out_once(holdout: int) -> None:
+    parts = jackknife_parts(holdout)
+    assert len(parts) == (0 if holdout == 1 else min(holdout, 10))
+    if parts:
+        assert np.array_equal(sum((~part).astype(int) for part in parts), np.ones(holdout))
+
+
+def test_the_jackknife_gives_a_means_own_error() -> None:
+    values = np.random.default_rng(0).normal(size=10)
+    left = [float(np.delete(values, number).mean()) for number in range(10)]
+    assert jackknife_error(left) == pytest.approx(values.std(ddof=1) / np.sqrt(10))
+    assert jackknife_error([]) == 0
