@@ -72,22 +72,32 @@ AUC (MoCo: .741 with either). BYOL's loss is bounded, its ratios lie near 1, and
 non-member. γ only decides which records tie, see `rmia`, so at 1 nothing is lost."""
 
 
-def rmia_offline(losses: ReferencedLosses) -> MembershipScores:
-    """How many non-members a record beats, see `rmia.offline`; the non-members are the holdout. How much of p_out a
-    model keeps is chosen on the references alone, see `rmia.tuned_scale`.
+def rmia_offline(losses: ReferencedLosses, scale: float | None = None) -> MembershipScores:
+    """How many non-members a record beats, see `rmia.offline`; the non-members are the holdout.
 
     Score direction: larger means member.
+
+    Args:
+        losses: of the model under attack and of the references.
+        scale: how much of p_out a model keeps; None for `rmia_scale` of these losses.
     """
+    scale = rmia_scale(losses) if scale is None else scale
     forget, holdout = np.exp(-losses.forget).mean(axis=1), np.exp(-losses.holdout).mean(axis=1)
     reference_forget = np.exp(-losses.reference_forget).mean(axis=2)
     reference_holdout = np.exp(-losses.reference_holdout).mean(axis=2)
     non_members = (holdout, reference_holdout, losses.left_out)
-    nobody = np.zeros_like(losses.left_out)  # no reference was trained on the holdout
-    scale = rmia.tuned_scale(reference_forget, losses.trained, reference_holdout, nobody, gamma=GAMMA)
     return MembershipScores(
         rmia.offline(forget, reference_forget, losses.trained, *non_members, gamma=GAMMA, scale=scale),
         rmia.offline(holdout, reference_holdout, losses.left_out, *non_members, gamma=GAMMA, scale=scale),
     )
+
+
+def rmia_scale(losses: ReferencedLosses) -> float:
+    """How much of p_out a model keeps, chosen on the references alone, see `rmia.tuned_scale`."""
+    reference_forget = np.exp(-losses.reference_forget).mean(axis=2)
+    reference_holdout = np.exp(-losses.reference_holdout).mean(axis=2)
+    nobody = np.zeros_like(losses.left_out)  # no reference was trained on the holdout
+    return rmia.tuned_scale(reference_forget, losses.trained, reference_holdout, nobody, gamma=GAMMA)
 
 
 def normal_scores(values: Array, holdout: Array) -> Array:
@@ -125,12 +135,19 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
     Score direction: larger means member.
     """
     shown = _confidences(losses)
+
+    def judged(measured: Mask) -> tuple[Array, Array]:
+        """On the scale of the holdout records `measured`."""
+        target = normal_scores(shown.forget, shown.holdout[measured])
+        reference = normal_scores(shown.reference_forget, shown.reference_holdout[:, measured])
+        return in_place_of_each_other(target, reference, shown.trained)
+
     everybody = np.ones(len(shown.holdout), dtype=bool)
-    scores, non_members = _in_place_of_each_other(shown, everybody)
+    scores, non_members = judged(everybody)
     _, records = (~shown.trained).nonzero()
     clustered = clustered_error(scores, non_members, records)
     groups = np.arange(len(everybody)) % JACKKNIFE
-    left = [_in_place_of_each_other(shown, groups != group) for group in range(JACKKNIFE) if (groups != group).any()]
+    left = [judged(groups != group) for group in range(JACKKNIFE) if (groups != group).any()]
     areas = np.asarray([placements(*each)[0].mean() for each in left])
     scale = np.sqrt((len(areas) - 1) / len(areas) * np.square(areas - areas.mean()).sum())
     naive = standard_error(*placements(scores, non_members))
@@ -138,22 +155,28 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
     return MembershipScores(scores, non_members, factor)
 
 
-def _in_place_of_each_other(shown: ReferencedLosses, measured: Mask) -> tuple[Array, Array]:
-    """(F,) scores of the model and the scores of the references not trained on a record, reference by
-    reference, from logit confidences on the scale of the holdout records `measured`."""
-    target = normal_scores(shown.forget, shown.holdout[measured])
-    reference = normal_scores(shown.reference_forget, shown.reference_holdout[:, measured])
-    count, records = shown.trained.shape
+def in_place_of_each_other(target: Array, reference: Array, trained: Mask) -> tuple[Array, Array]:
+    """Model and references, each not trained on a record, judged by the other references.
+
+    Args:
+        target: (F, Q) what the model shows, see `normal_scores`.
+        reference: (K, F, Q).
+        trained: (K, F).
+
+    Returns:
+        (F,) scores of the model, and the scores of the references not trained on a record, reference by reference.
+    """
+    count, records = trained.shape
     ours, theirs = np.full((count, records), np.nan), np.full((count, records), np.nan)
     for number in range(count):
-        outside = ~shown.trained[number]
+        outside = ~trained[number]
         if not outside.any():
             continue
         others = np.arange(count) != number
-        judged = (reference[others][:, outside], shown.trained[others][:, outside])
+        judged = (reference[others][:, outside], trained[others][:, outside])
         ours[number, outside] = lira.online(target[outside], *judged)
         theirs[number, outside] = lira.online(reference[number, outside], *judged)
-    return np.nanmean(ours, axis=0), theirs[~shown.trained]
+    return np.nanmean(ours, axis=0), theirs[~trained]
 
 
 REFERENCE_ATTACKS: dict[str, ReferenceAttack] = {
