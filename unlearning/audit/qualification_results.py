@@ -76,6 +76,12 @@ class Qualification(Config):
         return f"{found}, margin {self.auc_margin}"
 
 
+class QualifiedBy(Config):
+    """What a version serves by, as it is logged with it."""
+
+    qualifications: tuple[Qualification, ...] = Field(min_length=1)
+
+
 def matching(
     found: Iterable[Qualification], *, original: str, split: str, method: str, settings: dict[str, Any]
 ) -> tuple[Qualification, ...]:

@@ -179,6 +179,12 @@ def judge_gaps(comparisons: tuple[Comparison, ...], margin: float) -> tuple[Outc
     return "passed", [f"every attack is within ± {margin} AUC of {whose} (90 % intervals)"]
 
 
+def surely_apart(comparisons: tuple[Comparison, ...], margin: float) -> list[str]:
+    """The attacks that fail for sure, on however few records, in words; nothing where none does."""
+    failed = _failed(comparisons, margin)
+    return [_describe(each) for each in failed[1]] if failed else []
+
+
 def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
     if audit.diverged:
         return "diverged", [audit.diverged]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, Field
 
+from unlearning.audit.policy import Margins
 from unlearning.core.errors import UserError
 from unlearning.core.seeding import derive
 
@@ -29,6 +33,23 @@ def sizes_of(text: str) -> tuple[int, ...]:
     if not parts or not all(each.isdecimal() and 1 <= int(each) <= LARGEST_SIZE for each in parts):
         raise UserError(f"sizes {text!r}: give numbers of records from 1 to {LARGEST_SIZE}, such as {SIZES}")
     return tuple(sorted({int(each) for each in parts}))
+
+
+def _possible_sizes(text: str) -> str:
+    sizes_of(text)
+    return text
+
+
+class SetsToForget(Margins):
+    """What a method is made to forget before it counts as qualified, and how that is judged."""
+
+    sizes: Annotated[str, AfterValidator(_possible_sizes)] = SIZES
+    """Records of a simulated set, separated by commas: a request is covered at these sizes and between them."""
+    sets: int = Field(SETS, ge=FEWEST_SETS)
+    """Simulated sets of each size, at most; as many as the members make where they are fewer. Each is one unlearning
+    and one audit."""
+    qualification_tasks: int = Field(4, ge=1)
+    """Tasks that forget them side by side."""
 
 
 def count_of(size: int, wanted: int, members: int) -> int:
