@@ -20,6 +20,7 @@ from unlearning.core.settings import from_environment
 from unlearning.data import splits
 from unlearning.learning import models
 from unlearning.recipes import provenance
+from unlearning.recipes.unlearning import run_method
 from unlearning.registry.client import Version
 from unlearning.steps.qualify import conclude, forget
 from unlearning.storage.keys import qualification_folder
@@ -65,7 +66,7 @@ def test_what_is_found_is_kept_with_the_original_and_shown(chain: Chain, parent:
     assert read_json(tmp_path / "found", "qualifications") == [found.model_dump(mode="json")]
     (original,) = versions(parent.name)
     assert original.tags.qualifications == {"finetune.2": found.told}
-    assert "tried on simulated sets of 2" in original.description
+    assert "Qualification of finetune: " in original.description
     ids = splits.load(chain["split"]).ids
     assert not any(each in found.model_dump_json() for each in ids), "no record is named"
 
@@ -83,18 +84,16 @@ def test_a_set_depends_on_its_number_alone(chain: Chain, tmp_path: Path) -> None
 def test_an_interrupted_share_forgets_no_set_again(
     chain: Chain, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unlearning.recipes import qualification
+    done: list[int] = []
 
-    run, done = qualification.run_method, []
-
-    def stopping(*given: Any, **more: Any) -> Any:
+    def counted(*given: Any, **more: Any) -> Any:
         if len(done) == 2:
             raise ConnectionAbortedError("the machine went away")
         done.append(1)
-        return run(*given, **more)
+        return run_method(*given, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(qualification, "run_method", stopping)
+        patch.setattr("unlearning.recipes.qualification.run_method", counted)
         with pytest.raises(ConnectionAbortedError):
             forget_into(chain, tmp_path / "part", "2: 0 1 2")
     assert not (tmp_path / "part").exists()
@@ -102,10 +101,10 @@ def test_an_interrupted_share_forgets_no_set_again(
     assert sorted(path.name for path in left) == [set_file(2, 0), set_file(2, 1)]
     with safe_open(str(left[0]), framework="np") as handle:  # so that a purge of that data finds it
         assert {"snapshot": split.snapshot, "split": split.digest}.items() <= handle.metadata().items()
-    again = []
-    monkeypatch.setattr(qualification, "run_method", lambda *given, **more: again.append(1) or run(*given, **more))
+    done.pop()
+    monkeypatch.setattr("unlearning.recipes.qualification.run_method", counted)
     forget_into(chain, tmp_path / "part", "2: 0 1 2")
-    assert len(again) == 1
+    assert len(done) == 2, "one set was left to forget, and a second one would have been stopped"
     assert files_below(checkpoints) == []
 
 

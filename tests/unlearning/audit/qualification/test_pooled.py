@@ -130,7 +130,7 @@ def pool_of_correlated_records(draw: np.random.Generator, together: float, gap: 
 
 def upper(pools: int) -> float:
     """The largest count that a chance of 5 % makes plausible, 4 standard deviations."""
-    return 0.05 * pools + 4 * np.sqrt(pools * 0.05 * 0.95)
+    return 0.05 * pools + 4 * float(np.sqrt(pools * 0.05 * 0.95))
 
 
 @pytest.mark.slow
