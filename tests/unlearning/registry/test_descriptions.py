@@ -53,7 +53,10 @@ def test_the_page_of_a_version_tells_its_life(history: History) -> None:
 
 
 def test_an_original_says_which_methods_are_qualified_on_it() -> None:
-    told = {"qualification.finetune.3": "qualified: 100 sets of 3", "qualification.gradient_ascent.1": "not_qualified"}
+    told: dict[str, Any] = {
+        "qualification.finetune.3": "qualified: 100 sets of 3",
+        "qualification.gradient_ascent.1": "not_qualified",
+    }
     original = version(1, aliases=("champion",), status="serving", **told)
     page = descriptions.version_description(original, [original])
     assert "Qualification of finetune: qualified: 100 sets of 3." in page
