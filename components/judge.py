@@ -70,6 +70,7 @@ def judge(
             policy=checked(Policy, policy),
             method=method["method"],
             attempt=attempt,
+            candidate_path=models["candidate"],
             page_path=Path(explanation.path),
         )
         draw(**paths, **given, evidence_path=files.inspection, page_path=Path(figures.path))

@@ -39,6 +39,7 @@ def resolve(
         model_name=model_name,
         version=version,
         compare_with=asked.compare_with,
+        or_retrained=asked.on_inconclusive == "qualified",
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
@@ -52,4 +53,6 @@ def resolve(
         "batch": named["batch"],
         "parent": result.version,
     }
+    # A version that forgot before has no references: no method is qualified for it, and it is trained again.
+    policy = policy | {"compare_with": result.compared_with}
     return policy, method | {"seed": str(seed)}, registered

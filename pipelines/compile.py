@@ -10,7 +10,7 @@ from kfp import compiler
 from pipelines.deduplicate import deduplicate
 from unlearning.core.files import write_text
 
-PIPELINES = ("pretraining", "unlearning", "compliance")
+PIPELINES = ("pretraining", "qualification", "unlearning", "compliance")
 """Their names: each stands in a module of its own, and takes seconds to import, as KFP draws its graph."""
 
 

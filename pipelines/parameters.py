@@ -2,7 +2,7 @@
 
 The form in the Kubeflow Pipelines UI, the options of the command line, the record of a local run, what is checked
 before anything is submitted and the tables of the documentation all come from here. Groups that tasks are handed as a
-whole stand where they act: `Policy`, `ForgetSelection`, `BatchParameters` and `Hardware`.
+whole stand where they act: `Policy`, `SetsToForget`, `ForgetSelection`, `BatchParameters` and `Hardware`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 
 from unlearning.audit.policy import OnInconclusive, Policy
+from unlearning.audit.qualification.plan import SetsToForget
 from unlearning.audit.references.plan import check_count
 from unlearning.cluster.workers import DeviceName, Hardware
 from unlearning.compliance.batches.parameters import BatchParameters
@@ -77,6 +78,17 @@ class RegisteredModel(Config):
     """Version number or alias of the model that is to forget."""
 
 
+class QualifiedMethod(Config):
+    """The method that is to be qualified, with the settings that it will have."""
+
+    method: Annotated[str, AfterValidator(_known_method)] = "gradient_penalty"
+    """The method, but for retrain, which needs no qualification."""
+    method_overrides: str = ""
+    """YAML laid over the method's settings, such as "weight: 3.0". Empty for none."""
+    seed: int = 0
+    """Seed of the sets, the forgetting and the audit."""
+
+
 class MethodChoice(Config):
     """How it is made to forget."""
 
@@ -109,8 +121,9 @@ class CompliancePolicy(Policy):
     """The policy of a batch, which must come to an end before the deadline."""
 
     on_inconclusive: OnInconclusive = "accept_retrained"
-    """Where the audit cannot tell: retrain, stop, accept, or accept_retrained: a request for a few records is honoured
-    by training again without them, and the certificate says that no audit could tell."""
+    """Where the audit cannot tell: retrain, stop, accept, accept_retrained (a request for a few records is honoured by
+    training again without them, and the certificate says that no audit could tell), or qualified (without training,
+    where the method is qualified to forget so few; otherwise as accept_retrained)."""
 
 
 class ModelsToHonour(Config):
@@ -139,6 +152,13 @@ class LocalRun(LocalHardware, Policy, MethodChoice, ForgetSelection, ReferenceMo
     """Tasks that train them; on one machine they follow one another."""
 
 
+class LocalQualification(LocalHardware, SetsToForget, QualifiedMethod, RegisteredModel):
+    """Parameters of a local qualification."""
+
+    qualification_tasks: int = Field(1, ge=1)
+    """Tasks that forget the sets; on one machine they follow one another."""
+
+
 class LocalBatch(LocalHardware, CompliancePolicy, MethodChoice, BatchParameters):
     """Parameters of a local compliance batch."""
 
@@ -155,6 +175,9 @@ FORMS: dict[str, dict[str, type[Config]]] = {
         "model": RegisteredModel, "forget": ForgetSelection, "method": MethodChoice, "policy": Policy, "named": Named,
         "hardware": Hardware,
     },
+    "qualification": {
+        "model": RegisteredModel, "method": QualifiedMethod, "sets": SetsToForget, "hardware": Hardware,
+    },
     "compliance": {
         "named": BatchName, "requests": BatchParameters, "method": MethodChoice, "policy": CompliancePolicy,
         "hardware": Hardware,
@@ -165,8 +188,8 @@ FORMS: dict[str, dict[str, type[Config]]] = {
 
 TITLES = {
     "training": "Model", "references": "Audit", "registered": "Registry", "model": "Model", "forget": "What to forget",
-    "method": "How", "policy": "Policy", "named": "Name", "requests": "Requests", "hardware": "Hardware",
-    "work": "Work",
+    "method": "How", "sets": "Simulated sets", "policy": "Policy", "named": "Name", "requests": "Requests",
+    "hardware": "Hardware", "work": "Work",
 }  # fmt: skip
 """What a group is called in front of people."""
 

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 """By package of the library, the others that it may import."""
 
-PLAIN_AUDIT = ("results", "inspection_results", "escalation", "power", "statistics")
+PLAIN_AUDIT = ("results", "inspection_results", "qualification_results", "escalation", "power", "statistics")
 """Modules of `audit` that hold what an audit says, as it is written to JSON, and no learning code: services read it."""
 
 EXCEPTIONS = {"unlearning.registry.pyfunc_model": {"unlearning.learning.models"}}

@@ -294,6 +294,30 @@ def test_references_are_planned_made_and_gathered(
     assert (tmp_path / "references" / signals).read_bytes() == (chain["references"] / signals).read_bytes()
 
 
+def test_simulated_sets_are_planned_forgotten_and_judged(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEARNING_STORE", str(tmp_path / "store"))
+    numbers = {"sets": "8.0", "qualification_tasks": "2.0", "auc_margin": "0.49", "utility_margin": "0.9"}
+    numbers |= {"record_margin": "0.99", "memory_margin": "0.99"}
+    asked = {"sizes": "1"} | numbers  # in a structure a number becomes a float
+    split = inputs_of(chain, "split")
+    planned = load("plan_sets").python_func(**split, sets=asked)
+    assert planned == ["1: 0 2 4 6", "1: 1 3 5 7"]
+    given = inputs_of(chain, "snapshot", "split", "references", original="model")
+    method, parts = {"method": "finetune", "method_overrides": "{epochs: 1}"}, []
+    for number, share in enumerate(planned):
+        out = outputs_in(tmp_path / str(number), part=dsl.Artifact)
+        load("forget_sets").python_func(**given, method=method, sets=asked, share=share, seed=0, hardware=ON_CPU, **out)
+        parts.append(out["part"])
+    out = outputs_in(tmp_path, qualifications=dsl.Artifact, metrics=dsl.Metrics)
+    count = load("qualify").python_func(parts=parts, **inputs_of(chain, "references"), sets=asked, **out)
+    (found,) = json.loads((tmp_path / "qualifications").read_text())
+    assert (found["size"], found["sets"], found["auc_margin"]) == (1, 8, 0.49)
+    assert count == (found["outcome"] == "qualified")
+    assert out["qualifications"].metadata["finetune for 1"].startswith(found["outcome"])
+
+
 def test_evaluate_measures_the_original(chain: Chain, tmp_path: Path) -> None:
     given = inputs_of(chain, "snapshot", "split", original="model")
     out = outputs_in(tmp_path, evaluation=dsl.Artifact, metrics=dsl.Metrics)

@@ -6,7 +6,7 @@ from docs_site import parameters
 from pipelines.parameters import FORMS
 
 
-@pytest.mark.parametrize("pipeline", ["pretraining", "unlearning", "compliance"])
+@pytest.mark.parametrize("pipeline", ["pretraining", "qualification", "unlearning", "compliance"])
 def test_every_parameter_has_its_row_in_the_order_of_the_form(pipeline: str) -> None:
     _, _, *rows = parameters.table(pipeline).splitlines()
     names = [row.split("|")[2].strip(" `") for row in rows]

@@ -23,7 +23,7 @@ PLATFORMS = "platforms"
 """Where the second document is kept: what is Kubernetes' own."""
 
 SIGNING_VARIABLE = "UNLEARNING_SIGNING_KEY_FILE"
-ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "judge", "evaluate"}
+ON_GPU = {"pretrain", "references", "select", "retrain_or_none", "unlearn", "judge", "evaluate", "forget_sets"}
 CACHED = {
     "pretraining": {
         "tombstones": False,
@@ -36,6 +36,7 @@ CACHED = {
         "evaluate": True,
         "register": False,
     },
+    "qualification": {"resolve": False, "plan_sets": True, "forget_sets": True, "qualify": False},
     "unlearning": {
         "resolve": False,
         "select": True,
@@ -131,7 +132,7 @@ def test_kubeflow_accepts_the_document(document: Document) -> None:
 def test_every_parameter_is_described_and_has_a_default(document: Document) -> None:
     parameters = document["root"]["inputDefinitions"]["parameters"]
     assert {"device", "gpus", "seed"} <= set(parameters)
-    assert {"run_name", "batch"} & set(parameters), "what names the work"
+    assert {"run_name", "batch", "sets"} & set(parameters), "what names the work; a qualification registers nothing"
     for parameter, definition in parameters.items():
         assert definition["description"].strip(), parameter
         assert "defaultValue" in definition, parameter
@@ -245,7 +246,7 @@ def test_conditions_compare_with_a_closed_vocabulary(document: Document, name: s
         if "condition" in task.get("triggerPolicy", {})
     ]
     quoted = {text for condition in conditions for text in re.findall(r"'([^']*)'", condition)}
-    if name == "pretraining":
+    if name in ("pretraining", "qualification"):
         assert quoted == set()
         return
     values = {text for text in quoted if not text.startswith("pipelinechannel--")}

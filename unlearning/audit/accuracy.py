@@ -53,10 +53,17 @@ class Evaluation:
 
     def lost_against(self, reference: Evaluation) -> dict[str, Interval]:
         """Accuracy of `reference` minus this model's on the same test records, 90 % intervals."""
-        measures = [("knn", reference.knn, self.knn), ("linear_probe", reference.linear_probe, self.linear_probe)]
+        return {name: mean_difference(theirs, ours) for name, (theirs, ours) in self._beside(reference).items()}
+
+    def each_lost_against(self, reference: Evaluation) -> dict[str, npt.NDArray[np.float64]]:
+        """The same of every test record, (N,): 1 where `reference` alone is right, −1 where this model alone is."""
+        return {name: theirs.astype(np.float64) - ours for name, (theirs, ours) in self._beside(reference).items()}
+
+    def _beside(self, reference: Evaluation) -> dict[str, tuple[Hits, Hits]]:
+        measures = {"knn": (reference.knn, self.knn), "linear_probe": (reference.linear_probe, self.linear_probe)}
         if self.classifier is not None and reference.classifier is not None:
-            measures.append(("classifier", reference.classifier, self.classifier))
-        return {name: mean_difference(theirs, ours) for name, theirs, ours in measures}
+            measures["classifier"] = (reference.classifier, self.classifier)
+        return measures
 
 
 def _share(hits: Hits | None) -> Interval | None:

@@ -11,9 +11,10 @@
 | `inconclusive` | as `on_inconclusive` says | `accept` if `on_inconclusive` allows it, otherwise `person` |
 
 `on_failure` says `retrain` or `stop` (`person`); `on_inconclusive` says `retrain`, `stop` (`person`),
-`accept`, or `accept_retrained`: retrain, and accept what was retrained exactly. Accepted is only what was
-audited in full and could not be told for want of records: a candidate of which an attack is missing is left
-to a person.
+`accept`, `accept_retrained`: retrain, and accept what was retrained exactly, or `qualified`: accept a first candidate
+whose method is qualified to forget so many records and against which nothing in its own audit speaks, and otherwise
+as `accept_retrained`. Accepted is only what was audited in full and could not be told for want of records: a
+candidate of which an attack is missing is left to a person.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def described(attempt: AttemptName) -> str:
 
 
 def may_serve(
-    outcome: Outcome, on_inconclusive: OnInconclusive, *, retrained: bool, complete: bool
+    outcome: Outcome, on_inconclusive: OnInconclusive, *, retrained: bool, complete: bool, qualified: bool = False
 ) -> Literal["promote", "accept"] | None:
     """Whether a candidate may serve, and on what ground; None if it may not.
 
@@ -94,27 +95,34 @@ def may_serve(
         on_inconclusive: of the policy.
         retrained: whether the candidate was trained again from the beginning, without the forgotten records.
         complete: whether everything was measured that a verdict rests on.
+        qualified: whether its method is qualified for it, see `unlearning.audit.qualified`.
     """
     if outcome == "passed":
         return "promote"
-    accepts = on_inconclusive == "accept" or (on_inconclusive == "accept_retrained" and retrained)
+    accepts = {
+        "accept": True,
+        "accept_retrained": retrained,
+        "qualified": retrained or qualified,
+    }.get(on_inconclusive, False)
     if outcome == "inconclusive" and accepts and complete:
         return "accept"
     return None
 
 
 def serving_action(
-    outcome: Outcome, on_inconclusive: OnInconclusive, *, retrained: bool, complete: bool
+    outcome: Outcome, on_inconclusive: OnInconclusive, *, retrained: bool, complete: bool, qualified: bool = False
 ) -> Literal["promote", "accept"]:
     """On what ground a candidate may serve; as `may_serve`.
 
     Raises:
         UserError: it may not.
     """
-    action = may_serve(outcome, on_inconclusive, retrained=retrained, complete=complete)
+    action = may_serve(outcome, on_inconclusive, retrained=retrained, complete=complete, qualified=qualified)
     if action is None:
-        asked = outcome == "inconclusive" and on_inconclusive.startswith("accept")
-        unless = ", and of the others one that was audited in full" if asked else ""
+        asked = on_inconclusive if outcome == "inconclusive" else ""
+        unless = ", and of the others one that was audited in full" if asked.startswith("accept") else ""
+        if asked == "qualified":
+            unless = ", and of the others one whose method is qualified for it, or that was retrained exactly"
         raise UserError(f"verdict {outcome}: only a passed candidate can be promoted{unless}")
     return action
 
@@ -146,7 +154,9 @@ def rejecting_action(text: str) -> Action:
     return action
 
 
-def next_action(outcome: Outcome, attempt: AttemptName, policy: Policy, *, complete: bool = True) -> Action:
+def next_action(
+    outcome: Outcome, attempt: AttemptName, policy: Policy, *, complete: bool = True, qualified: bool = False
+) -> Action:
     """What follows a verdict, by the table above.
 
     Args:
@@ -154,8 +164,10 @@ def next_action(outcome: Outcome, attempt: AttemptName, policy: Policy, *, compl
         attempt: what the candidate was made by.
         policy: how far to go; `stronger` is 0 for a method that cannot be escalated.
         complete: whether everything was measured that a verdict rests on.
+        qualified: whether the method is qualified for the candidate.
     """
-    serves = may_serve(outcome, policy.on_inconclusive, retrained=attempt == RETRAINED, complete=complete)
+    known = {"retrained": attempt == RETRAINED, "complete": complete, "qualified": qualified}
+    serves = may_serve(outcome, policy.on_inconclusive, **known)
     if serves is not None:
         return serves
     if attempt == RETRAINED:
@@ -163,7 +175,7 @@ def next_action(outcome: Outcome, attempt: AttemptName, policy: Policy, *, compl
     if outcome == "leaks" and escalation_level(attempt) < policy.stronger:
         return "stronger"
     follows = policy.on_inconclusive if outcome == "inconclusive" else policy.on_failure
-    return "retrain" if follows in ("retrain", "accept_retrained") else "person"
+    return "retrain" if follows in ("retrain", "accept_retrained", "qualified") else "person"
 
 
 def accepted_statement(reasons: Sequence[str], *, retrained: bool = False) -> str:
@@ -187,6 +199,8 @@ class AttemptSummary(Config):
     """What followed the verdict."""
     version: str
     """Registered version, which holds the candidate's own audit; `none` where the method diverged."""
+    statement: str = ""
+    """Under which it was accepted; empty where it was not, or by an earlier release."""
 
 
 _SUMMARIES = TypeAdapter(tuple[AttemptSummary, ...])

@@ -14,7 +14,7 @@ from unlearning.audit.results import Reference, Verdict
 from unlearning.core.config import Config
 
 OnFailure = Literal["retrain", "stop"]
-OnInconclusive = Literal["retrain", "stop", "accept", "accept_retrained"]
+OnInconclusive = Literal["retrain", "stop", "accept", "accept_retrained", "qualified"]
 MAX_STRONGER = 2
 
 
@@ -52,4 +52,5 @@ class Policy(Margins):
     to a person)."""
     on_inconclusive: OnInconclusive = "retrain"
     """What follows where the audit cannot tell: retrain, stop, accept (let the candidate serve, with a statement that
-    it did not pass), or accept_retrained (retrain, and accept that)."""
+    it did not pass), accept_retrained (retrain, and accept that), or qualified (let it serve where its method is
+    qualified to forget so few records and nothing in the audit speaks against it, otherwise as accept_retrained)."""

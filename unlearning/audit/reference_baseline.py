@@ -127,20 +127,25 @@ def without(references: References, number: int) -> References:
     return references.only(np.arange(len(references.trained)) != number)
 
 
+def seen_from(forgotten: ReferenceBaseline, number: int) -> tuple[ReferenceBaseline, Mask]:
+    """The other references with the forgotten records that this one was not trained on, and which are left out about
+    the holdout."""
+    left_out, outside = forgotten.left_out, ~forgotten.trained[number]
+    others = ReferenceBaseline(without(forgotten.references, number), forgotten.rows[outside])
+    # Where it is left out itself, the other half of the references is asked, so that a holdout record is asked of as
+    # many as a forgotten one.
+    return others, np.delete(np.where(left_out[number], ~left_out, left_out), number, axis=0)
+
+
 def _each(
     forgotten: ReferenceBaseline, seed: int, own: OwnAttacks
 ) -> Iterator[tuple[Mask, dict[str, MembershipScores]]]:
     """Which forgotten records a reference was not trained on, and every attack's scores over them."""
-    trained, left_out = forgotten.trained, forgotten.left_out
-    for number, outside in enumerate(~trained):
+    for number, outside in enumerate(~forgotten.trained):
         if not outside.any():
             continue
         model = as_audited(forgotten.references, number, forgotten.rows[outside])
-        others = ReferenceBaseline(without(forgotten.references, number), forgotten.rows[outside])
-        # Seen from this reference: where it is left out itself, the other half of the references is asked, so
-        # that a holdout record is asked of as many as a forgotten one.
-        asked = np.delete(np.where(left_out[number], ~left_out, left_out), number, axis=0)
-        losses = referenced_losses(model, others, asked, forgotten.rmia_scale)
+        losses = referenced_losses(model, *seen_from(forgotten, number), forgotten.rmia_scale)
         known = {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items() if name != "lira_online"}
         yield outside, own(model, seed) | known
 

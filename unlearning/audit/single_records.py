@@ -129,7 +129,7 @@ def between_references(references: References) -> dict[RecordMeasure, float]:
         left_out=nobody,
         rmia_scale=1.0,
     )
-    return {measure: each.between for measure, each in _measured(on_common_scale(every, averaged=True)).items()}
+    return {measure: each.between for measure, each in measure_averages(on_common_scale(every, averaged=True)).items()}
 
 
 def _recognised(
@@ -157,20 +157,23 @@ def _on_averages(losses: ReferencedLosses, between: Mapping[RecordMeasure, float
     To the error of the records comes that of the holdout, which makes the scale (a jackknife over tenths of it), and
     that of the model: it is one of many that could have been trained.
     """
-    whole = _measured(on_common_scale(losses, averaged=True))
+    whole = measure_averages(on_common_scale(losses, averaged=True))
     parts = [
-        _measured(on_common_scale(losses, each, averaged=True)) for each in jackknife_parts(losses.holdout.shape[0])
+        measure_averages(on_common_scale(losses, each, averaged=True))
+        for each in jackknife_parts(losses.holdout.shape[0])
     ]
     count = len(losses.trained)
     found = []
     for measure, each in whole.items():
         scale = jackknife_error([float(part[measure].values.mean()) for part in parts])
         further = math.hypot(scale, between[measure] * math.sqrt(1 + 1 / count))
-        found.append(RecordGap(measure, "", each.shown, each.expected, Placed(each.values, _spread(further))))
+        found.append(RecordGap(measure, "", each.shown, each.expected, Placed(each.values, spread_of(further))))
     return found
 
 
-class _Measured(NamedTuple):
+class MeasuredAverages(NamedTuple):
+    """One measure of each record's mean confidence."""
+
     shown: float
     expected: float
     values: Array
@@ -178,23 +181,24 @@ class _Measured(NamedTuple):
     between: float
 
 
-def _spread(error: float) -> Array:
+def spread_of(error: float) -> Array:
     """(`JACKKNIFE`,) values whose mean, 0, has this standard error: as many as the jackknife has parts, since they
     count for how well the error itself is known."""
     return np.resize([-error, error], JACKKNIFE) * math.sqrt(JACKKNIFE - 1)
 
 
-def _measured(shown: CommonScale) -> dict[RecordMeasure, _Measured]:
+def measure_averages(shown: CommonScale) -> dict[RecordMeasure, MeasuredAverages]:
+    """The measures that rest on averages, from confidences that were averaged (Q = 1)."""
     target, reference = shown.target[..., 0], shown.reference[..., 0]
     better, worse = tails_in_place(target, reference, shown.trained)
     memory = individual_memory(target, reference, shown.trained)
     return {
         "familiar": _of_tails(better),
         "unfamiliar": _of_tails(worse),
-        "memory": _Measured(memory.shown, memory.expected, memory.pseudo_values, memory.between),
+        "memory": MeasuredAverages(memory.shown, memory.expected, memory.pseudo_values, memory.between),
     }
 
 
-def _of_tails(tails: Tails) -> _Measured:
+def _of_tails(tails: Tails) -> MeasuredAverages:
     values = tails.ours - tails.theirs
-    return _Measured(float(tails.ours.mean()), float(tails.theirs.mean()), values, tails.between)
+    return MeasuredAverages(float(tails.ours.mean()), float(tails.theirs.mean()), values, tails.between)

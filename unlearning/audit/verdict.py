@@ -281,6 +281,12 @@ def _passed(comparisons: Sequence[Comparison], single_records: Sequence[RecordTe
     return reasons + [f"a small leak is still seen: {_describe(each)}" for each in small]
 
 
+def surely_apart(audit: Audit, margins: Margins) -> list[str]:
+    """What fails for sure, on however few records, in words; nothing where nothing does."""
+    failed = _failed([*audit.comparisons, *audit.single_records], margins)
+    return [_describe(each) for each in failed[1]] if failed else []
+
+
 def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
     if audit.diverged:
         return "diverged", [audit.diverged]

@@ -33,7 +33,7 @@ Root = Annotated[str, typer.Option(help="Where artifacts go; the cluster's defau
 Account = Annotated[str, typer.Option(help="Service account that the tasks run as.")]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Take over results of equal steps.")]
 Name = Annotated[str, typer.Option(help="By this name it is found again, and not made twice.")]
-Pipeline = Annotated[str, typer.Argument(help="pretraining, unlearning or compliance.")]
+Pipeline = Annotated[str, typer.Argument(help="pretraining, qualification, unlearning or compliance.")]
 
 
 def _server_at(url: str, namespace: str, token_file: Path | None, ca_file: Path | None) -> Pipelines:
@@ -123,7 +123,9 @@ def submit(
 
 
 def schedule(
-    pipeline: Annotated[str, typer.Argument(help="pretraining, unlearning, compliance, or `list`.")] = "",
+    pipeline: Annotated[
+        str, typer.Argument(help="pretraining, qualification, unlearning, compliance, or `list`.")
+    ] = "",
     cron: Annotated[str, typer.Option(help="Five fields, or six with seconds first; UTC on most clusters.")] = "",
     param: Parameters = None,
     params_file: ParametersFile = None,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def doctor(
     pipeline: Annotated[
-        str, typer.Argument(help="pretraining, unlearning or compliance: looks at its parameters and image too.")
+        str, typer.Argument(help="Of which the parameters and the image are looked at too, such as pretraining.")
     ] = "",
     param: Parameters = None,
     params_file: ParametersFile = None,

@@ -47,8 +47,16 @@ def tree(name: str, versions: Iterable[Version]) -> Tree:
     nodes: dict[str, Tree] = {}
     for version in versions:
         parent = nodes.get(version.tags.parent, root)
-        nodes[version.version] = parent.add(Text(label(version)))
+        nodes[version.version] = node = parent.add(Text(label(version)))
+        for key, told in sorted(version.tags.qualifications.items()):
+            node.add(Text(f"{_qualified(key)}: {told}"))
     return root
+
+
+def _qualified(key: str) -> str:
+    """A method and a size in words."""
+    method, _, size = key.rpartition(".")
+    return f"{method} for {size} record{'' if size == '1' else 's'}"
 
 
 def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:

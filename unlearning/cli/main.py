@@ -69,6 +69,7 @@ COMMANDS = (
     Command("methods", "catalogue", "list_methods", TRY),
     Command("requests", "requests", "app", ERASE),
     Command("compliance", "compliance", "app", ERASE),
+    Command("qualify", "qualify", "qualify", ERASE),
     Command("verify", "verify", "verify", ERASE),
     Command("purge", "purge", "purge", ERASE),
     Command("ledger", "ledger", "app", ERASE),

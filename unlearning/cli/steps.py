@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from unlearning.audit.policy import Policy
+from unlearning.audit.policy import Margins, Policy
+from unlearning.audit.qualification.plan import SETS, SIZES, as_text, shares
 from unlearning.cli.options import options
 from unlearning.cli.output import Json, show
 from unlearning.core.config import checked
@@ -35,7 +36,7 @@ ReferencesFolder = Annotated[Path | None, typer.Option(help="Reference models of
 Out = Annotated[Path, typer.Option(help="Where the result is written.")]
 Attempt = Annotated[str, typer.Option(help="first, stronger_1, stronger_2 or retrained.")]
 OnInconclusive = Annotated[
-    str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept or accept_retrained.")
+    str, typer.Option(help="Where the audit cannot tell: retrain, stop, accept, accept_retrained or qualified.")
 ]
 CompareWith = Annotated[str, typer.Option(help="retrained, or references: nothing is retrained.")]
 RunName = Annotated[str, typer.Option(help="Names this work in MLflow; repeating it changes nothing.")]
@@ -135,6 +136,52 @@ def references(
         )
         found = steps.gather(parts=[part], references_path=out)
     show(found.manifest, json)
+
+
+@app.command()
+@options(Margins)
+def qualify(
+    model: Original,
+    references: Annotated[Path, typer.Option(help="Reference models of the original.")],
+    snapshot: Snapshot,
+    split: SplitFile,
+    out: Out,
+    parameters: dict[str, Any],
+    method: Annotated[str, typer.Option(help="See `unlearn methods`.")] = "gradient_penalty",
+    overrides: Annotated[str, typer.Option(help="YAML laid over the method's settings.")] = "",
+    sizes: Annotated[str, typer.Option(help="Records of a simulated set, separated by commas.")] = SIZES,
+    sets: Annotated[int, typer.Option(help="Simulated sets of each size, at most; 8 or more.")] = SETS,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Method to how it forgets simulated sets too small to audit; kept in the store. Goes on when interrupted."""
+    from tempfile import TemporaryDirectory
+
+    from unlearning.data import splits
+    from unlearning.steps import qualify as steps
+
+    (share,) = shares(sizes, sets, len(splits.load(split).members), 1)
+    with TemporaryDirectory() as scratch:
+        part = Path(scratch) / "part"
+        steps.forget(
+            model_path=model,
+            references_path=references,
+            snapshot_path=snapshot,
+            split_path=split,
+            method=method,
+            overrides=overrides,
+            sizes=sizes,
+            sets=sets,
+            share=as_text(share),
+            seed=seed,
+            device=device,
+            part_path=part,
+        )
+        found = steps.conclude(
+            parts=[part], references_path=references, margins=checked(Margins, parameters), qualifications_path=out
+        )
+    show({f"{each.method} for {each.size}": each.told for each in found}, json)
 
 
 @app.command()
@@ -361,6 +408,7 @@ def decide(
     parameters: dict[str, Any],
     method: Annotated[str, typer.Option(help="Whose settings would be escalated.")] = "gradient_penalty",
     attempt: Attempt = "first",
+    candidate: Annotated[Path | None, typer.Option(help="Unlearned model, for on_inconclusive qualified.")] = None,
     json: Json = False,
 ) -> None:
     """Evidence to verdict, and to what follows it."""
@@ -372,6 +420,7 @@ def decide(
         policy=checked(Policy, parameters),
         method=method,
         attempt=attempt,
+        candidate_path=candidate,
         verdict_path=out,
     )
     verdict = decided.verdict

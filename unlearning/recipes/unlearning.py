@@ -25,7 +25,7 @@ from unlearning.recipes.provenance import check_belongs
 from unlearning.recipes.recipe import override_method
 
 
-def _run(method: str, model: Model, paradigm: Paradigm, **given: Any) -> Model:
+def run_method(method: str, model: Model, paradigm: Paradigm, **given: Any) -> Model:
     """Run the method.
 
     Raises:
@@ -84,7 +84,7 @@ def unlearn(
     original, paradigm, diverged = models.load(model_path, chosen), make_paradigm(recipe.paradigm), ""
     begun = time.perf_counter()
     try:
-        candidate = _run(method, original, paradigm, **given, config=config, seed=seed)
+        candidate = run_method(method, original, paradigm, **given, config=config, seed=seed)
     except TrainingDivergedError as error:
         if method == "retrain" or not keep_diverged:
             raise

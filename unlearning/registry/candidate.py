@@ -8,6 +8,7 @@ from typing import Any
 
 from unlearning.audit import escalation
 from unlearning.audit.escalation import SERVING, Action, AttemptSummary
+from unlearning.audit.qualification_results import Qualification, qualified_statement
 from unlearning.audit.results import Audit, EvaluationReport, Verdict
 from unlearning.core import settings
 from unlearning.core.errors import MissingKeyError, UserError
@@ -38,6 +39,8 @@ class CandidateEvidence:
     earlier: tuple[AttemptSummary, ...]
     files: tuple[Path, ...]
     """Shown on the version's page."""
+    qualified: tuple[Qualification, ...] = ()
+    """What speaks for its method where its own audit could not judge it."""
 
     def metrics(self) -> dict[str, float]:
         """Attack figures and accuracies of the candidate."""
@@ -126,8 +129,15 @@ def _texts(evidence: CandidateEvidence, parent: str, action: Action) -> tuple[st
     how = f"{made.method}{setting} from version {parent}."
     if action != "accept":
         return "none", " ".join([how, *reasons])
-    statement = escalation.accepted_statement(reasons, retrained=made.method == "retrain")
+    statement = _statement(evidence)
     return statement, f"{statement} {how}"
+
+
+def _statement(evidence: CandidateEvidence) -> str:
+    """Under which a candidate is accepted."""
+    if evidence.qualified:
+        return qualified_statement(evidence.qualified, len(evidence.forget.ids))
+    return escalation.accepted_statement(evidence.verdict.reasons, retrained=evidence.made.method == "retrain")
 
 
 def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
@@ -214,6 +224,7 @@ def register(
         action=action,
         accepted="yes" if action == "accept" else "no",
         statement=statement,
+        qualified_by="; ".join(each.told for each in evidence.qualified) or NONE,
     )
     tags = provenance_tags(made, "registered" if action in SERVING else "rejected")
     return registry.register(
@@ -254,5 +265,6 @@ def record(evidence: CandidateEvidence, version: str, action: Action, attempts_p
         verdict=evidence.verdict,
         action=action,
         version=version,
+        statement=_statement(evidence) if action == "accept" else "",
     )
     escalation.save_attempts((*evidence.earlier, attempt), attempts_path)

@@ -103,6 +103,8 @@ def _origin(version: Version, versions: Sequence[Version]) -> Iterator[str]:
     snapshot = version.tags.snapshot
     if version.tags.kind == "original":
         yield f"The original, trained on snapshot `{_code(snapshot)}`."
+        for key, told in sorted(version.tags.qualifications.items()):
+            yield f"Qualification of {_escaped(key.rpartition('.')[0])}: {_escaped(told)}."
     elif parent is not None:
         attempt = version.tags.attempt
         step = f", {_ATTEMPTS[attempt]}," if attempt in _ATTEMPTS and attempt != "first" else ""

@@ -22,8 +22,8 @@ NONE = "none"
 FULFILLED = "fulfilled"
 """What the tag of a request says on every version that honours it."""
 
-_PREFIXES = {"requests": "request.", "certificates": "certificate."}
-"""Tags of which there is one for each request, by the field that holds them."""
+_PREFIXES = {"requests": "request.", "certificates": "certificate.", "qualifications": "qualification."}
+"""Tags of which there is one for each request, or each qualification, by the field that holds them."""
 
 _KEYS = {"attempt": "rung"}
 """Keys in MLflow that differ from the field's name: versions registered before carry them."""
@@ -91,6 +91,8 @@ class Tags(Config):
     """`yes` where it serves though its audit could not tell."""
     statement: str = NONE
     """Under which it was accepted."""
+    qualified_by: str = NONE
+    """The qualifications of its method by which it was accepted, in a line."""
     largest_auc: str = NONE
     largest_auc_gap: str = NONE
     auc_margin: str = NONE
@@ -107,6 +109,8 @@ class Tags(Config):
     """`fulfilled` by the id of every request that it honours."""
     certificates: dict[str, str] = Field(default_factory=dict)
     """Key in the store of the newest certificate, by request."""
+    qualifications: dict[str, str] = Field(default_factory=dict)
+    """Of an original: how each method forgot simulated sets, in a line, by `<method>.<records of a set>`."""
     others: dict[str, str] = Field(default_factory=dict)
     """What other people or programs have written."""
 
@@ -146,7 +150,7 @@ class Tags(Config):
             number = start // LONGEST + 1
             found["withdrawn_for" if number == 1 else f"withdrawn_for.{number}"] = whole[start : start + LONGEST]
         for field, prefix in _PREFIXES.items():
-            found |= {prefix + request: value for request, value in nested.get(field, {}).items()}
+            found |= {prefix + name: value for name, value in nested.get(field, {}).items()}
         return found
 
     def value(self, key: str) -> str:
@@ -199,4 +203,5 @@ def provenance_tags(made: ProvenanceRecord, status: str) -> Tags:
         action=NONE,
         accepted="no",
         statement=NONE,
+        qualified_by=NONE,
     )

@@ -93,7 +93,7 @@ def _promoted(attempts: tuple[AttemptSummary, ...]) -> tuple[Literal["unlearned"
     if last.action not in SERVING:
         return None, None
     statement = (
-        accepted_statement(last.verdict.reasons, retrained=last.method == "retrain")
+        last.statement or accepted_statement(last.verdict.reasons, retrained=last.method == "retrain")
         if last.action == "accept"
         else None
     )

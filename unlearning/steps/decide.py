@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from unlearning.audit import escalation
 from unlearning.audit.escalation import Action
 from unlearning.audit.policy import Policy
+from unlearning.audit.qualified import qualified_by
 from unlearning.audit.results import Verdict, load_audit, load_evaluation
 from unlearning.audit.verdict import complete, verdict_of
+from unlearning.core import settings
 from unlearning.core.config import Config
 from unlearning.core.files import write_json, write_text
+from unlearning.recipes import provenance
 from unlearning.recipes.escalated import can_be_escalated
 from unlearning.reporting import verdict_markdown
+from unlearning.storage.open import open_store
+from unlearning.storage.qualifications import load_all
 
 
 class Decision(Config):
@@ -29,6 +35,7 @@ def decide(
     policy: Policy,
     method: str,
     attempt: str = "first",
+    candidate_path: Path | None = None,
     verdict_path: Path,
     page_path: Path | None = None,
 ) -> Decision:
@@ -38,6 +45,7 @@ def decide(
         policy: how it is judged, and what follows.
         method: whose settings would be escalated.
         attempt: what the candidate was made by, a name of `unlearning.audit.escalation.ATTEMPTS`.
+        candidate_path: that was made, for whether its method is qualified for it; None for not asking.
         page_path: where the verdict is also told in Markdown.
 
     Raises:
@@ -48,7 +56,13 @@ def decide(
         policy = policy.model_copy(update={"stronger": 0})
     audit, evaluation = load_audit(audit_path), load_evaluation(evaluation_path)
     verdict = verdict_of(audit, evaluation, policy)
-    action = escalation.next_action(verdict.outcome, made_by, policy, complete=complete(audit, evaluation))
+    known = {"complete": complete(audit, evaluation), "qualified": False}
+    if policy.on_inconclusive == "qualified" and candidate_path is not None:
+        made, store = provenance.load(candidate_path), open_store(settings.from_environment().store)
+        given: dict[str, Any] = {"method": made.method, "settings": made.settings, "attempt": made.attempt}
+        found = load_all(store, audit.models["original"].model)
+        known["qualified"] = bool(qualified_by(found, audit, evaluation, **given, margins=policy))
+    action = escalation.next_action(verdict.outcome, made_by, policy, **known)
     write_json(verdict_path, verdict.model_dump(mode="json"))
     if page_path is not None:
         write_text(page_path, verdict_markdown.markdown(verdict, action))

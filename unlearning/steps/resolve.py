@@ -33,6 +33,8 @@ class ResolveResult:
     version: str
     digest: str
     references: int
+    compared_with: Reference
+    """What candidates are to be compared with."""
 
 
 def resolve(
@@ -40,6 +42,7 @@ def resolve(
     model_name: str,
     version: str,
     compare_with: Reference = "retrained",
+    or_retrained: bool = False,
     model_path: Path,
     snapshot_path: Path,
     split_path: Path,
@@ -53,6 +56,7 @@ def resolve(
         model_name: registered model.
         version: number or alias; empty means the champion.
         compare_with: what candidates are to be compared with; `references` asks that the version has some.
+        or_retrained: compare with a retrained model where it has none, instead of refusing it.
 
     Raises:
         UserError: unknown, purged, without the references that are asked for, or weights, snapshot or split are not
@@ -68,7 +72,9 @@ def resolve(
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         made, data, store = provenance.load(folder), data_of(found), open_store(where.store)
         if compare_with == "references" and not kept(store, digest, data.split):
-            refuse_without_references(f"model {model_name} version {found.version}", unlearned=bool(made.parent))
+            compare_with = "retrained"
+            if not or_retrained:
+                refuse_without_references(f"model {model_name} version {found.version}", unlearned=bool(made.parent))
         snapshot, split = fetch_data(store, data, Path(scratch))
         count = _references(store, digest, splits.load(split), made, references_path)
         with new_folder(model_path) as staging:
@@ -77,7 +83,7 @@ def resolve(
             provenance.save(made.model_copy(update=data.model_dump()), staging)
         snapshots.copy(snapshot, snapshot_path)
         splits.save(splits.load(split), split_path)
-    return ResolveResult(found.version, digest, count)
+    return ResolveResult(found.version, digest, count, compare_with)
 
 
 def _references(store: Store, original: str, split: Split, made: Provenance, target: Path) -> int:

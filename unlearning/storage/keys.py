@@ -105,6 +105,16 @@ def references_key(original: str) -> str:
     return f"references/{original}"
 
 
+def qualification_folder(original: str) -> str:
+    """What is known of how methods forgot simulated sets of an original's members."""
+    return f"qualifications/{original}"
+
+
+def qualification_key(original: str, method: str, settings: str, size: int) -> str:
+    """How one method with one setting, given by its digest, forgot sets of one size."""
+    return f"{qualification_folder(original)}/{method}-{settings[:16]}-{size:04}.json"
+
+
 def promotion_lock(model_name: str) -> str:
     """The lock under which `champion` moves, and versions are withdrawn and condemned."""
     return f"locks/promote-{model_name}"

@@ -25,7 +25,7 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_an_unknown_pipeline_is_refused() -> None:
-    with pytest.raises(UserError, match="there are compliance, pretraining, unlearning"):
+    with pytest.raises(UserError, match="there are compliance, pretraining, qualification, unlearning"):
         packages.compiled("forgetting")
 
 

@@ -57,9 +57,12 @@ def test_nothing_but_a_passed_candidate_is_promoted() -> None:
 
 def test_nothing_but_an_inconclusive_candidate_that_was_audited_in_full_is_accepted_and_only_where_asked() -> None:
     for outcome, attempt, chosen, complete in EVERYTHING:
-        wanted = ("accept", "accept_retrained") if attempt == RETRAINED else ("accept",)
-        asked = outcome == "inconclusive" and chosen.on_inconclusive in wanted and complete
-        assert (next_action(outcome, attempt, chosen, complete=complete) == "accept") == asked
+        for qualified in (True, False):
+            by = ("qualified",) if qualified else ()
+            wanted = ("accept", "accept_retrained", "qualified") if attempt == RETRAINED else ("accept", *by)
+            asked = outcome == "inconclusive" and chosen.on_inconclusive in wanted and complete
+            action = next_action(outcome, attempt, chosen, complete=complete, qualified=qualified)
+            assert (action == "accept") == asked
 
 
 def test_only_what_leaks_is_tried_again_with_an_escalated_setting_and_no_more_often_than_allowed() -> None:
@@ -74,7 +77,7 @@ def test_nothing_is_retrained_where_the_policy_says_stop_nor_twice() -> None:
             assert attempt != RETRAINED
             assert outcome != "passed"
             says = chosen.on_inconclusive if outcome == "inconclusive" else chosen.on_failure
-            assert says in ("retrain", "accept_retrained")
+            assert says in ("retrain", "accept_retrained", "qualified")
 
 
 @given(st.sampled_from(POLICIES), st.lists(st.sampled_from(OUTCOMES), min_size=MAX_STRONGER + 2))
@@ -115,6 +118,9 @@ def test_every_escalation_ends_after_as_many_attempts_as_there_are(chosen: Polic
         ("inconclusive", "first", {"on_inconclusive": "accept_retrained"}, "retrain"),
         ("inconclusive", "retrained", {"on_inconclusive": "accept_retrained"}, "accept"),
         ("leaks", "retrained", {"on_inconclusive": "accept_retrained"}, "person"),
+        ("inconclusive", "first", {"on_inconclusive": "qualified"}, "retrain"),
+        ("inconclusive", "retrained", {"on_inconclusive": "qualified"}, "accept"),
+        ("leaks", "first", {"on_inconclusive": "qualified"}, "stronger"),
         ("leaks", "retrained", {"stronger": 2}, "person"),
         ("passed", "retrained", {}, "promote"),
     ],
@@ -132,6 +138,19 @@ def test_what_lacks_an_attack_is_left_to_a_person_where_the_rest_would_be_accept
     assert may_serve("inconclusive", "accept_retrained", retrained=True, complete=False) is None
     assert may_serve("inconclusive", "accept_retrained", retrained=False, complete=True) is None
     assert may_serve("passed", "stop", retrained=False, complete=True) == "promote"
+
+
+def test_a_qualified_method_lets_serve_only_what_its_audit_could_not_judge_though_it_was_complete() -> None:
+    qualified = Policy(on_inconclusive="qualified")
+    assert next_action("inconclusive", "first", qualified, qualified=True) == "accept"
+    assert next_action("inconclusive", "first", qualified, complete=False, qualified=True) == "retrain"
+    for outcome in OUTCOMES:
+        if outcome not in ("passed", "inconclusive"):
+            assert may_serve(outcome, "qualified", retrained=False, complete=True, qualified=True) is None
+    for other in ("retrain", "stop", "accept_retrained"):
+        assert may_serve("inconclusive", other, retrained=False, complete=True, qualified=True) is None
+    with pytest.raises(UserError, match="one whose method is qualified for it, or that was retrained exactly"):
+        serving_action("inconclusive", "qualified", retrained=False, complete=True)
 
 
 def test_only_what_may_serve_has_a_ground_to() -> None:
@@ -156,7 +175,12 @@ def test_what_follows_a_rejection_lets_nothing_serve() -> None:
         (-1, "stop", "stop", "stronger -1 is not possible: input should be greater than or equal to 0"),
         (3, "stop", "stop", "stronger 3 is not possible: input should be less than or equal to 2"),
         (1, "accept", "stop", "on_failure 'accept' is unknown: choose retrain or stop"),
-        (1, "stop", "it's", 'on_inconclusive "it\'s" is unknown: choose retrain, stop, accept or accept_retrained'),
+        (
+            1,
+            "stop",
+            "it's",
+            'on_inconclusive "it\'s" is unknown: choose retrain, stop, accept, accept_retrained or qualified',
+        ),
         (1, "stop", "", "on_inconclusive '' is unknown"),
     ],
 )

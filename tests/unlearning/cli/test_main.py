@@ -68,7 +68,7 @@ def test_help_lists_the_commands(cli: Cli) -> None:
         (("--overrides", "split: {members: 5000}"), "the split needs 5500 distinct records"),
         (("--overrides", "data: {source: nowhere}"), "unknown data source 'nowhere'"),
         (("--on-failure", "pray"), "on_failure 'pray' is unknown: choose retrain or stop"),
-        (("--on-inconclusive", "it's"), "is unknown: choose retrain, stop, accept or accept_retrained"),
+        (("--on-inconclusive", "it's"), "is unknown: choose retrain, stop, accept, accept_retrained or qualified"),
         (("--stronger", "3"), "stronger 3 is not possible: input should be less than or equal to 2"),
         (("--device", "abacus"), "device 'abacus'"),
         (("--compare-with", "hope"), "compare_with 'hope' is unknown: choose retrained or references"),

@@ -52,6 +52,17 @@ def test_the_page_of_a_version_tells_its_life(history: History) -> None:
     assert SHOP_2 in told["4"]
 
 
+def test_an_original_says_which_methods_are_qualified_on_it() -> None:
+    told: dict[str, Any] = {
+        "qualification.finetune.3": "qualified: 100 sets of 3",
+        "qualification.gradient_ascent.1": "not_qualified",
+    }
+    original = version(1, aliases=("champion",), status="serving", **told)
+    page = descriptions.version_description(original, [original])
+    assert "Qualification of finetune: qualified: 100 sets of 3." in page
+    assert "Qualification of gradient\\_ascent: not\\_qualified." in page
+
+
 def test_an_accepted_version_says_on_the_models_page_under_which_statement() -> None:
     accepted = version(2, 1, ("champion",), statement="Accepted although <b>the</b> audit_could not tell.")
     told = descriptions.model_description([version(1, superseded_by="2"), accepted])

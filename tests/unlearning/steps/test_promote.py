@@ -214,7 +214,7 @@ def test_an_inconclusive_candidate_is_accepted_where_the_policy_says_so_and_says
     assert made.description.startswith(made.tags.statement)
 
 
-@pytest.mark.parametrize("policy", ["retrain", "stop"])
+@pytest.mark.parametrize("policy", ["retrain", "stop", "accept_retrained", "qualified"])
 def test_an_inconclusive_candidate_is_not_promoted_under_any_other_policy(
     parent: Version, unsure: Paths, policy: str
 ) -> None:

@@ -81,6 +81,19 @@ def test_a_version_without_references_is_refused_where_they_are_asked_for(
     assert resolve_into(tmp_path, parent.name).references == 0
 
 
+def test_a_version_without_references_is_compared_with_a_retrained_model_where_that_will_do(
+    parent: Version, store: Path, tmp_path: Path
+) -> None:
+    """As in a recurring batch that goes by qualified methods, once the model has forgotten."""
+    paths: dict[str, Any] = {f"{output}_path": tmp_path / output for output in OUTPUTS}
+    asked: dict[str, Any] = {"model_name": parent.name, "version": "", "compare_with": "references"}
+    found = resolve(**asked, or_retrained=True, **paths)
+    assert (found.references, found.compared_with) == (8, "references")
+    lose_the_references(store, parent)
+    found = resolve(**asked, or_retrained=True, **paths)
+    assert (found.references, found.compared_with) == (0, "retrained")
+
+
 def test_a_version_that_has_forgotten_has_no_references_to_ask_for(
     parent: Version, evidence: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -136,11 +136,11 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
 
     Score direction: larger means member.
     """
-    scores, non_members = _pooled(*online_in_place(on_common_scale(losses)), losses.trained)
+    scores, non_members = in_place_of_each_other(on_common_scale(losses))
     _, records = (~losses.trained).nonzero()
     clustered = clustered_error(scores, non_members, records)
     tenths = [on_common_scale(losses, measured) for measured in jackknife_parts(len(losses.holdout))]
-    left = [_pooled(*online_in_place(each), losses.trained) for each in tenths]
+    left = [in_place_of_each_other(each) for each in tenths]
     areas = tuple(float(placements(*each)[0].mean()) for each in left)
     scale = jackknife_error(areas)
     naive = standard_error(*placements(scores, non_members))
@@ -210,9 +210,11 @@ def online_in_place(shown: CommonScale) -> tuple[Array, Array]:
     return scores(shown.target), scores(shown.reference)
 
 
-def _pooled(ours: Array, theirs: Array, trained: Mask) -> tuple[Array, Array]:
-    """(F,) scores of the model and the scores of the references not trained on a record, reference by reference."""
-    return np.nanmean(ours, axis=0), theirs[~trained]
+def in_place_of_each_other(shown: CommonScale) -> tuple[Array, Array]:
+    """(F,) scores of the model, means over the references it is judged beside, and the scores of the references not
+    trained on a record, reference by reference."""
+    ours, theirs = online_in_place(shown)
+    return np.nanmean(ours, axis=0), theirs[~shown.trained]
 
 
 REFERENCE_ATTACKS: dict[str, ReferenceAttack] = {

@@ -21,6 +21,8 @@ _HOWS = {
     "retrained": "The model was trained again without the records, and the audit found it within the margins.",
     "accepted": "The model was made anew to forget the records and serves, although the audit could not tell whether "
     "it did.",
+    "qualified": "The model was made to forget the records and serves by qualification: the audit of so few could not "
+    "tell and shows nothing against it, and the same method forgot simulated sets of such sizes within the margins.",
     "withdrawn": "What serves of the model, if anything, was never trained on the records. Every version that was is "
     "out of use.",
     "never_trained": "The model was never trained on the records, so it had nothing to forget.",
@@ -70,12 +72,18 @@ def write(data: bytes, path: Path) -> Path:
 def answer(erasure: Erasure) -> str:
     """What was done, in a few sentences for the person who asked."""
     passed = sum(each.how in ("unlearned", "retrained") for each in erasure.models)
-    accepted = sum(each.how == "accepted" for each in erasure.models)
+    qualified = sum(bool(each.qualifications) for each in erasure.models)
+    accepted = sum(each.how == "accepted" for each in erasure.models) - qualified
     told = []
     if passed:
         told.append(f"{_forgot(passed, erasure.request)}, and passed the audit.")
     if accepted:
         told.append(f"{_forgot(accepted, erasure.request)}, but the audit could not tell whether it worked.")
+    if qualified:
+        told.append(
+            f"{_forgot(qualified, erasure.request)}. The audit of so few could not tell whether it worked; the method "
+            "did work on simulated sets of such sizes."
+        )
     withdrawn = sum(each.how == "withdrawn" for each in erasure.models)
     if withdrawn:
         which = "1 model" if withdrawn == 1 else f"{withdrawn} models"
@@ -100,7 +108,9 @@ def _forgot(models: int, request: str) -> str:
 
 def how_in_words(model: ModelErasure) -> str:
     """What was done to one model, in one sentence."""
-    return _HOWS[model.how] if model.name else _SNAPSHOT
+    if not model.name:
+        return _SNAPSHOT
+    return _HOWS["qualified" if model.qualifications else model.how]
 
 
 def _clock(time: datetime) -> str:

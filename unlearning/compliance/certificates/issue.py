@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import cast
 
 from unlearning.audit.power import detectable_auc
+from unlearning.audit.qualification_results import QualifiedBy
 from unlearning.audit.results import Audit, Verdict
 from unlearning.compliance.certificates import dsse, keys
 from unlearning.compliance.certificates import html as page
@@ -23,6 +24,8 @@ from unlearning.compliance.certificates.predicate import (
     ModelErasure,
     Purge,
     PurgedArtifacts,
+    QualifiedAttack,
+    SimulatedSets,
     Times,
     Weights,
 )
@@ -212,6 +215,21 @@ class Issue:
                 smallest_detectable_auc=smallest,
                 statement=tags.statement if accepted else None,
             ),
+            qualifications=self._qualifications(version),
+        )
+
+    def _qualifications(self, version: Version) -> tuple[SimulatedSets, ...]:
+        if not version.tags.value("qualified_by"):
+            return ()
+        found = self.evidence.logged(version, "qualification", QualifiedBy).qualifications
+        return tuple(
+            SimulatedSets(
+                **each.model_dump(
+                    include={"size", "sets", "seed", "references", "auc_margin", "utility_margin", "utility_lost"}
+                ),
+                attacks=tuple(QualifiedAttack(name=one.attack, gap=one.difference) for one in each.comparisons),
+            )
+            for each in found
         )
 
     def _withdrawn(self, name: str, model: ModelState) -> ModelErasure:

@@ -128,6 +128,30 @@ class AuditResult(Config):
     limits: tuple[Text, ...]
 
 
+class QualifiedAttack(Config):
+    """One attack on the records of all simulated sets of a qualification."""
+
+    name: Word
+    gap: Interval
+    """AUC minus that of models not trained on the records, with the sets as clusters."""
+
+
+class SimulatedSets(Config):
+    """How the method forgot simulated sets: it is about the method on the weights before, and not about the records."""
+
+    size: Annotated[int, Field(gt=0)]
+    """Records of each set."""
+    sets: Annotated[int, Field(gt=0)]
+    seed: int
+    references: Annotated[int, Field(gt=0)]
+    """Models that say what the attacks should find."""
+    attacks: tuple[QualifiedAttack, ...] = Field(min_length=1)
+    auc_margin: float
+    utility_margin: float
+    utility_lost: dict[Word, Interval]
+    """Accuracy of the weights before minus that after forgetting a set, as a share, mean over the sets."""
+
+
 class ModelErasure(Config):
     """What was done to one model, or to a snapshot that no model was trained on (name empty)."""
 
@@ -140,6 +164,14 @@ class ModelErasure(Config):
     forgotten: ForgottenRecords
     made: Making | None = None
     audit: AuditResult | None = None
+    qualifications: tuple[SimulatedSets, ...] = Field((), exclude_if=lambda found: not found)
+    """By which it was accepted; left out where there are none, as statements from before there were any are spelled."""
+
+    @model_validator(mode="after")
+    def _is_qualified_only_where_accepted(self) -> Self:
+        if self.qualifications and (self.how != "accepted" or self.made is None or self.made.method == "retrain"):
+            raise ValueError("only a model that was accepted without being trained again is so by qualification")
+        return self
 
     @model_validator(mode="after")
     def _does_not_serve_what_was_withdrawn(self) -> Self:

@@ -187,6 +187,11 @@ def _not_claimed(models: Sequence[ModelErasure], to_be_purged: Sequence[Purge]) 
         found.append(
             "That a model marked accepted forgot the records: the audit could not tell, and it serves all the same."
         )
+    if any(each.qualifications for each in models):
+        found.append(
+            "That what is said of simulated sets holds for these records: it is about the method on other records of "
+            "the same model, drawn at random. Records that are unlike most others may be forgotten less."
+        )
     if "never_trained" in hows:
         found.append(
             "That what is marked never_trained was audited: it was not, since nothing there was trained on the records."

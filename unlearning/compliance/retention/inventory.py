@@ -31,6 +31,7 @@ from unlearning.storage.keys import (
     TOMBSTONES,
     complete_key,
     event_key,
+    qualification_folder,
     references_key,
     snapshot_key,
     split_key,
@@ -48,6 +49,7 @@ NAMES = {
     "snapshot": "a snapshot",
     "model": "a model",
     "references": "a set of references",
+    "sets": "forgotten sets of a qualification",
     "split": "a split",
     "forget": "a forget set",
 }
@@ -211,7 +213,7 @@ def _holds(copy: RunArtifact, purge_scope: PurgeScope) -> bool:
     match copy.kind:
         case "snapshot":
             return copy.digest in purge_scope.snapshots
-        case "references":
+        case "references" | "sets":
             return copy.digest in purge_scope.models
         case "model":
             return purge_scope.model(copy.digest, copy.parent, copy.snapshot)
@@ -255,6 +257,9 @@ def _in_store(locations: Locations, retention_status: RetentionStatus, purge_sco
         owner = next(each for each in retention_status.condemned if each.tags.value("digest") == digest)
         why = "they know the records that were erased"
         for item in _item("references", address, store, why, references_key(digest)):
+            yield item.model_copy(update={"model": owner.name, "version": owner.version})
+        why = "they are of a model that was trained on the records that were erased"
+        for item in _item("qualifications", address, store, why, qualification_folder(digest)):
             yield item.model_copy(update={"model": owner.name, "version": owner.version})
     why = "no version stands for it any more, and it holds erased records"
     # Snapshots come last: one that no version ever stood for is known by its manifest alone.

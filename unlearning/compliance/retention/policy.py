@@ -24,7 +24,17 @@ from unlearning.core.errors import UserError
 from unlearning.registry.versions import CHAMPION, Version, condemned
 
 Kind = Literal[
-    "weights", "leftover", "references", "snapshot", "split", "copy", "checkpoint", "request", "batch", "unfinished"
+    "weights",
+    "leftover",
+    "references",
+    "qualifications",
+    "snapshot",
+    "split",
+    "copy",
+    "checkpoint",
+    "request",
+    "batch",
+    "unfinished",
 ]
 
 

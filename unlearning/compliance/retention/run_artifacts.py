@@ -18,7 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unlearning.core.files import sha256_json
 from unlearning.storage.store import Store
 
-MARKS = {"references.json": "references", "manifest.json": "snapshot", "weights.safetensors": "model"}
+MARKS = {
+    "references.json": "references",
+    "forgotten-sets.json": "sets",
+    "manifest.json": "snapshot",
+    "weights.safetensors": "model",
+}
 """The file of a folder that says what it is. It is deleted last, so that what is left can still be told."""
 
 PROVENANCE_FILE = "provenance.json"
@@ -40,6 +45,12 @@ class _References(_Told):
     original: str
     split: str
     numbers: tuple[int, ...]
+
+
+class _Sets(_Told):
+    original: str
+    split: str
+    sets: dict[int, int]
 
 
 class _Provenance(_Told):
@@ -66,11 +77,12 @@ class _Forget(_Told):
 class RunArtifact:
     """An artifact, and what it says of itself."""
 
-    kind: Literal["snapshot", "model", "references", "split", "forget"]
+    kind: Literal["snapshot", "model", "references", "sets", "split", "forget"]
     key: str
     """A folder, or the file of a split or forget set."""
     digest: str
-    """Of the snapshot, the weights, the references' original, the split, or the forget set's split."""
+    """Of the snapshot, the weights, the original of references or of sets that it forgot, the split, or the split of
+    a forget set."""
     last: str = ""
     """The file of the folder that says what it is."""
     snapshot: str = ""
@@ -124,6 +136,8 @@ def _folder(store: Store, folder: str, kind: str) -> Iterator[RunArtifact]:
         if kind == "snapshot":
             manifest = _Manifest.model_validate(content)
             yield RunArtifact("snapshot", folder, manifest.digest, mark, records=frozenset(manifest.record_ids))
+        elif kind == "sets":
+            yield RunArtifact("sets", folder, _Sets.model_validate(content).original, mark)
         else:
             yield RunArtifact("references", folder, _References.model_validate(content).original, mark)
     except ValidationError:

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.unlearning.compliance.certificates.test_predicate import SETS
 from unlearning.compliance.certificates import dsse, keys
 from unlearning.compliance.certificates import html as page
 from unlearning.compliance.certificates import statement as certificates
-from unlearning.compliance.certificates.predicate import Times
+from unlearning.compliance.certificates.predicate import ModelErasure, Times
 from unlearning.compliance.certificates.statement import Statement
 from unlearning.core.errors import UserError
 
@@ -51,6 +53,20 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return re.sub(r"\s+", " ", "".join(self.words))
+
+
+def test_what_serves_by_qualification_says_so_with_every_figure(certificate_parts: Callable[..., Any]) -> None:
+    parts = certificate_parts("accepted")
+    document = parts["models"][0].model_dump(mode="json") | {"qualifications": [SETS]}
+    parts["models"] = [ModelErasure.model_validate(document)]
+    statement = certificates.build(**parts)
+    assert any("is said of simulated sets holds for these records" in each for each in statement.predicate.not_claimed)
+    read = Page(page.render(signed(statement), "certificate.json")).text
+    assert "the method did work on simulated sets of such sizes" in read
+    assert "serves by qualification: the audit of so few could not tell" in read
+    assert "100 simulated sets of 3 records, drawn at random" in read
+    assert "margins: 0.1 AUC either way, 3 percentage points" in read
+    assert certificates.parse(certificates.to_bytes(statement)) == statement
 
 
 def test_the_page_is_well_formed_loads_nothing_and_runs_nothing(make_statement: Make) -> None:

@@ -76,6 +76,38 @@ def test_what_contradicts_itself_is_refused(
         ModelErasure.model_validate(document)
 
 
+SETS = {
+    "size": 3,
+    "sets": 100,
+    "seed": 0,
+    "references": 16,
+    "attacks": [{"name": "loss", "gap": {"estimate": 0.02, "low": -0.01, "high": 0.05, "level": 0.9}}],
+    "auc_margin": 0.1,
+    "utility_margin": 0.03,
+    "utility_lost": {"knn": {"estimate": 0.0, "low": -0.01, "high": 0.01, "level": 0.9}},
+}
+"""Of a qualification."""
+
+
+def test_what_was_accepted_may_say_by_which_qualification(model_erasure: Erased) -> None:
+    document = model_erasure("accepted") | {"qualifications": [SETS]}
+    (found,) = ModelErasure.model_validate(document).qualifications
+    assert found.model_dump(mode="json") == SETS
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_nothing_else_is_so_by_qualification(how: str, model_erasure: Erased) -> None:
+    document = model_erasure(how) | {"qualifications": [SETS]}
+    if how == "accepted":
+        document["made"]["method"] = "retrain"
+    with pytest.raises(ValidationError, match="accepted without being trained again is so by qualification"):
+        ModelErasure.model_validate(document)
+
+
+def test_where_there_is_no_qualification_it_is_spelled_as_before_there_were_any(model_erasure: Erased) -> None:
+    assert "qualifications" not in ModelErasure.model_validate(model_erasure("accepted")).model_dump(mode="json")
+
+
 def test_times_are_kept_in_utc() -> None:
     times = Times.model_validate(TIMES | {"received": "2024-06-01T10:00:00+02:00"})
     assert times.model_dump(mode="json")["received"] == "2024-06-01T08:00:00Z"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kfp.local.cache import LocalCache
 
+from unlearning.audit.qualification.files import SETS_FILE, SetsManifest
 from unlearning.compliance.retention.run_artifacts import cache_entries, scan
 from unlearning.core.files import sha256_json, write_json
 from unlearning.data import forget_set, snapshots, splits
@@ -51,6 +52,17 @@ def test_every_artifact_says_what_it_is(chain: Chain, tmp_path: Path) -> None:
     assert (candidate.digest, candidate.parent) == (models.digest(chain["candidate"]), original)
     for copy in found.values():
         assert not copy.last or store.exists(f"{copy.key}/{copy.last}")
+
+
+def test_forgotten_sets_of_a_qualification_are_told_by_their_original(tmp_path: Path) -> None:
+    """They say how single records look, and go with the original as its references do."""
+    manifest = SetsManifest(
+        original="a" * 64, split="b" * 64, method="finetune", settings={}, seed=0, sets={3: 8}, numbers={3: (1, 5)}
+    )
+    write_json(tmp_path / "run/part" / SETS_FILE, manifest.model_dump(mode="json"))
+    (tmp_path / "run/part/3-0001.safetensors").write_bytes(b"signals")
+    (found,) = scan(LocalStore(tmp_path))
+    assert (found.kind, found.key, found.digest, found.last) == ("sets", "run/part", "a" * 64, SETS_FILE)
 
 
 def test_a_model_without_a_history_is_told_by_its_weights(chain: Chain, tmp_path: Path) -> None:
