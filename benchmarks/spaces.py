@@ -32,8 +32,24 @@ OWN: dict[str, Space] = {
     "random_label": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0)},
     "saliency": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0), "share": (0.1, 0.3, 0.5, 0.8)},
     "alignment_calibration": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0), "positive": (0.0, 1.0, 3.0)},
+    "interpolated_gradient_penalty": {
+        "weight": (0.1, 1.0, 10.0),
+        "of": ("loss", "embedding"),
+        "at": ("mixed", "members"),
+        "target": (0.0, 1.0, "measured"),
+    },
+    "npo": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0), "beta": (0.3, 1.0, 3.0)},
+    "scrub": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.5, 1.0), "agreement": (0.3, 1.0, 3.0)},
+    "bad_teacher": {"weight": (0.1, 0.3, 1.0, 3.0), "active": (0.4, 1.0), "temperature": (0.2, 1.0)},
+    "l1_sparse": {"weight": (1e-5, 5e-5, 1e-4, 5e-4)},
+    "coun": {"weight": (0.1, 0.3, 1.0, 3.0), "temperature": (0.1, 0.2, 0.5)},
+    "ssd": {"alpha": (1.0, 1.2, 1.5, 2.0, 3.0), "dampening": (0.1, 0.3, 1.0, 2.0)},
     "finetune": {},
 }
+WITHOUT_STEPS = ("ssd",)
+"""Methods that do not train."""
+WITHOUT_FORGET_SET = ("l1_sparse", "coun")
+"""Methods whose term looks at retained records alone."""
 OWN["gradient_penalty_stage2"] = OWN["gradient_penalty"]
 
 
@@ -43,7 +59,11 @@ def space(paradigm: str, method: str) -> Space:
     The batches of contrastive training stay as large as in pretraining, since its losses depend on their size.
     Finetuning, which has the settings of the optimiser alone, may change it all the same.
     """
+    if method in WITHOUT_STEPS:
+        return OWN[method]
     common = SUPERVISED if paradigm == "supervised" else CONTRASTIVE
+    if method in WITHOUT_FORGET_SET:
+        return {key: values for key, values in common.items() if key != "forget_batch"} | OWN[method]
     if method != "finetune":
         return common | OWN[method]
     plain = {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}

@@ -93,8 +93,9 @@ class MethodChoice(Config):
     """How it is made to forget."""
 
     method: Annotated[str, AfterValidator(_known_method)] = "gradient_penalty"
-    """gradient_penalty, gradient_penalty_stage2, or a peer: loss_matching, gradient_ascent, random_label, saliency,
-    alignment_calibration, finetune or retrain."""
+    """gradient_penalty, gradient_penalty_stage2, interpolated_gradient_penalty, or a peer: loss_matching,
+    gradient_ascent, npo, random_label, saliency, alignment_calibration, scrub, bad_teacher, ssd, l1_sparse, coun,
+    finetune or retrain."""
     method_overrides: str = ""
     """YAML laid over the method's settings, such as "weight: 3.0". Empty for none."""
     seed: int = 0

@@ -50,13 +50,13 @@ def loss_of(model: Model, paradigm: Paradigm, records: Records) -> float:
         return float(paradigm.per_sample_loss(model.eval(), views, records.labels).mean())
 
 
-def from_teacher(model: Model, paradigm: Paradigm, records: Records, seed: int) -> float:
-    """How far the answers on records are from those of the method's teacher."""
-    with initialisation(seed, "bad teacher"):
-        teacher = paradigm.build(model.spec.encoder, model.spec.image_shape, model.spec.class_names).eval()
+def sureness(model: Model, paradigm: Paradigm, records: Records) -> float:
+    """How far the answers on records are from all being as likely."""
     views = paradigm.views(records.images, generator(0, "look")).flatten(0, 1)
     with torch.no_grad():
-        return float(F.kl_div(model.eval()(views).log_softmax(1), teacher(views).softmax(1), reduction="batchmean"))
+        answers = model.eval()(views).log_softmax(1)
+    flat = torch.full_like(answers, 1 / answers.shape[1])
+    return float(F.kl_div(answers, flat, reduction="batchmean"))
 
 
 def state(model: Model) -> list[torch.Tensor]:
@@ -76,15 +76,15 @@ def trained(recipe: Recipe, settings: dict[str, Any], seed: int) -> tuple[dict[s
     before = loss_of(model, paradigm, members)
     train(model, paradigm, members, recipe.training, seed=seed)
     kept = state(model)
-    config = recipe.method_config("bad_teacher")
-    candidate = METHODS["bad_teacher"](model, paradigm, **parts, config=config, seed=seed)
+    config = recipe.method_config("flat_answers")
+    candidate = METHODS["flat_answers"](model, paradigm, **parts, config=config, seed=seed)
     retrained = METHODS["retrain"](model, paradigm, **parts, config=recipe.training, seed=seed + 1)
     seen = {
         "before": before,
         "after": loss_of(model, paradigm, members),
         "test": loss_of(model, paradigm, snapshot.rows(split.test)),
-        "original_from_teacher": from_teacher(model, paradigm, forget, seed),
-        "candidate_from_teacher": from_teacher(candidate, paradigm, forget, seed),
+        "original_sureness": sureness(model, paradigm, forget),
+        "candidate_sureness": sureness(candidate, paradigm, forget),
         "untouched": all(torch.equal(a, b) for a, b in zip(kept, state(model), strict=True)),
     }
     models = {"original": model, "candidate": candidate, "retrained": retrained}

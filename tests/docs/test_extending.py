@@ -101,15 +101,15 @@ def test_training_steps_of_the_new_paradigm_lower_the_loss(followed: Followed) -
         assert seen["test"] < math.log(4), "the turns of test pictures are told better than by chance"
 
 
-def test_the_new_method_runs_and_brings_answers_nearer_to_the_teachers(followed: Followed) -> None:
+def test_the_new_method_runs_and_makes_answers_flatter(followed: Followed) -> None:
     for seen in followed.found["seeds"]:
-        assert seen["candidate_from_teacher"] < seen["original_from_teacher"]
+        assert seen["candidate_sureness"] < seen["original_sureness"]
         assert seen["untouched"]
 
 
 def test_the_new_method_is_listed(followed: Followed) -> None:
     listed = followed.python("-c", "from unlearning.cli import main; import sys; sys.argv[1:] = ['methods']; main()")
-    assert "bad_teacher: forget" in listed.splitlines()
+    assert "flat_answers: forget" in listed.splitlines()
 
 
 def test_a_whole_audit_of_the_new_paradigm_runs_the_new_attack(followed: Followed) -> None:

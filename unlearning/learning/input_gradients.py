@@ -1,8 +1,9 @@
-"""g(x): how strongly a record's own loss reacts to its own pixels."""
+"""g(x): how strongly a record's own loss, or another number of its own, reacts to its own pixels."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -55,12 +56,32 @@ def losses_and_norms(
     differentiable: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """(B,) losses, as `per_sample_loss` gives them, and (B,) norms, from one pass; see `input_gradient_norms`."""
+    return values_and_norms(
+        lambda pixels: paradigm.per_sample_loss(model, pixels, labels, isolate=True, context_records=context_records),
+        views,
+        differentiable=differentiable,
+    )
+
+
+def values_and_norms(
+    function: Callable[[Tensor], Tensor], views: Tensor, *, differentiable: bool = False
+) -> tuple[Tensor, Tensor]:
+    """What a function gives for each record, and how strongly that reacts to the record's pixels.
+
+    Args:
+        function: (V, B, C, H, W) views to (B,) numbers, each of which depends on its own record's views alone.
+        views: (V, B, C, H, W) pixels in [0, 1].
+        differentiable: keep the graph, to differentiate the norms with respect to the weights.
+
+    Returns:
+        (B,) values without a graph, and (B,) norms ‖∂f(x)/∂v‖₂ ≥ 0 over all views v of each record x.
+    """
     views = views.detach().requires_grad_()
-    losses = paradigm.per_sample_loss(model, views, labels, isolate=True, context_records=context_records)
-    (gradient,) = torch.autograd.grad(losses.sum(), views, create_graph=differentiable)
+    values = function(views)
+    (gradient,) = torch.autograd.grad(values.sum(), views, create_graph=differentiable)
     squares = gradient.square().sum(dim=(0, 2, 3, 4))
     # The root has an infinite slope at 0; a record that is fitted perfectly must not give NaN.
-    return losses.detach(), (squares + 1e-20).sqrt()
+    return values.detach(), (squares + 1e-20).sqrt()
 
 
 def measure_gradient_target(

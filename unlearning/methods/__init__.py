@@ -16,11 +16,22 @@ METHODS = {
     for method in (
         Method("gradient_penalty", "gradient_penalty.stage_1", frozenset({FORGET, CALIBRATION})),
         Method("gradient_penalty_stage2", "gradient_penalty.stage_2", frozenset({FORGET})),
+        Method(
+            "interpolated_gradient_penalty",
+            "interpolated_gradient_penalty.interpolated_gradient_penalty",
+            frozenset({FORGET, CALIBRATION}),
+        ),
         Method("loss_matching", "loss_matching.loss_matching", frozenset({FORGET, CALIBRATION})),
         Method("gradient_ascent", "gradient_ascent.gradient_ascent", frozenset({FORGET})),
+        Method("npo", "npo.npo", frozenset({FORGET})),
         Method("random_label", "random_label.random_label", frozenset({FORGET})),
         Method("saliency", "saliency.saliency", frozenset({FORGET})),
         Method("alignment_calibration", "alignment_calibration.alignment_calibration", frozenset({FORGET})),
+        Method("scrub", "scrub.scrub", frozenset({FORGET})),
+        Method("bad_teacher", "bad_teacher.bad_teacher", frozenset({FORGET})),
+        Method("ssd", "ssd.ssd", frozenset({FORGET})),
+        Method("l1_sparse", "l1_sparse.l1_sparse", frozenset()),
+        Method("coun", "coun.coun", frozenset()),
         Method("finetune", "finetune.finetune", frozenset()),
         Method("retrain", "retrain.retrain", frozenset(), inherits=False),
     )

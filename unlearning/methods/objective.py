@@ -70,9 +70,14 @@ class _Watched:
         self._hook.remove()
 
 
+def steps_per_epoch(count: int, config: OptimisationConfig) -> int:
+    """How many batches `count` retained records make."""
+    return math.ceil(count / config.batch_size)
+
+
 def _active_steps(count: int, config: UnlearningConfig) -> Iterator[bool]:
     """For one step after the other: does it carry the forgetting term?"""
-    steps = config.optimisation.epochs * math.ceil(count / config.optimisation.batch_size)
+    steps = config.optimisation.epochs * steps_per_epoch(count, config.optimisation)
     return (step < config.active * steps for step in itertools.count())
 
 

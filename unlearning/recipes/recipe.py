@@ -19,11 +19,18 @@ from unlearning.learning.paradigms import ParadigmConfig
 from unlearning.learning.training import OptimisationConfig, TrainingConfig
 from unlearning.methods import METHODS
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
+from unlearning.methods.bad_teacher import BadTeacherConfig
+from unlearning.methods.coun import CoUnConfig
 from unlearning.methods.gradient_ascent import GradientAscentConfig
 from unlearning.methods.gradient_penalty import GradientPenaltyConfig
+from unlearning.methods.interpolated_gradient_penalty import InterpolatedGradientPenaltyConfig
+from unlearning.methods.l1_sparse import L1SparseConfig
 from unlearning.methods.loss_matching import LossMatchingConfig
+from unlearning.methods.npo import NPOConfig
 from unlearning.methods.random_label import RandomLabelConfig
 from unlearning.methods.saliency import SaliencyConfig
+from unlearning.methods.scrub import SCRUBConfig
+from unlearning.methods.ssd import SSDConfig
 
 
 class DataConfig(Config):
@@ -35,6 +42,11 @@ class DataConfig(Config):
     subjects: str | None = Field(
         None, min_length=1, description="CSV file beside the data: record_id,subject or file,subject."
     )
+
+
+def _if_set() -> Any:
+    """Left out where it is unset, so that a recipe without it keeps its digest."""
+    return Field(None, exclude_if=lambda value: value is None)
 
 
 class MethodsConfig(Config):
@@ -51,6 +63,13 @@ class MethodsConfig(Config):
     random_label: RandomLabelConfig | None = None
     saliency: SaliencyConfig | None = None
     alignment_calibration: AlignmentCalibrationConfig | None = None
+    interpolated_gradient_penalty: InterpolatedGradientPenaltyConfig | None = _if_set()
+    npo: NPOConfig | None = _if_set()
+    scrub: SCRUBConfig | None = _if_set()
+    bad_teacher: BadTeacherConfig | None = _if_set()
+    ssd: SSDConfig | None = _if_set()
+    l1_sparse: L1SparseConfig | None = _if_set()
+    coun: CoUnConfig | None = _if_set()
 
 
 class Recipe(Config):

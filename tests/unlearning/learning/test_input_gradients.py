@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from unlearning.data.records import Records
-from unlearning.learning.input_gradients import input_gradient_norms, losses_and_norms, measure_gradient_target
+from unlearning.learning.input_gradients import (
+    input_gradient_norms,
+    losses_and_norms,
+    measure_gradient_target,
+    values_and_norms,
+)
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
 from unlearning.learning.paradigms.simclr import SimCLR, nt_xent
@@ -115,6 +120,24 @@ def test_the_slope_of_log_g_by_the_weights_is_that_of_finite_differences(
         values.append(sum(slow_log_norm(model, context_records, paradigm, views, record) for record in range(4)))
     assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4)
     assert abs(slope) > 1e-3
+
+
+def test_any_number_of_each_record_can_be_differentiated(views: Tensor) -> None:
+    """The sum of squares of a record's pixels reacts to them with twice themselves."""
+    before, scale = views.clone(), torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+
+    def squares(pixels: Tensor) -> Tensor:
+        return scale * pixels.square().sum(dim=(0, 2, 3, 4))
+
+    values, norms = values_and_norms(squares, views, differentiable=True)
+    lengths = views.square().sum(dim=(0, 2, 3, 4)).sqrt()
+    torch.testing.assert_close(values, 3 * lengths**2)
+    torch.testing.assert_close(norms, 6 * lengths)
+    assert not values.requires_grad
+    torch.testing.assert_close(torch.autograd.grad(norms.sum(), scale)[0], 2 * lengths.sum())
+    assert not values_and_norms(squares, views)[1].requires_grad
+    assert torch.equal(views, before)
+    assert not views.requires_grad
 
 
 def test_by_default_no_graph_is_kept(model: Model, paradigm: Paradigm, views: Tensor) -> None:

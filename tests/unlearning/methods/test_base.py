@@ -57,8 +57,15 @@ def state_of(model: Model) -> dict[str, Tensor]:
 
 
 def config_for(method: Method) -> Config:
-    optimisation = OptimisationConfig(epochs=2, batch_size=10, learning_rate=0.05)
-    return method.config(optimisation=optimisation) if issubclass(method.config, UnlearningConfig) else optimisation
+    optimisation = OptimisationConfig(epochs=epochs_of(method.name) or 1, batch_size=10, learning_rate=0.05)
+    if issubclass(method.config, UnlearningConfig):
+        return method.config(optimisation=optimisation)
+    return optimisation if method.config is OptimisationConfig else method.config()
+
+
+def epochs_of(name: str) -> int:
+    """SSD does not train, and SCRUB alternates."""
+    return {"ssd": 0, "scrub": 3}.get(name, 2)
 
 
 @pytest.mark.parametrize("sees", SUBSETS, ids=lambda sees: "+".join(sorted(sees)) or "nothing")
@@ -117,7 +124,8 @@ def test_every_method_works_on_every_paradigm_and_leaves_the_given_model_alone(
     assert all(torch.equal(again.state_dict()[key], value) for key, value in first.state_dict().items())
     vectors = [torch.nn.utils.parameters_to_vector(found.parameters()) for found in (model, first, other)]
     assert not torch.allclose(vectors[0], vectors[1])
-    assert not torch.allclose(vectors[1], vectors[2])
+    # Without augmentation nothing is drawn that SSD's result depends on.
+    assert (name, paradigm_name) == ("ssd", "supervised") or not torch.allclose(vectors[1], vectors[2])
 
 
 @dataclass
@@ -189,7 +197,7 @@ def test_the_slow_copy_is_the_unlearned_model_itself(
         result = method(model, paradigm, **parts, config=config_for(method), seed=0)
         online = torch.nn.Sequential(result.backbone, result.head).state_dict()
         assert all(torch.equal(value, online[key]) for key, value in result.momentum.state_dict().items())
-        if name == "byol":
+        if name == "byol" and method.name != "ssd":  # which may find nothing to shrink there
             before = model.predictor.state_dict()
             assert any(not torch.equal(value, before[key]) for key, value in result.predictor.state_dict().items())
 
@@ -232,8 +240,8 @@ def test_only_views_of_retained_records_are_remembered(
     method(
         model_of(paradigm, build_model), paradigm, retain=retain, forget=other, calibration=other, config=config, seed=0
     )
-    assert len(brightest) == 4
-    assert max(brightest) < 0.4
+    assert len(brightest) == 2 * epochs_of(name)
+    assert max(brightest, default=0) < 0.4
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -243,9 +251,34 @@ def test_a_method_asks_for_exactly_what_it_may_see(name: str) -> None:
     assert METHODS[name].name == name
 
 
-def test_only_stage_1_and_its_ablation_ever_see_non_members() -> None:
+def test_only_penalties_between_members_and_non_members_and_their_ablation_ever_see_non_members() -> None:
     seeing = [name for name, method in METHODS.items() if "calibration" in method.sees]
-    assert seeing == ["gradient_penalty", "loss_matching"]
+    assert seeing == ["gradient_penalty", "interpolated_gradient_penalty", "loss_matching"]
+
+
+WEIGHTED = [
+    name
+    for name, method in METHODS.items()
+    if issubclass(method.config, UnlearningConfig) and name != "alignment_calibration"
+]
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_without_weight_a_method_finetunes(
+    model: Model, supervised: Supervised, parts: dict[str, Records], name: str
+) -> None:
+    """Steps of plain descent over the whole retain set, so that nothing is drawn but the order of its records."""
+    method, steps = METHODS[name], 2
+    plain = OptimisationConfig(epochs=steps, batch_size=20, optimiser="sgd", momentum=0, learning_rate=0.1)
+    own = {"scrub": {"agreement": 0.0}, "saliency": {"share": 1.0}}.get(name, {})
+    # A max-epoch without weight stands still.
+    optimisation = plain.model_copy(update={"epochs": steps + 1}) if name == "scrub" else plain
+    config = method.config.model_validate({"optimisation": optimisation.model_dump()} | own)
+    shown: dict[str, Any] = parts | {"seed": 0}
+    found = method(model, supervised, **shown, config=config.model_copy(update={"weight": 0.0}))
+    expected = METHODS["finetune"](model, supervised, **shown, config=plain)
+    for key, value in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[key], value, rtol=1e-4, atol=1e-6)
 
 
 class Poisoned:

@@ -11,6 +11,7 @@ from unlearning.core.errors import UserError
 from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS
 from unlearning.methods.objective import UnlearningConfig
+from unlearning.methods.ssd import SSDConfig
 from unlearning.recipes.escalated import can_be_escalated, escalated, settings_at
 
 RECIPE = recipes.load("digits-simclr")
@@ -38,6 +39,26 @@ def test_finetuning_has_only_its_epochs_to_escalate() -> None:
     epochs = [settings_at(RECIPE, "finetune", attempt) for attempt in LEVELS]
     first = RECIPE.methods.finetune
     assert epochs == [first.model_copy(update={"epochs": count * first.epochs}) for count in (1, 2, 4)]
+
+
+def test_ssd_chooses_more_weights_and_shrinks_them_further() -> None:
+    first = RECIPE.methods.ssd
+    assert first is not None
+    for attempt in LEVELS:
+        by = 1.5 ** LEVELS.index(attempt)
+        found = settings_at(RECIPE, "ssd", attempt)
+        assert isinstance(found, SSDConfig)
+        assert (found.alpha, found.dampening) == pytest.approx((first.alpha / by, first.dampening / by))
+        rest = {"alpha": first.alpha, "dampening": first.dampening}
+        assert found.model_copy(update=rest) == first, "nothing else changes"
+
+
+def test_a_control_without_penalty_stays_without() -> None:
+    config = RECIPE.methods.interpolated_gradient_penalty
+    assert config is not None
+    found = escalated(config.model_copy(update={"weight": 0.0}))
+    assert isinstance(found, UnlearningConfig)
+    assert found.weight == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
