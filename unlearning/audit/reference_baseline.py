@@ -13,7 +13,16 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from unlearning.audit.attacks import REFERENCE_ATTACKS, AuditedSignals, MembershipScores, attack_all, representation
+from unlearning.audit.attacks import (
+    REFERENCE_ATTACKS,
+    AuditedSignals,
+    MembershipScores,
+    ReferencedFeatures,
+    attack_all,
+    lira_encoder,
+    representation,
+)
+from unlearning.audit.attacks.lira_encoder import statistics_of
 from unlearning.audit.attacks.referenced import Mask, ReferencedLosses, tuned_rmia_scale
 from unlearning.audit.recognised import Recognised, recognised
 from unlearning.audit.references.signals import References
@@ -97,6 +106,7 @@ def attack_model(
     if forgotten is not None:
         losses = referenced_losses(model, forgotten, forgotten.left_out, forgotten.rmia_scale)
         found |= {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items()}
+        found["lira_encoder"] = lira_encoder(_features(model, forgotten, forgotten.left_out))
     return found
 
 
@@ -112,6 +122,18 @@ def referenced_losses(
         trained=forgotten.trained,
         left_out=left_out,
         rmia_scale=rmia_scale,
+    )
+
+
+def _features(model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask) -> ReferencedFeatures:
+    return ReferencedFeatures(
+        forget=statistics_of(model.forget.encoder),
+        holdout=statistics_of(model.holdout.encoder),
+        reference_members=statistics_of(forgotten.references.members),
+        reference_holdout=statistics_of(forgotten.references.holdout),
+        trained=forgotten.references.trained,
+        rows=forgotten.rows,
+        left_out=left_out,
     )
 
 
@@ -142,6 +164,7 @@ def _each(
         asked = np.delete(np.where(left_out[number], ~left_out, left_out), number, axis=0)
         losses = referenced_losses(model, others, asked, forgotten.rmia_scale)
         known = {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items() if name != "lira_online"}
+        known["lira_encoder"] = lira_encoder(_features(model, others, asked))
         yield outside, own(model, seed) | known
 
 

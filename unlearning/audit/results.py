@@ -70,7 +70,7 @@ class AttackResult(Config):
 
     name: str
     black_box: bool = False
-    """Whether the encoder's output is all that it needs."""
+    """Whether the encoder's output is all that it needs of the audited model."""
     auc: Interval
     tpr_at_1_fpr: Interval
     """Share of the forget set recognised at a false-positive rate of 1 %; ideal about 0.01."""

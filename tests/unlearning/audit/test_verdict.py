@@ -112,7 +112,7 @@ def test_the_evidence_asked_for_is_the_evidence_there_is() -> None:
     assert (*REQUIRED_MODELS, "retrained") == MODELS
     assert REQUIRED_UTILITY == UTILITIES
     assert expected_attacks(0) == ATTACK_NAMES
-    assert expected_attacks(8) == (*ATTACK_NAMES, *REFERENCE_NAMES)
+    assert expected_attacks(8) == (*ATTACK_NAMES, *REFERENCE_NAMES, "lira_encoder")
     assert FITTED_ON_FORGET in ATTACK_NAMES
 
 
