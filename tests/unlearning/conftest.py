@@ -76,9 +76,16 @@ def _model(index: int, shift: float, *, supervised: bool, lost: float) -> dict[s
     return {
         "digest": f"{index + 1:x}" * 64,
         "seconds": (41.7, 4.3, 39.2)[index],
-        "audit": audit | {"retained_auc": _interval(0.74 - 0.01 * index, 0.03)},
+        "audit": audit | {"retained_auc": _interval(0.74 - 0.01 * index, 0.03)} | _two_versions(index),
         "accuracies": accuracies,
     }
+
+
+def _two_versions(index: int) -> dict[str, Any]:
+    """None of the original, which is the other version of the others."""
+    more = 0.02 * index
+    pair = {"both": _interval(0.81 + more, 0.03), "old_alone": _interval(0.81, 0.03), "retained": 300}
+    return {"two_versions": pair | {"difference": _interval(more, 0.015, 0.9)} if index else None}
 
 
 def _verdict(outcome: str, models: dict[str, Any], compared_with: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from unlearning.audit.attacks import BLACK_BOX, AuditedSignals, MembershipScores
 from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
+from unlearning.audit.attacks.two_versions import two_versions
 from unlearning.audit.decision_rates import rates
 from unlearning.audit.record_p_values import p_values, per_record
 from unlearning.audit.reference_baseline import (
@@ -141,6 +142,7 @@ def _per_record(shown: AuditedModel, forgotten: ReferenceBaseline) -> PerRecord:
 def _model_audit(
     digest: str, shown: AuditedModel, scores: dict[str, MembershipScores], forgotten: ReferenceBaseline | None
 ) -> ModelAudit:
+    """All but what takes the original beside it."""
     signals = shown.signals
     return ModelAudit(
         model=digest,
@@ -274,6 +276,9 @@ def audit(
         measured[name] = shown
         scores[name] = attack_model(shown, forgotten, seed)
         audits[name] = _model_audit(digest, shown, scores[name], forgotten)
+    for name in [each for each in models if each != "original"]:
+        pair = two_versions(measured["original"].signals, measured[name].signals, derive(seed, "two versions"))
+        audits[name] = audits[name].model_copy(update={"two_versions": pair})
     decisive, cross_check = _compared(scores, measured["candidate"], forgotten, seed, grouped=grouped)
     return Audit(
         records={"forget": len(forget), "holdout": len(holdout), "retained": len(retained)},

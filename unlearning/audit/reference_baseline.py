@@ -13,7 +13,17 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from unlearning.audit.attacks import REFERENCE_ATTACKS, AuditedSignals, MembershipScores, attack_all, representation
+from unlearning.audit.attacks import (
+    ASKING_REFERENCES,
+    REFERENCE_ATTACKS,
+    AuditedSignals,
+    MembershipScores,
+    ReferencedFeatures,
+    attack_all,
+    lira_encoder,
+    representation,
+)
+from unlearning.audit.attacks.lira_encoder import statistics_of
 from unlearning.audit.attacks.referenced import Mask, ReferencedLosses, tuned_rmia_scale
 from unlearning.audit.recognised import Recognised, recognised
 from unlearning.audit.references.signals import References
@@ -24,6 +34,9 @@ from unlearning.core.seeding import derive
 from unlearning.data.splits import Split
 
 Array = npt.NDArray[np.float64]
+
+ONLINE = "lira_online"
+"""Judges a record by other models, see `attacks.referenced.lira_online`."""
 Placements = tuple[Scores, Scores]
 """(F,) and (H,) placements, see `statistics.placements`."""
 
@@ -96,8 +109,25 @@ def attack_model(
     found = own(model, seed)
     if forgotten is not None:
         losses = referenced_losses(model, forgotten, forgotten.left_out, forgotten.rmia_scale)
-        found |= {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items()}
+        scores = asked(model, forgotten, forgotten.left_out, forgotten.rmia_scale)
+        scores[ONLINE] = REFERENCE_ATTACKS[ONLINE](losses)
+        found |= {name: scores[name] for name in ASKING_REFERENCES}
     return found
+
+
+def asked(
+    model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask, rmia_scale: float
+) -> dict[str, MembershipScores]:
+    """Every attack that asks references about a record and judges it by its own model, which is all but online LiRA.
+
+    Args:
+        model: under attack.
+        forgotten: the references that are asked.
+        left_out, rmia_scale: see `ReferencedLosses`.
+    """
+    losses = referenced_losses(model, forgotten, left_out, rmia_scale)
+    found = {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items() if name != ONLINE}
+    return found | {"lira_encoder": lira_encoder(_features(model, forgotten, left_out))}
 
 
 def referenced_losses(
@@ -112,6 +142,18 @@ def referenced_losses(
         trained=forgotten.trained,
         left_out=left_out,
         rmia_scale=rmia_scale,
+    )
+
+
+def _features(model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask) -> ReferencedFeatures:
+    return ReferencedFeatures(
+        forget=statistics_of(model.forget.encoder),
+        holdout=statistics_of(model.holdout.encoder),
+        reference_members=statistics_of(forgotten.references.members),
+        reference_holdout=statistics_of(forgotten.references.holdout),
+        trained=forgotten.references.trained,
+        rows=forgotten.rows,
+        left_out=left_out,
     )
 
 
@@ -145,8 +187,7 @@ def _each(
         if not outside.any():
             continue
         model = as_audited(forgotten.references, number, forgotten.rows[outside])
-        losses = referenced_losses(model, *seen_from(forgotten, number), forgotten.rmia_scale)
-        known = {name: attack(losses) for name, attack in REFERENCE_ATTACKS.items() if name != "lira_online"}
+        known = asked(model, *seen_from(forgotten, number), forgotten.rmia_scale)
         yield outside, own(model, seed) | known
 
 

@@ -70,7 +70,7 @@ class AttackResult(Config):
 
     name: str
     black_box: bool = False
-    """Whether the encoder's output is all that it needs."""
+    """Whether the encoder's output is all that it needs of the audited model."""
     auc: Interval
     tpr_at_1_fpr: Interval
     """Share of the forget set recognised at a false-positive rate of 1 %; ideal about 0.01."""
@@ -106,6 +106,20 @@ class PerRecord(Config):
     """Whether the forgotten ones are rather the smaller."""
 
 
+class TwoVersions(Config):
+    """What this model and the original tell together of who stays: retained members against holdout, by all signals."""
+
+    retained: int
+    """Retained members that were attacked; a sample where there are many."""
+    both: Interval
+    """AUC with the signals of both models."""
+    old_alone: Interval
+    """AUC with the original's alone, which somebody who kept it had anyway."""
+    difference: Interval
+    """The first minus the second, at 90 %; ideal 0, above it the pair gives away more of who stays. Exact retraining
+    is above it too: a second model that was trained on the same members is a second look at them."""
+
+
 class ModelAudit(Config):
     """Every attack on one model, and the signals behind them."""
 
@@ -118,6 +132,8 @@ class ModelAudit(Config):
     forgotten."""
     per_record: PerRecord | None = None
     """By the loss, where there are references."""
+    two_versions: TwoVersions | None = None
+    """Beside the original; None for the original itself."""
     signals: tuple[SignalHistogram, ...]
 
 

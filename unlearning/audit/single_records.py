@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unlearning.audit.attacks import REFERENCE_ATTACKS, MembershipScores
+from unlearning.audit.attacks import ASKING_REFERENCES, MembershipScores
 from unlearning.audit.attacks.referenced import (
     JACKKNIFE,
     CommonScale,
@@ -33,15 +33,13 @@ from unlearning.audit.attacks.referenced import (
 from unlearning.audit.individual_memory import individual_memory
 from unlearning.audit.recognised import Recognised, recognised, recognised_online
 from unlearning.audit.record_p_values import Tails, tails_in_place
-from unlearning.audit.reference_baseline import OutOfTraining
+from unlearning.audit.reference_baseline import ONLINE, OutOfTraining
 from unlearning.audit.references.signals import References
 from unlearning.audit.results import Interval, RecordMeasure, RecordTest
 from unlearning.audit.simultaneous import Placed
 from unlearning.audit.statistics import placed_interval, proportion_interval
 
 Array = npt.NDArray[np.float64]
-
-ONLINE = "lira_online"
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def _recognised(
     losses: ReferencedLosses, scores: Mapping[str, MembershipScores], expected: Mapping[str, OutOfTraining]
 ) -> list[RecordGap]:
     found = []
-    for name in REFERENCE_ATTACKS:
+    for name in ASKING_REFERENCES:
         if name == ONLINE:
             ours, theirs = recognised_online(on_common_scale(losses))
         else:

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from unlearning.audit.attacks import REFERENCE_ATTACKS, expected_attacks
+from unlearning.audit.attacks import ASKING_REFERENCES, expected_attacks
 from unlearning.audit.policy import Margins
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import (
@@ -96,7 +96,7 @@ def _untested(audit: Audit) -> list[str]:
     if not audit.references or audit.grouped:
         return []
     tested = {(each.measure, each.attack) for each in audit.single_records}
-    wanted = [*(("recognised", attack) for attack in REFERENCE_ATTACKS), *((name, "") for name in ON_AVERAGES)]
+    wanted = [*(("recognised", attack) for attack in ASKING_REFERENCES), *((name, "") for name in ON_AVERAGES)]
     return [
         f"single records were not tested: {' by '.join(filter(None, each))}" for each in wanted if each not in tested
     ]

@@ -55,6 +55,7 @@ class Ideals:
     precision: str
     recall: str
     retained: str
+    two_versions: str
     forget_knn: str
     accuracy: str
 
@@ -99,6 +100,7 @@ WORDS: dict[Reference, Words] = {
             precision="ideal: retrained",
             recall="ideal: retrained",
             retained="ideal: retrained",
+            two_versions="ideal: 0; retrained: what exact retraining gives away",
             forget_knn="ideal: retrained",
             accuracy="the retrained value or above",
         ),
@@ -119,6 +121,7 @@ WORDS: dict[Reference, Words] = {
             precision="tells nothing at the forget set's share of the audited records",
             recall="no ideal is known without a retrained model",
             retained="far below the original: blurred, not forgotten",
+            two_versions="ideal: 0",
             forget_knn="no ideal is known without a retrained model",
             accuracy="the original's value or above",
         ),

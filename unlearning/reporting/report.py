@@ -20,13 +20,13 @@ from rich.text import Text
 from unlearning.audit import inspection_results
 from unlearning.audit.escalation import RETRAINED, AttemptName, AttemptSummary, described, last_unlearned
 from unlearning.audit.inspection_results import EVIDENCE_FILE, InspectionResults
-from unlearning.audit.results import AttackResult, PerRecord, Rates, Verdict
+from unlearning.audit.results import AttackResult, PerRecord, Rates, TwoVersions, Verdict
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_text
 from unlearning.reporting.figures import audit as figures
 from unlearning.reporting.figures import lineage, paper, roc
 from unlearning.reporting.figures.gallery import GalleryRow
-from unlearning.reporting.html import Cell, cell, environment, percent
+from unlearning.reporting.html import Cell, cell, environment, percent, signed
 from unlearning.reporting.phrases import ACTIONS, OUTCOMES, WORDS, Ideals, why
 from unlearning.reporting.summary import ModelSummary, Summary, retraining_seconds, strongest_attack
 
@@ -261,6 +261,7 @@ def measure_rows(summary: Summary) -> list[TableRow]:
     rows += _record_by_record([model.audit.per_record for model in models])
     retained = tuple(cell(model.audit.retained_auc) for model in models)
     rows.append(TableRow("Retained members: AUC", ideals.retained, retained))
+    rows += _who_stays([model.audit.two_versions for model in models[1:]], ideals)
     notes = dict.fromkeys(figures.MEASURES, "higher is better") | {"forget_knn": ideals.forget_knn}
     for measure, label in figures.MEASURES.items():
         values = [getattr(model.accuracies, measure) for model in models]
@@ -311,6 +312,25 @@ def _record_by_record(found: list[PerRecord | None]) -> list[TableRow]:
             "Forget set like the holdout, p-value",
             "record by record, pooled; small: differs, whichever way",
             tuple((f"{each.pooled:.2g}", "") for each in records),
+        ),
+    ]
+
+
+def _who_stays(found: list[TwoVersions | None], ideals: Ideals) -> list[TableRow]:
+    """What somebody learns of retained members who kept the original, where it was measured."""
+    pairs = [each for each in found if each is not None]
+    if len(pairs) < len(found):
+        return []
+    return [
+        TableRow(
+            "Who stays, by old and new version: AUC",
+            "all signals of both, retained members against holdout; of the original its own alone",
+            (cell(pairs[0].old_alone), *(cell(each.both) for each in pairs)),
+        ),
+        TableRow(
+            "Who stays, by both minus by the old alone",
+            ideals.two_versions,
+            (("none", ""), *(signed(each.difference) for each in pairs)),
         ),
     ]
 

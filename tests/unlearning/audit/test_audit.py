@@ -13,6 +13,7 @@ import torch
 from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.attacks.lira import SMALLEST_SPREAD, logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
+from unlearning.audit.attacks.two_versions import two_versions
 from unlearning.audit.audit import HISTOGRAM_BINS, audit, forgotten_of, measure_like_references, measure_model
 from unlearning.audit.record_p_values import per_record
 from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model
@@ -20,6 +21,7 @@ from unlearning.audit.results import Audit, Interval
 from unlearning.audit.signals import SIGNALS, SignalConfig, measure, measure_signals
 from unlearning.audit.statistics import auc_difference
 from unlearning.audit.verdict import VerdictConfig, decide
+from unlearning.core.seeding import derive
 from unlearning.data.forget_set import ForgetSet
 from unlearning.data.records import Records, concatenate
 from unlearning.data.splits import Split
@@ -133,6 +135,28 @@ def test_the_numbers_are_those_of_the_measured_signals_paired_by_record(case: Ca
         pairs = [scores[name][each.attack].pair for name in ("candidate", "original")]
         factor = scores["candidate"][each.attack].error_factor
         assert each.difference == auc_difference(pairs[0], pairs[1], error_factor=factor)
+
+
+def test_who_stays_is_told_of_every_model_beside_the_original(case: Case) -> None:
+    found = case.audit(case.memorised, case.non_member, case.memorised.clone())
+    shown = {
+        name: measure_model(model, case.paradigm, **case.groups, config=CONFIG, seed=3).signals
+        for name, model in (("original", case.memorised), ("candidate", case.non_member))
+    }
+    seed = derive(3, "two versions")
+    assert found.models["original"].two_versions is None
+    assert found.models["candidate"].two_versions == two_versions(shown["original"], shown["candidate"], seed)
+    assert found.models["retrained"].two_versions == two_versions(shown["original"], shown["original"], seed)
+
+
+def test_audits_from_before_who_stays_was_asked_are_read(case: Case) -> None:
+    found = case.audit(case.memorised, case.non_member, case.non_member)
+    written = found.model_dump(mode="json")
+    for model in written["models"].values():
+        del model["two_versions"]
+    read = Audit.model_validate(written)
+    assert {each.two_versions for each in read.models.values()} == {None}
+    assert read.comparisons == found.comparisons
 
 
 def test_the_audit_says_what_it_is_about(case: Case) -> None:

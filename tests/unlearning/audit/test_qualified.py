@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unlearning.audit.test_qualification_results import qualification
-from unlearning.audit.attacks import REFERENCE_ATTACKS, expected_attacks
+from unlearning.audit.attacks import ASKING_REFERENCES, expected_attacks
 from unlearning.audit.policy import Margins
 from unlearning.audit.qualified import qualified_by, speaks_against
 from unlearning.audit.results import (
@@ -28,7 +28,7 @@ Attack = dict[str, Interval]
 SINGLE = tuple(
     RecordTest(measure=measure, attack=attack, shown=0.0, expected=0.05, difference=WIDE, simultaneous=WIDE)
     for measure, attack in (
-        *(("recognised", name) for name in REFERENCE_ATTACKS),
+        *(("recognised", name) for name in ASKING_REFERENCES),
         ("familiar", ""),
         ("unfamiliar", ""),
         ("memory", ""),

@@ -14,7 +14,7 @@ from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model,
 from unlearning.audit.statistics import placements
 
 Synthetic = Callable[..., Any]
-EVERY = {*ATTACKS, *REFERENCE_ATTACKS, "representation"}
+EVERY = {*ATTACKS, *REFERENCE_ATTACKS, "representation", "lira_encoder"}
 
 
 @pytest.fixture
@@ -99,11 +99,12 @@ def test_per_record_attacks_see_more_than_thresholds(synthetic: Synthetic) -> No
     values = gaps(synthetic, 1.0, 4)
     assert values["lira_offline"].mean() > values["loss"].mean() + 0.1
     assert values["lira_online"].mean() > values["loss"].mean() + 0.1
+    assert values["lira_encoder"].mean() > values["representation"].mean() + 0.1
 
 
 def test_an_over_forgotten_model_lies_below(synthetic: Synthetic) -> None:
     values = gaps(synthetic, -1.0, 4)
-    for name in ("loss", "lira_offline", "lira_online", "rmia"):
+    for name in ("loss", "lira_offline", "lira_online", "rmia", "lira_encoder"):
         assert values[name].mean() < -0.1, name
 
 

@@ -31,7 +31,7 @@ ATTACK_NAMES = (
     "view_similarity", "encoder_similarity", "loss", "gradient_norm", "combined_retained", "combined_forget",
     "representation",
 )  # fmt: skip
-REFERENCE_NAMES = ("lira_offline", "lira_online", "rmia")
+REFERENCE_NAMES = ("lira_offline", "lira_online", "rmia", "lira_encoder")
 UTILITIES = ("knn", "linear_probe")
 MARGINS = VerdictConfig(auc_margin=0.1, utility_margin=0.03)
 

@@ -274,6 +274,10 @@ def _paths(summary: Summary) -> list[tuple[str | int, ...]]:
             for score in ("auc", "tpr_at_1_fpr"):
                 found += [("models", model, "audit", "attacks", index, score, end) for end in ends]
         found += [("models", model, "audit", "retained_auc", end) for end in ends]
+        if content.audit.two_versions is not None:
+            found += [
+                ("models", model, "audit", "two_versions", of, end) for of in ("both", "difference") for end in ends
+            ]
         for measure in ("knn", "linear_probe", "classifier", "forget_knn"):
             found += [("models", model, "accuracies", measure, end) for end in ends]
         found.append(("models", model, "seconds"))
@@ -289,6 +293,26 @@ def test_every_number_of_the_table_is_the_summarys(make_summary: Make, edited: M
         changed = [row for row, other in zip(after, before, strict=True) if row != other]
         assert len(changed) == 1, path
         assert "98" in "".join(sum(changed[0].cells, ())), path
+
+
+def test_who_stays_is_shown_beside_the_old_version_alone_and_only_where_it_was_measured(
+    make_summary: Make, edited: Make
+) -> None:
+    made = make_summary()
+    rows = {row.label: row for row in report.measure_rows(made)}
+    areas, differences = (row for label, row in rows.items() if label.startswith("Who stays"))
+    pair = made.models["unlearned"].audit.two_versions
+    assert pair is not None
+    assert [estimate for estimate, _ in areas.cells] == ["0.810", "0.830", "0.850"]
+    assert [estimate for estimate, _ in differences.cells] == ["none", "+0.020", "+0.040"]
+    assert "retrained" in differences.note
+    assert "Who stays, by old and new version" in Page(report.render(made)).text
+    alone = report.measure_rows(make_summary(compared_with="references"))
+    assert [row.note for row in alone if row.label == differences.label] == ["ideal: 0"]
+    for model in ("unlearned", "retrained"):
+        made = edited(made, None, "models", model, "audit", "two_versions")
+    assert not [row for row in report.measure_rows(made) if row.label.startswith("Who stays")]
+    assert "Who stays" not in Page(report.render(made)).text
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from unlearning.audit.attacks import REFERENCE_ATTACKS, expected_attacks
+from unlearning.audit.attacks import ASKING_REFERENCES, expected_attacks
 from unlearning.audit.results import Audit, load_audit
 from unlearning.core.errors import UserError
 from unlearning.data import forget_set, splits
@@ -101,7 +101,7 @@ def test_references_alone_or_beside_the_retrained_model(chain: Chain, tmp_path: 
     # Single records are tested with what decides, and the intervals that hold for all together are wider for it.
     assert [each.difference for each in alone.comparisons] == [each.difference for each in both.cross_check]
     assert [each.difference for each in alone.single_records] == [each.difference for each in both.single_records]
-    assert len(alone.single_records) == len(REFERENCE_ATTACKS) + 3
+    assert len(alone.single_records) == len(ASKING_REFERENCES) + 3
     assert {each.reference for each in alone.comparisons} == {"references"}
     assert set(alone.models) == {"original", "candidate"}
     assert alone.models["candidate"] == both.models["candidate"]

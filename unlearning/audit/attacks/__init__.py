@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unlearning.audit.attacks.base import Attack, AuditedSignals, MembershipScores
 from unlearning.audit.attacks.combined import combined_forget, combined_retained
+from unlearning.audit.attacks.lira_encoder import ReferencedFeatures, lira_encoder
 from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS, ReferencedLosses
 from unlearning.audit.attacks.representation import representation
 from unlearning.audit.attacks.threshold import threshold
@@ -11,15 +12,18 @@ from unlearning.audit.signals import SIGNALS
 from unlearning.core.seeding import derive
 
 __all__ = [
+    "ASKING_REFERENCES",
     "ATTACKS",
     "BLACK_BOX",
     "REFERENCE_ATTACKS",
     "Attack",
     "AuditedSignals",
     "MembershipScores",
+    "ReferencedFeatures",
     "ReferencedLosses",
     "attack_all",
     "expected_attacks",
+    "lira_encoder",
     "representation",
 ]
 
@@ -29,9 +33,13 @@ ATTACKS: dict[str, Attack] = {signal: threshold(signal) for signal in SIGNALS} |
 }
 """Attacks on what the model shows of the records alone."""
 
-BLACK_BOX = ("encoder_similarity", "representation")
-"""These need the encoder's output only, which is all that a served model gives; the others look inside: at
-the projector or classifier, the loss, the gradient, or models trained with the same recipe."""
+ASKING_REFERENCES = (*REFERENCE_ATTACKS, "lira_encoder")
+"""Attacks that know how records look to reference models."""
+
+BLACK_BOX = ("encoder_similarity", "representation", "lira_encoder")
+"""Of the audited model these need the encoder's output only, which is all that a served one gives; the others look
+inside: at the projector or classifier, the loss, the gradient. `lira_encoder` also needs models trained with the
+same recipe."""
 
 
 def attack_all(signals: AuditedSignals, seed: int) -> dict[str, MembershipScores]:
@@ -41,4 +49,4 @@ def attack_all(signals: AuditedSignals, seed: int) -> dict[str, MembershipScores
 
 def expected_attacks(references: int) -> tuple[str, ...]:
     """The attacks that a complete audit has run, given how many reference models there are."""
-    return (*ATTACKS, "representation", *(REFERENCE_ATTACKS if references else ()))
+    return (*ATTACKS, "representation", *(ASKING_REFERENCES if references else ()))

@@ -28,7 +28,7 @@ repeats the simulation)."""
 Matrix = npt.NDArray[np.float64]
 
 
-def _matrix(signals: Signals) -> Matrix:
+def matrix(signals: Signals) -> Matrix:
     """(N, S), one column per signal, in one order for every group."""
     return np.column_stack([signals[name] for name in sorted(signals)])
 
@@ -39,21 +39,29 @@ def _fit_and_score(members: Matrix, non_members: Matrix, scored: Matrix) -> Matr
     return np.asarray(rankdata(scores) / len(scores), dtype=np.float64)
 
 
-def _cross_fitted(signals: AuditedSignals, seed: int, *, fit_on_forget: bool) -> MembershipScores:
-    forget, holdout = _matrix(signals.forget), _matrix(signals.holdout)
-    retained = _matrix(signals.retained)
-    if min(len(forget), len(holdout)) < 2:
+def cross_fitted(members: Matrix, others: Matrix, seed: int, *, fit_on: Matrix | None = None) -> MembershipScores:
+    """Scores of both groups, by folds; no record is scored by a fit that it was in.
+
+    Args:
+        members, others: (M, S) and (N, S) signals.
+        seed: of the folds.
+        fit_on: (R, S) signals of other members, which take the place of `members` in every fit.
+
+    Returns:
+        (M,) and (N,) places within the fold, in (0, 1]; 0 where a group is a single record.
+    """
+    if min(len(members), len(others)) < 2:
         # With one record left out nobody is left to fit on: scores that tell nothing.
-        return MembershipScores(np.zeros(len(forget)), np.zeros(len(holdout)))
-    both = np.concatenate([forget, holdout])
-    truth = np.concatenate([np.ones(len(forget)), np.zeros(len(holdout))])
-    folds = StratifiedKFold(min(FOLDS, len(forget), len(holdout)), shuffle=True, random_state=seed % 2**32)
+        return MembershipScores(np.zeros(len(members)), np.zeros(len(others)))
+    both = np.concatenate([members, others])
+    truth = np.concatenate([np.ones(len(members)), np.zeros(len(others))])
+    folds = StratifiedKFold(min(FOLDS, len(members), len(others)), shuffle=True, random_state=seed % 2**32)
     scores = np.empty(len(both))
     for fitted, scored in folds.split(both, truth):
-        members = both[fitted][truth[fitted] == 1] if fit_on_forget else retained
-        scores[scored] = _fit_and_score(members, both[fitted][truth[fitted] == 0], both[scored])
-    factor = SHARED_FIT_ERROR if fit_on_forget else 1.0
-    return MembershipScores(scores[: len(forget)], scores[len(forget) :], factor)
+        known = both[fitted][truth[fitted] == 1] if fit_on is None else fit_on
+        scores[scored] = _fit_and_score(known, both[fitted][truth[fitted] == 0], both[scored])
+    factor = SHARED_FIT_ERROR if fit_on is None else 1.0
+    return MembershipScores(scores[: len(members)], scores[len(members) :], factor)
 
 
 def combined_retained(signals: AuditedSignals, seed: int) -> MembershipScores:
@@ -61,7 +69,7 @@ def combined_retained(signals: AuditedSignals, seed: int) -> MembershipScores:
 
     Score direction: larger means "looks like the members the model was trained on".
     """
-    return _cross_fitted(signals, seed, fit_on_forget=False)
+    return cross_fitted(matrix(signals.forget), matrix(signals.holdout), seed, fit_on=matrix(signals.retained))
 
 
 def combined_forget(signals: AuditedSignals, seed: int) -> MembershipScores:
@@ -70,4 +78,4 @@ def combined_forget(signals: AuditedSignals, seed: int) -> MembershipScores:
     Score direction: larger means "looks like the forget set". An over-forgotten model scores high
     here while it scores low on `combined_retained`.
     """
-    return _cross_fitted(signals, seed, fit_on_forget=True)
+    return cross_fitted(matrix(signals.forget), matrix(signals.holdout), seed)

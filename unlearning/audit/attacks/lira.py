@@ -132,10 +132,32 @@ def _enough(chosen: Mask, what: str) -> None:
         raise ValueError(f"{short} records have fewer than {FEWEST} references {what}")
 
 
+def centre(reference: Array, chosen: Mask) -> Array:
+    """Means over the chosen references of each record.
+
+    Of values that are all the same it is that value, to the last digit: a mean that is off by a rounding would put
+    an order into records that tie, such as those that every model is equally sure of.
+
+    Args:
+        reference: (K, N, Q) what each reference model shows.
+        chosen: (K, N) which references are asked about which record.
+
+    Returns:
+        (N, Q).
+
+    Raises:
+        ValueError: nobody is asked about a record.
+    """
+    if not chosen.any(axis=0).all():
+        raise ValueError(f"{int((~chosen.any(axis=0)).sum())} records have no reference to be compared with")
+    one = reference[chosen.argmax(axis=0), np.arange(chosen.shape[1])]
+    return np.asarray(one + (reference - one).mean(axis=0, where=chosen[:, :, None]))
+
+
 def _normal(reference: Array, chosen: Mask, shared: bool) -> tuple[Array, Array]:
     """(N, Q) means over the chosen references and standard deviations, (N, Q) or a single shared one."""
     among = chosen[:, :, None]
-    mean = reference.mean(axis=0, where=among)
+    mean = centre(reference, chosen)
     squares = np.square(reference - mean)
     variance = squares.mean(where=among) if shared else squares.mean(axis=0, where=among)
     return mean, np.maximum(np.sqrt(variance), SMALLEST_SPREAD)

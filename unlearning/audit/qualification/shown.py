@@ -12,18 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearning.audit import logistic
+from unlearning.audit.attacks import ASKING_REFERENCES
 from unlearning.audit.attacks.base import MembershipScores
 from unlearning.audit.attacks.combined import FOLDS
 from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import (
     JACKKNIFE,
-    REFERENCE_ATTACKS,
     Mask,
-    ReferenceAttack,
     normal_scores,
 )
 from unlearning.audit.recognised import Recognised, recognised
-from unlearning.audit.reference_baseline import AuditedModel, Placements, ReferenceBaseline, referenced_losses
+from unlearning.audit.reference_baseline import ONLINE, AuditedModel, Placements, ReferenceBaseline, asked
 from unlearning.audit.signals import SIGNALS, Measured, Signals
 from unlearning.audit.statistics import placements
 from unlearning.core.seeding import derive
@@ -31,9 +30,7 @@ from unlearning.core.seeding import derive
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-RECOGNISING: dict[str, ReferenceAttack] = {
-    name: attack for name, attack in REFERENCE_ATTACKS.items() if name != "lira_online"
-}
+RECOGNISING = tuple(name for name in ASKING_REFERENCES if name != ONLINE)
 """Attacks with references that judge a record by its own model alone."""
 
 ONE_BY_ONE = (*SIGNALS, "combined_retained", "representation", *RECOGNISING)
@@ -87,11 +84,10 @@ def show(
         seed: of the folds.
     """
     audited = AuditedModel(members.rows(pool.rows), holdout, members.rows(retained))
-    own, losses = audited.forget.rows(forgotten), referenced_losses(audited, pool, left_out, scale)
+    own = audited.forget.rows(forgotten)
     placed = {name: placements(own.signals[name], holdout.signals[name]) for name in SIGNALS}
     named = {}
-    for name, attack in RECOGNISING.items():
-        scores = attack(losses)
+    for name, scores in asked(audited, pool, left_out, scale).items():
         these = MembershipScores(scores.forget[forgotten], scores.holdout)
         placed[name], named[name] = placements(*these.pair), recognised(these)
     groups = (own.signals, holdout.signals, audited.retained.signals)

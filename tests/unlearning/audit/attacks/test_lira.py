@@ -396,6 +396,16 @@ def test_references_that_all_show_the_same_give_a_finite_score(attack: Lira, sha
     assert scores[0] == pytest.approx(0, abs=1e-9)
 
 
+def test_the_mean_of_equal_values_is_that_value_so_that_records_that_tie_stay_tied() -> None:
+    draw = np.random.default_rng(0)
+    values = np.repeat(draw.normal(size=(1, 400, 2)), 14, axis=0)
+    chosen = draw.random((14, 400)) < 0.5
+    chosen[:2], chosen[2:4] = True, False
+    assert np.array_equal(lira.centre(values, chosen), values[0])
+    assert set(lira.offline(values[0], values, ~chosen)) == {0.0}
+    assert set(lira.online(values[0], values, chosen)) == {0.0}
+
+
 # The statistic.
 
 

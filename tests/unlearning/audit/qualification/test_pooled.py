@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.unlearning.audit.qualification.conftest import forgotten, shown_by, simulate
-from unlearning.audit.attacks import REFERENCE_ATTACKS, expected_attacks
+from unlearning.audit.attacks import ASKING_REFERENCES, expected_attacks
 from unlearning.audit.audit import compare, expectation, gaps_of
 from unlearning.audit.qualification.plan import draw
 from unlearning.audit.qualification.pooled import clustered, compare_pooled, pooled_differences, utility_lost
@@ -24,7 +24,7 @@ def test_every_attack_of_an_audit_is_compared(simulated: Callable[..., Any]) -> 
     world = simulated(sets=8, size=1, left=0.0, seed=3)
     found, single_records = compare_pooled(world.shown, world.pool, 0)
     assert {each.attack for each in found} == set(expected_attacks(8))
-    assert len(single_records) == len(REFERENCE_ATTACKS) + 3
+    assert len(single_records) == len(ASKING_REFERENCES) + 3
     for each in found:
         assert each.reference == "references"
         assert each.difference.level == 0.90
