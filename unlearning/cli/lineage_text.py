@@ -18,6 +18,7 @@ from unlearning.lineage.requests import HonouredBy, Pending, TrainedOn
 from unlearning.registry.history import Ancestry, Replacement, Serving, VersionEntry, tagged
 from unlearning.registry.tags import NONE
 from unlearning.registry.versions import Version
+from unlearning.reporting.phrases import single_record
 
 SHOWN = 12
 """Digits of a digest that are shown."""
@@ -170,14 +171,28 @@ def trained_on(answer: TrainedOn) -> RenderableType:
 def audited(answer: AuditAnswer) -> RenderableType:
     """What an audit found."""
     rows = ((each.name, each.auc, each.tpr_at_1_fpr, each.difference, each.simultaneous) for each in answer.attacks)
-    headings = ("attack", "AUC", "TPR at 1 % FPR", "from retrained or references", "all attacks together")
+    headings = (
+        "attack or measure",
+        "AUC or share",
+        "TPR at 1 % FPR",
+        "from retrained or references",
+        "all attacks together",
+    )
     title = f"Version {answer.version} of {answer.model}: {answer.outcome}, margin {answer.auc_margin:g} AUC"
-    table = _table(title, headings, rows)
+    table = _table(title, headings, [*rows, *_single_records(answer)])
     accepted = () if answer.statement == NONE else (answer.statement,)
     limits = tuple(f"limit: {limit}" for limit in answer.limits)
     table.caption = Text("\n".join((*accepted, *(f"reason: {each}" for each in answer.reasons), *limits)))
     table.caption_justify = "left"
     return table
+
+
+def _single_records(answer: AuditAnswer) -> list[tuple[object, ...]]:
+    """Below the attacks, what is seen of single records: no AUC, but what the version shows."""
+    return [
+        (single_record(each), f"{each.shown:.3f}", "", each.difference, each.simultaneous)
+        for each in answer.single_records
+    ]
 
 
 def artefacts(answer: Artefacts) -> RenderableType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unlearning.audit.results import Audit, Interval, Outcome, Verdict
+from unlearning.audit.results import Audit, Interval, Outcome, RecordTest, Verdict
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.registry.versions import Version
@@ -38,6 +38,8 @@ class AuditAnswer(Config):
     """How many of each group were audited."""
     references: int
     attacks: tuple[Attacked, ...]
+    single_records: tuple[RecordTest, ...]
+    """Beside models not trained on the records; empty where no reference models could be asked."""
     retained_auc: Interval
     utility_lost: dict[str, Interval]
 
@@ -76,6 +78,7 @@ def audited(version: Version, audit: Audit, verdict: Verdict) -> AuditAnswer:
             )
             for each in candidate.attacks
         ),
+        single_records=verdict.single_records,
         retained_auc=candidate.retained_auc,
         utility_lost=verdict.utility_lost,
     )

@@ -6,9 +6,10 @@ Nothing here is stronger than the verdict, and no sentence names a model that th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from unlearning.audit.escalation import Action
-from unlearning.audit.results import Outcome, Reference, Verdict
+from unlearning.audit.results import Outcome, RecordMeasure, RecordTest, Reference, Verdict
 
 OUTCOMES: dict[Outcome, str] = {
     "passed": "passed",
@@ -31,11 +32,10 @@ ANOTHER_FOLLOWS = """<!doctype html>
 """
 """The page of an attempt that is not a run's last."""
 _WHY: dict[Outcome, str] = {
-    "passed": "with the attacks tested it stayed within {auc} AUC of {forgotten}, "
+    "passed": "with the attacks tested it stayed within {auc} AUC of {forgotten}{single}, "
     "and lost no more than {points} of accuracy against {again}",
-    "leaks": "forgotten records are easier to recognise than on {forgotten}, beyond the margin of {auc} AUC",
-    "over_forgotten": "forgotten records stand out as less familiar than on {forgotten}, "
-    "beyond the margin of {auc} AUC",
+    "leaks": "forgotten records are easier to recognise than on {forgotten}, beyond the margins",
+    "over_forgotten": "forgotten records stand out as less familiar than on {forgotten}, beyond the margins",
     "utility_lost": "it is less accurate than {useful}, beyond the margin of {points}",
     "diverged": "its loss or its weights did not stay finite, so that there is none; what this page shows under "
     "unlearned is the original",
@@ -81,6 +81,47 @@ class Words:
     decides: str
     """What the table of differences is called after."""
     ideals: Ideals
+
+
+SINGLE_RECORDS: dict[RecordMeasure, str] = {
+    "recognised": "recognised at 1 % false positives",
+    "familiar": "known better than new (p < 0.05)",
+    "unfamiliar": "known less than new (p > 0.95)",
+    "memory": "individual memory (slope)",
+}
+
+
+class NamedMeasure(Protocol):
+    """A measure of single records, in an audit or a certificate."""
+
+    @property
+    def measure(self) -> RecordMeasure:
+        """Which."""
+
+    @property
+    def attack(self) -> str | None:
+        """Whose true positive rate."""
+
+
+def single_record(test: NamedMeasure) -> str:
+    """What a measure of single records is called."""
+    return f"{SINGLE_RECORDS[test.measure]}, {test.attack}" if test.attack else SINGLE_RECORDS[test.measure]
+
+
+def record_margin(test: RecordTest, verdict: Verdict) -> str:
+    """What it is held against."""
+    return f"±{verdict.memory_margin:g}" if test.measure == "memory" else f"at most +{verdict.record_margin:g}"
+
+
+def worst_single_record(verdict: Verdict) -> RecordTest | None:
+    """The measure of single records that comes nearest to its margin, or goes beyond it most."""
+
+    def reach(test: RecordTest) -> float:
+        if test.measure == "memory":
+            return max(test.difference.high, -test.difference.low) / verdict.memory_margin
+        return test.difference.high / verdict.record_margin
+
+    return max(verdict.single_records, key=reach, default=None)
 
 
 WORDS: dict[Reference, Words] = {
@@ -134,6 +175,7 @@ def why(verdict: Verdict) -> str:
     words = WORDS[verdict.compared_with]
     return _WHY[verdict.outcome].format(
         auc=f"{verdict.auc_margin:g}",
+        single=", single records included" if verdict.single_records else "; single records were not tested",
         points=f"{100 * verdict.utility_margin:g} percentage points",
         forgotten=words.forgotten,
         useful=words.useful,

@@ -27,7 +27,16 @@ from unlearning.reporting.figures import audit as figures
 from unlearning.reporting.figures import lineage, paper, roc
 from unlearning.reporting.figures.gallery import GalleryRow
 from unlearning.reporting.html import Cell, cell, environment, percent, signed
-from unlearning.reporting.phrases import ACTIONS, OUTCOMES, WORDS, Ideals, why
+from unlearning.reporting.phrases import (
+    ACTIONS,
+    OUTCOMES,
+    WORDS,
+    Ideals,
+    record_margin,
+    single_record,
+    why,
+    worst_single_record,
+)
 from unlearning.reporting.summary import ModelSummary, Summary, retraining_seconds, strongest_attack
 
 FIGURES_FILE = "figures.html"
@@ -44,7 +53,7 @@ class TableRow:
 
 def _environment() -> jinja2.Environment:
     found = environment()
-    found.filters |= {"without_login": _without_login}
+    found.filters |= {"without_login": _without_login, "single_record": single_record, "record_margin": record_margin}
     return found
 
 
@@ -211,6 +220,7 @@ def lead(summary: Summary) -> list[dict[str, str]]:
             "numbers": " → ".join(aucs),
             "note": f"AUC of {strongest}, the strongest attack on the original. Ideal: {ideal}.",
         },
+        _single_records(summary.verdict),
         {
             "title": "Accuracy",
             "numbers": " → ".join(knn) + " %",
@@ -222,6 +232,24 @@ def lead(summary: Summary) -> list[dict[str, str]]:
             "note": f"{_cost(summary)} Audits not counted.",
         },
     ]
+
+
+def _single_records(verdict: Verdict) -> dict[str, str]:
+    """Whether attacks on single records ran, and the worst that they found."""
+    worst = worst_single_record(verdict)
+    if worst is None:
+        return {
+            "title": "Single records",
+            "numbers": "not tested",
+            "note": "No reference models could be asked: a model that gives a few records away, and is like any other "
+            "on average, would not have been found.",
+        }
+    return {
+        "title": "Single records",
+        "numbers": f"{worst.shown:.2f}, expected {worst.expected:.2f}",
+        "note": f"The worst measure of {len(verdict.single_records)}: {single_record(worst)}, unlearned, beside models "
+        f"not trained on the records; margin {record_margin(worst, verdict)}.",
+    }
 
 
 def _shown_by_references(summary: Summary, attack: str) -> str:

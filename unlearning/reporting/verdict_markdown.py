@@ -7,7 +7,7 @@ from markupsafe import escape
 from unlearning.audit.escalation import Action
 from unlearning.audit.results import Verdict
 from unlearning.reporting.html import points, signed
-from unlearning.reporting.phrases import OUTCOMES, WORDS, why
+from unlearning.reporting.phrases import OUTCOMES, WORDS, record_margin, single_record, why
 
 FOLLOWS: dict[Action, str] = {
     "promote": "It is promoted.",
@@ -28,6 +28,12 @@ def markdown(verdict: Verdict, action: Action) -> str:
         lines += ["| attack | difference | interval |", "|---|---|---|"]
         for each in verdict.comparisons:
             lines.append(f"| {_text(each.attack)} | {' | '.join(signed(each.difference))} |")
+    if verdict.single_records:
+        lines += ["", "Single records, beside models not trained on them; ideal 0:", ""]
+        lines += ["| measure | candidate | expected | difference | interval | margin |", "|---|---|---|---|---|---|"]
+        for test in verdict.single_records:
+            cells = (_text(single_record(test)), f"{test.shown:.3f}", f"{test.expected:.3f}", *signed(test.difference))
+            lines.append(f"| {' | '.join(cells)} | {record_margin(test, verdict)} |")
     if verdict.utility_lost:
         margin = f"{100 * verdict.utility_margin:g}"
         allowed = f"in points; ideal 0 or below, at most {margin}"

@@ -39,7 +39,9 @@ def test_the_margins_and_what_was_compared_with_are_told(outcome: Outcome) -> No
     for compared_with in REFERENCES:
         told = why(verdict(outcome, compared_with))
         assert "{" not in told
-        assert ("0.07 AUC" in told) == (outcome not in ("utility_lost", "diverged"))
+        assert ("0.07 AUC" in told) == (outcome in ("passed", "inconclusive"))
+        assert ("beyond the margins" in told) == (outcome in ("leaks", "over_forgotten"))
+        assert ("single records were not tested" in told) == (outcome == "passed")
         assert ("2.5 percentage points" in told) == (outcome in ("passed", "utility_lost", "inconclusive"))
         assert ("retrained" in told) == (compared_with == "retrained" and outcome != "diverged")
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from unlearning.audit.inspection_results import InspectionResults
-from unlearning.audit.results import Outcome
+from unlearning.audit.results import Interval, Outcome, RecordTest
 from unlearning.core.errors import UserError
 from unlearning.reporting import report
 from unlearning.reporting.figures import paper
@@ -171,11 +171,12 @@ def test_the_first_screen_tells_what_references_show(make_summary: Make) -> None
     with_retrained, made = make_summary(), make_summary(compared_with="references")
     strongest = strongest_attack(made)
     retrained = next(a.auc for a in with_retrained.models["retrained"].audit.attacks if a.name == strongest)
-    leak, accuracy, cost = report.lead(made)
+    leak, single, accuracy, cost = report.lead(made)
     assert f"Ideal: {retrained.estimate:.2f}, as references not trained on the records show." in leak["note"]
     assert "Ideal: the original's value or above." in accuracy["note"]
     assert cost["note"].startswith("0.10 × the time of training the original. Nothing was retrained to compare with.")
     bare = made.verdict.model_copy(update={"comparisons": ()})
+    assert single["numbers"] == "not tested"
     note = report.lead(made.model_copy(update={"verdict": bare}))[0]["note"]
     assert "Ideal: as references not trained on the records show" in note
 
@@ -184,7 +185,7 @@ def test_where_the_last_attempt_retrained_its_time_is_the_measure(make_summary: 
     made = edited(
         make_summary("leaks", "retrained", "passed", compared_with="references"), 43, "attempts", 1, "seconds"
     )
-    assert report.lead(made)[2]["note"].startswith("0.10 × the time of exact retraining. Below 1 is cheaper.")
+    assert report.lead(made)[3]["note"].startswith("0.10 × the time of exact retraining. Below 1 is cheaper.")
     assert report.measure_rows(made)[-1].cells[1] == ("4.3", "0.10 × retraining")
 
 
@@ -412,7 +413,7 @@ def test_a_verdict_without_comparisons_is_shown_as_such(make_summary: Make, edit
 
 
 def test_a_retraining_that_took_no_time_gives_no_ratio(make_summary: Make, edited: Make) -> None:
-    assert report.lead(edited(make_summary(), 0, "models", "retrained", "seconds"))[2]["note"].startswith("? ×")
+    assert report.lead(edited(make_summary(), 0, "models", "retrained", "seconds"))[3]["note"].startswith("? ×")
 
 
 @pytest.mark.slow
@@ -555,3 +556,26 @@ def test_the_models_history_is_drawn_where_the_summary_has_it(make_summary: Make
     drawn = page.all("svg")
     assert len(drawn) == len(page.all("figure")) == len(before.all("figure")) + 1
     assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in drawn)
+
+
+def test_the_first_screen_tells_the_worst_of_single_records(make_summary: Make) -> None:
+    made = make_summary("leaks", "retrained", "passed")
+    tests = tuple(
+        RecordTest(
+            measure=measure,
+            attack=attack,
+            shown=shown,
+            expected=0.05,
+            difference=Interval(estimate=shown - 0.05, low=shown - 0.1, high=shown, level=0.9),
+        )
+        for measure, attack, shown in (("recognised", "rmia", 0.04), ("familiar", "", 0.12), ("memory", "", 0.3))
+    )
+    verdict = made.verdict.model_copy(update={"single_records": tests})
+    single = report.lead(made.model_copy(update={"verdict": verdict}))[1]
+    # .12 is 2.4 times the margin of the share, .3 only 1.2 times that of the slope.
+    assert single["numbers"] == "0.12, expected 0.05"
+    assert "worst measure of 3: known better than new" in single["note"]
+    assert "margin at most +0.05" in single["note"]
+    page = report.render(made.model_copy(update={"verdict": verdict}))
+    assert "recognised at 1 % false positives, rmia" in page
+    assert "individual memory (slope)" in page

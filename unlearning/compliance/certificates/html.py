@@ -14,7 +14,7 @@ from unlearning.compliance.certificates import statement as certificates
 from unlearning.compliance.certificates.predicate import Erasure, ModelErasure
 from unlearning.core.files import write_bytes, write_text
 from unlearning.reporting.html import environment
-from unlearning.reporting.phrases import OUTCOMES
+from unlearning.reporting.phrases import OUTCOMES, single_record
 
 _HOWS = {
     "unlearned": "The model was made to forget the records, and the audit found it within the margins.",
@@ -43,7 +43,7 @@ def render(data: bytes, name: str) -> str:
     envelope = dsse.read(data)
     statement = certificates.parse(dsse.decoded(envelope.payload))
     found = environment()
-    found.filters |= {"clock": _clock, "day": _day}
+    found.filters |= {"clock": _clock, "day": _day, "single_record": single_record}
     return found.get_template("certificate.html.j2").render(
         statement=statement,
         erasure=statement.predicate,

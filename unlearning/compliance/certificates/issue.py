@@ -26,6 +26,7 @@ from unlearning.compliance.certificates.predicate import (
     PurgedArtifacts,
     QualifiedAttack,
     SimulatedSets,
+    SingleRecords,
     Times,
     Weights,
 )
@@ -225,8 +226,19 @@ class Issue:
         return tuple(
             SimulatedSets(
                 **each.model_dump(
-                    include={"size", "sets", "seed", "references", "auc_margin", "utility_margin", "utility_lost"}
+                    include={
+                        "size",
+                        "sets",
+                        "seed",
+                        "references",
+                        "auc_margin",
+                        "utility_margin",
+                        "record_margin",
+                        "memory_margin",
+                        "utility_lost",
+                    }
                 ),
+                single_records=tuple(SingleRecords.of(one) for one in each.single_records),
                 attacks=tuple(QualifiedAttack(name=one.attack, gap=one.difference) for one in each.comparisons),
             )
             for each in found

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, StringConstraints, model_validator
 
 from unlearning.audit.escalation import AttemptName
-from unlearning.audit.results import Interval, Outcome, Reference
+from unlearning.audit.results import Interval, Outcome, RecordMeasure, RecordTest, Reference
 from unlearning.compliance.fields import Digest, RequestId
 from unlearning.core.config import Config
 
@@ -107,6 +107,23 @@ class Attack(Config):
     """The same, so wide that it holds for all attacks together."""
 
 
+class SingleRecords(Config):
+    """One measure of single records on the weights after, beside models not trained on the records; 0 is ideal."""
+
+    measure: RecordMeasure
+    attack: Word | None = None
+    """Whose true positive rate at 1 % false positives."""
+    shown: float
+    expected: float
+    difference: Interval
+    simultaneous: Interval | None = None
+
+    @classmethod
+    def of(cls, test: RecordTest) -> SingleRecords:
+        """As the audit has it."""
+        return cls(**test.model_dump(exclude={"attack"}), attack=test.attack or None)
+
+
 class AuditResult(Config):
     """What the audit says of the weights after, and what it cannot say."""
 
@@ -121,6 +138,10 @@ class AuditResult(Config):
     attacks: tuple[Attack, ...] = Field(min_length=1)
     auc_margin: float
     utility_margin: float
+    single_records: tuple[SingleRecords, ...] = Field((), exclude_if=lambda found: not found)
+    """Left out where no reference models could be asked, as in statements from before they were."""
+    record_margin: float | None = Field(None, exclude_if=lambda margin: margin is None)
+    memory_margin: float | None = Field(None, exclude_if=lambda margin: margin is None)
     utility_lost: dict[Word, Interval]
     """Accuracy of the reference minus that of the weights after, as a share, per measure."""
     smallest_detectable_auc: float | None
@@ -148,6 +169,9 @@ class SimulatedSets(Config):
     attacks: tuple[QualifiedAttack, ...] = Field(min_length=1)
     auc_margin: float
     utility_margin: float
+    record_margin: float
+    memory_margin: float
+    single_records: tuple[SingleRecords, ...] = Field(min_length=1)
     utility_lost: dict[Word, Interval]
     """Accuracy of the weights before minus that after forgetting a set, as a share, mean over the sets."""
 

@@ -23,6 +23,7 @@ from unlearning.compliance.certificates.predicate import (
     LedgerHead,
     ModelErasure,
     Purge,
+    SingleRecords,
     Text,
     Times,
 )
@@ -162,6 +163,9 @@ def audit_result(
             ),
             auc_margin=verdict.auc_margin,
             utility_margin=verdict.utility_margin,
+            single_records=tuple(SingleRecords.of(each) for each in verdict.single_records),
+            record_margin=verdict.record_margin if verdict.single_records else None,
+            memory_margin=verdict.memory_margin if verdict.single_records else None,
             utility_lost=verdict.utility_lost,
             smallest_detectable_auc=smallest_detectable_auc,
             limits=verdict.limits,

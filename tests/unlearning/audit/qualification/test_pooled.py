@@ -92,7 +92,7 @@ def gaps(synthetic: Any, left: float, worlds: int) -> dict[str, Array]:
 
 
 def test_models_without_the_records_differ_from_references_by_chance_alone(synthetic: Any) -> None:
-    for name, values in gaps(synthetic, 0.0, 8).items():
+    for name, values in gaps(synthetic, 0.0, 24).items():
         assert abs(values.mean()) < 4.5 * values.std(ddof=1) / np.sqrt(len(values)), name
 
 

@@ -79,6 +79,18 @@ def test_what_contradicts_itself_is_refused(
 SETS = {
     "size": 3,
     "sets": 100,
+    "record_margin": 0.05,
+    "memory_margin": 0.25,
+    "single_records": [
+        {
+            "measure": "recognised",
+            "attack": "rmia",
+            "shown": 0.02,
+            "expected": 0.01,
+            "difference": {"estimate": 0.01, "low": -0.01, "high": 0.03, "level": 0.9},
+            "simultaneous": None,
+        }
+    ],
     "seed": 0,
     "references": 16,
     "attacks": [{"name": "loss", "gap": {"estimate": 0.02, "low": -0.01, "high": 0.05, "level": 0.9}}],
