@@ -30,9 +30,8 @@ def judge(
     """Audit, evaluate and decide: membership-inference attacks on forget set against holdout, accuracy on test
     records, the verdict, and the paper's figures; returns the action that follows.
 
-    `judged` is a folder with all of it. ROC curves are of the original's strongest attack; `said_after` counts how
-    many forgotten records and non-members it calls members of the candidate's training. Where references are compared
-    with, there is no retrained model and no curve of one.
+    `judged` is a folder with all of it. ROC curves are of the original's strongest attack; `said_after` counts whom it
+    calls members of the candidate's training. Without a retrained model there is no curve of one.
     """
     from pathlib import Path
     from typing import Any
@@ -49,7 +48,7 @@ def judge(
     from unlearning.steps.evaluate import evaluate
     from unlearning.steps.figures import figures as draw
 
-    found = checked(Device, hardware)
+    found, asked = checked(Device, hardware), checked(Policy, policy)
     models = {"original": Path(original.path), "candidate": Path(candidate.path), "retrained": Path(retrained.path)}
     given: dict[str, Any] = {
         "snapshot_path": Path(snapshot.path),
@@ -62,12 +61,17 @@ def judge(
     with new_folder(Path(judged.path)) as folder:
         files = EvidenceFolder(folder)
         audited = audit(
-            **paths, **given, references_path=Path(references.path), seed=int(method["seed"]), audit_path=files.audit
+            **paths,
+            **given,
+            references_path=Path(references.path),
+            seed=int(method["seed"]),
+            unlearned_references=asked.unlearned_references,
+            audit_path=files.audit,
         )
         evaluated = evaluate(model_paths=models, **given, evaluation_path=files.evaluation)
         decided = decide(
             **files.judged(),
-            policy=checked(Policy, policy),
+            policy=asked,
             method=method["method"],
             attempt=attempt,
             candidate_path=models["candidate"],
@@ -76,10 +80,8 @@ def judge(
         draw(**paths, **given, evidence_path=files.inspection, page_path=Path(figures.path))
         files.keep_provenance(models["candidate"])
     verdict = decided.verdict
-    judged.metadata.update(
-        {"outcome": verdict.outcome, "action": decided.action, "reasons": "; ".join(verdict.reasons)}
-    )
-    judged.metadata["compared_with"] = verdict.compared_with
+    judged.metadata.update(outcome=verdict.outcome, action=decided.action, compared_with=verdict.compared_with)
+    judged.metadata["reasons"] = "; ".join(verdict.reasons)
     for name, value in (auc_metrics(audited) | accuracies_of_all(evaluated)).items():
         metrics.log_metric(name, value)
     curves = {"original": roc_before, "candidate": roc_after, "retrained": roc_retrained}

@@ -40,6 +40,7 @@ def resolve(
         version=version,
         compare_with=asked.compare_with,
         or_retrained=asked.on_inconclusive == "qualified",
+        unlearned=asked.unlearned_references,
         model_path=Path(model.path),
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
@@ -54,5 +55,5 @@ def resolve(
         "parent": result.version,
     }
     # A version that forgot before has no references: no method is qualified for it, and it is trained again.
-    policy = policy | {"compare_with": result.compared_with}
+    policy = policy | {"compare_with": result.compared_with, "unlearned_references": str(result.unlearned)}
     return policy, method | {"seed": str(seed)}, registered

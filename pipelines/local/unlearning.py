@@ -16,6 +16,7 @@ from pipelines.pretraining import pretraining
 from pipelines.unlearning import unlearning
 from unlearning import recipes
 from unlearning.audit.inspection_results import EVIDENCE_FILE
+from unlearning.audit.references.plan import check_unlearned
 from unlearning.core import settings
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
@@ -97,6 +98,7 @@ def _check(run: LocalRun, where: settings.Settings) -> str:
     check(run, run.forget_kind)
     if run.compare_with == "references" and not run.reference_models:
         raise UserError("compare_with references needs some: give --references 16, or --compare-with retrained")
+    check_unlearned(run.unlearned_references, run.reference_models)
     choose_device(run.device)
     _check_forget(run, recipe)
     check_writable(where.home)

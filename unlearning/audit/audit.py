@@ -280,12 +280,15 @@ def audit(
         pair = two_versions(measured["original"].signals, measured[name].signals, derive(seed, "two versions"))
         audits[name] = audits[name].model_copy(update={"two_versions": pair})
     decisive, cross_check = _compared(scores, measured["candidate"], forgotten, seed, grouped=grouped)
+    unlearned = None if forgotten is None else forgotten.unlearned
     return Audit(
         records={"forget": len(forget), "holdout": len(holdout), "retained": len(retained)},
         seed=seed,
         split=split,
         forget=forget_digest,
         references=0 if forgotten is None else len(forgotten.references.trained),
+        unlearned_references=0 if unlearned is None else len(unlearned.forget_losses),
+        unlearned_seconds=0.0 if unlearned is None else unlearned.seconds,
         models=audits,
         comparisons=decisive.attacks,
         cross_check=cross_check,

@@ -6,16 +6,22 @@ where it acts: tasks are handed the policy as a whole.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from unlearning.audit.references.plan import check_count
 from unlearning.audit.results import Reference, Verdict
 from unlearning.core.config import Config
 
 OnFailure = Literal["retrain", "stop"]
 OnInconclusive = Literal["retrain", "stop", "accept", "accept_retrained", "qualified"]
 MAX_STRONGER = 2
+
+
+def _possible_count(count: int) -> int:
+    check_count(count, "unlearned_references")
+    return count
 
 
 class Margins(Config):
@@ -45,6 +51,10 @@ class Policy(Margins):
     """What a candidate is compared with: retrained (a model trained again without the forgotten records, which costs as
     much as not unlearning) or references (those trained with the original; nothing is retrained; refused where the
     version has none, and for forget_kind class and cluster)."""
+    unlearned_references: Annotated[int, AfterValidator(_possible_count)] = 0
+    """References that are made to forget the same records by the same method, for the attack u_lira (even, 8 or more,
+    at most as many as the original has; 0 for none). Each audit of an attempt then takes as long as half as many
+    unlearnings more."""
     stronger: int = Field(1, ge=0, le=MAX_STRONGER)
     """Escalated settings to try where a candidate still leaks."""
     on_failure: OnFailure = "retrain"

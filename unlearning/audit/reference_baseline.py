@@ -7,7 +7,7 @@ model, over those records, and the means over all references say what each attac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,15 +19,18 @@ from unlearning.audit.attacks import (
     AuditedSignals,
     MembershipScores,
     ReferencedFeatures,
+    UnlearnedLosses,
     attack_all,
     lira_encoder,
     representation,
+    u_lira,
 )
 from unlearning.audit.attacks.lira_encoder import statistics_of
 from unlearning.audit.attacks.referenced import Mask, ReferencedLosses, tuned_rmia_scale
 from unlearning.audit.recognised import Recognised, recognised
 from unlearning.audit.references.signals import References
 from unlearning.audit.references.training import halves
+from unlearning.audit.references.unlearned import UnlearnedReferences
 from unlearning.audit.signals import Measured
 from unlearning.audit.statistics import Scores, placements
 from unlearning.core.seeding import derive
@@ -48,6 +51,8 @@ class ReferenceBaseline:
     references: References
     rows: npt.NDArray[np.intp]
     """(F,)."""
+    unlearned: UnlearnedReferences | None = None
+    """What some of them show that were made to forget these records too; None for none."""
 
     @classmethod
     def of(cls, references: References, split: Split, ids: Sequence[str]) -> ReferenceBaseline:
@@ -112,6 +117,8 @@ def attack_model(
         scores = asked(model, forgotten, forgotten.left_out, forgotten.rmia_scale)
         scores[ONLINE] = REFERENCE_ATTACKS[ONLINE](losses)
         found |= {name: scores[name] for name in ASKING_REFERENCES}
+        if forgotten.unlearned is not None:
+            found["u_lira"] = u_lira(_unlearned(losses, forgotten.unlearned))
     return found
 
 
@@ -143,6 +150,19 @@ def referenced_losses(
         left_out=left_out,
         rmia_scale=rmia_scale,
     )
+
+
+def _unlearned(losses: ReferencedLosses, unlearned: UnlearnedReferences) -> UnlearnedLosses:
+    """Beside those references alone that were unlearned."""
+    count = len(unlearned.forget_losses)
+    trained = replace(
+        losses,
+        reference_forget=losses.reference_forget[:count],
+        reference_holdout=losses.reference_holdout[:count],
+        trained=losses.trained[:count],
+        left_out=losses.left_out[:count],
+    )
+    return UnlearnedLosses(trained, unlearned.forget_losses, unlearned.holdout_losses)
 
 
 def _features(model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask) -> ReferencedFeatures:
@@ -206,8 +226,8 @@ def out_of_training(forgotten: ReferenceBaseline, seed: int, own: OwnAttacks = o
     """For each attack, the placements that models not trained on the records show, and whom it recognises.
 
     A forgotten record's is its mean over the references not trained on it, a holdout record's over all.
-    `lira_online` compares with those very models, so that by symmetry one of them is placed at ½; see
-    `recognised_online` for whom it recognises.
+    `lira_online` and `u_lira` compare with those very models, so that by symmetry one of them is placed at ½; see
+    `recognised_online` for whom the first recognises.
 
     Args:
         forgotten: with at least 8 references.

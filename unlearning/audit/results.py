@@ -182,6 +182,10 @@ class Audit(Config):
     forget: str
     references: int = 0
     """How many reference models the attacks knew."""
+    unlearned_references: int = 0
+    """How many of them were made to forget the records too, for U-LiRA."""
+    unlearned_seconds: float = 0.0
+    """What that took."""
     models: dict[str, ModelAudit]
     """`original`, `candidate` and, where there is one, `retrained`."""
     comparisons: tuple[Comparison, ...]

@@ -48,7 +48,9 @@ from unlearning.audit.results import (
 from unlearning.core.errors import UserError
 
 FITTED_ON_FORGET = "combined_forget"
-"""High whichever way the forget set stands apart, so its sign does not tell which."""
+SIGNLESS = (FITTED_ON_FORGET, "u_lira")
+"""High whichever way the forget set stands apart, so that their sign does not tell which: the first is fitted on the
+forget set, the other on what the method makes of records that are forgotten."""
 
 Tested = Comparison | RecordTest
 """Whatever is held against a margin."""
@@ -68,7 +70,7 @@ class VerdictConfig(Margins):
 
 def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_records: int) -> list[str]:
     """What a verdict would lack, in words; nothing where the evidence is complete."""
-    expected = expected_attacks(audit.references)
+    expected = expected_attacks(audit.references, audit.unlearned_references)
     compared = {each.attack for each in audit.comparisons if each.reference == audit.compared_with}
     reasons = [f"no audit of the {name} model" for name in REQUIRED_MODELS if name not in audit.models]
     if "retrained" not in audit.models and not audit.references:
@@ -141,7 +143,7 @@ def _describe(tested: Tested) -> str:
 def _inside(tested: Tested, margins: Margins) -> bool:
     """Whether the whole interval lies inside the margin."""
     if isinstance(tested, Comparison):
-        if tested.attack == FITTED_ON_FORGET:
+        if tested.attack in SIGNLESS:
             # Less set apart than by chance is no fault: its AUC has no other end.
             return tested.difference.high <= margins.auc_margin
         return _within(tested.difference, margins.auc_margin)
@@ -155,7 +157,7 @@ def _direction(tested: Tested) -> int:
     found = _surely(tested)
     sign = int(found.low > 0) - int(found.high < 0)
     if isinstance(tested, Comparison):
-        return 0 if tested.attack == FITTED_ON_FORGET else sign
+        return 0 if tested.attack in SIGNLESS else sign
     if tested.measure == "unfamiliar":
         return -1 if sign > 0 else 0
     return sign if tested.measure == "memory" else max(sign, 0)
@@ -173,7 +175,7 @@ def _failed(tested: Sequence[Tested], margins: Margins) -> tuple[Outcome, list[T
     apart = [each for each in outside if isinstance(each, Comparison) and _surely(each).low > 0]
     if apart:
         # Set apart, but not in the members' direction: read the sign off the other attacks.
-        attacks = [each for each in tested if isinstance(each, Comparison) and each.attack != FITTED_ON_FORGET]
+        attacks = [each for each in tested if isinstance(each, Comparison) and each.attack not in SIGNLESS]
         estimates = sum(each.difference.estimate for each in attacks)
         return ("leaks" if estimates >= 0 else "over_forgotten"), [*apart]
     return None

@@ -350,6 +350,7 @@ def audit(
     out: Out,
     retrained: Annotated[Path | None, typer.Option(help="Folder of the exactly retrained model.")] = None,
     references: ReferencesFolder = None,
+    unlearned_references: Annotated[int, typer.Option(help="References that forget too, for u_lira.")] = 0,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -367,6 +368,7 @@ def audit(
         forget_path=forget,
         seed=seed,
         device=device,
+        unlearned_references=unlearned_references,
         audit_path=out,
     )
     show(result, json, lambda: "\n".join(f"{name}: {each.model}" for name, each in result.models.items()))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unlearning.audit.audit import audit as run_audit
 from unlearning.audit.audit import forgotten_of
-from unlearning.audit.references.plan import GROUPS, check_comparable
+from unlearning.audit.references.plan import GROUPS, check_comparable, check_unlearned
 from unlearning.audit.results import Audit
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
@@ -16,6 +16,7 @@ from unlearning.learning.paradigms import make_paradigm
 from unlearning.learning.retrained import retrained_at
 from unlearning.recipes import provenance, run_data
 from unlearning.recipes.provenance import check_made_from
+from unlearning.recipes.unlearned_references import with_unlearned
 
 
 def audit(
@@ -30,6 +31,7 @@ def audit(
     seed: int,
     device: str,
     gpus: int = 0,
+    unlearned_references: int = 0,
     audit_path: Path,
 ) -> Audit:
     """Attack the models over the same records and write the result.
@@ -40,10 +42,13 @@ def audit(
         retrained_path: exactly retrained without the forget set; None, or the word that there is none, where the
             references decide.
         references_path: of this original; None, or an empty set, for none.
+        unlearned_references: how many of them are made to forget too, for U-LiRA; their weights must be there.
 
     Raises:
         UserError: the models, the data and the forget set do not belong together, or there is nothing to
-            compare the candidate with, or nothing that can answer for this kind of forget set.
+            compare the candidate with, or nothing that can answer for this kind of forget set,
+            or not as many references, or without weights.
+        TrainingDivergedError: a reference cannot be made to forget.
     """
     retrained = retrained_at(retrained_path)
     run = run_data.load(original_path, snapshot_path, split_path, forget_path)
@@ -54,8 +59,12 @@ def audit(
         raise UserError("nothing to compare the candidate with: give a retrained model, or the original's references")
     if retrained is None:
         check_comparable(forget.kind)
+    made = provenance.load(candidate_path)
+    check_unlearned(unlearned_references, 0 if forgotten is None else len(forgotten.references.trained))
     chosen = choose_device(device, gpus)
     deterministic()
+    if forgotten is not None and references_path is not None:
+        forgotten = with_unlearned(forgotten, unlearned_references, references_path, made, run, chosen)
     paths = {"original": original_path, "candidate": candidate_path, "retrained": retrained}
     result = run_audit(
         {name: (models.digest(path), models.load(path, chosen)) for name, path in paths.items() if path is not None},
@@ -70,6 +79,6 @@ def audit(
         forgotten=forgotten,
         grouped=forget.kind in GROUPS,
     )
-    told = result.model_copy(update={"diverged": provenance.load(candidate_path).diverged})
+    told = result.model_copy(update={"diverged": made.diverged})
     write_json(audit_path, told.model_dump(mode="json"))
     return told

@@ -9,6 +9,7 @@ from unlearning.audit import escalation
 from unlearning.audit.escalation import Action
 from unlearning.audit.policy import Policy
 from unlearning.audit.qualified import qualified_by
+from unlearning.audit.references.plan import check_unlearned_in
 from unlearning.audit.results import Verdict, load_audit, load_evaluation
 from unlearning.audit.verdict import complete, verdict_of
 from unlearning.core import settings
@@ -49,12 +50,19 @@ def decide(
         page_path: where the verdict is also told in Markdown.
 
     Raises:
-        UserError: the evidence is not of one piece, or a parameter has no meaning.
+        UserError: the evidence is not of one piece, a parameter has no meaning, or the audit left out U-LiRA where the
+            policy asks for it.
     """
     made_by = escalation.attempt_named(attempt)
     if not can_be_escalated(method):
         policy = policy.model_copy(update={"stronger": 0})
     audit, evaluation = load_audit(audit_path), load_evaluation(evaluation_path)
+    check_unlearned_in(
+        policy.unlearned_references,
+        audit.unlearned_references,
+        retrained=method == "retrain" or made_by == escalation.RETRAINED,
+        diverged=bool(audit.diverged),
+    )
     verdict = verdict_of(audit, evaluation, policy)
     known = {"complete": complete(audit, evaluation), "qualified": False}
     if policy.on_inconclusive == "qualified" and candidate_path is not None:

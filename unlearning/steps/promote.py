@@ -15,6 +15,7 @@ from unlearning.audit import escalation
 from unlearning.audit.policy import Margins, Policy
 from unlearning.audit.qualification_results import QUALIFICATION_FILE, Qualification, QualifiedBy
 from unlearning.audit.qualified import qualified_by
+from unlearning.audit.references.plan import check_unlearned_in
 from unlearning.audit.results import (
     Audit,
     EvaluationReport,
@@ -108,9 +109,16 @@ def promote(
         attempts_path: where the attempts so far are written, this one included; None for nowhere.
 
     Raises:
-        UserError: its verdict, judged again from the evidence, is not `passed`, nor one that is accepted; or
-            its parent does not serve any more, so that it would bring back what was forgotten since.
+        UserError: its verdict, judged again from the evidence, is not `passed`, nor one that is accepted; its audit
+            left out U-LiRA where the policy asks for it; or its parent does not serve any more, so that it would bring
+            back what was forgotten since.
     """
+    check_unlearned_in(
+        policy.unlearned_references,
+        evidence.audit.unlearned_references,
+        retrained=evidence.made.method == "retrain",
+        diverged=bool(evidence.audit.diverged),
+    )
     action = escalation.serving_action(
         evidence.verdict.outcome,
         policy.on_inconclusive,

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning.audit.references.plan import refuse_without_references
+from unlearning.audit.references.plan import check_unlearned, refuse_without_references
 from unlearning.audit.references.signals import load_for, save_none
 from unlearning.audit.results import Reference
 from unlearning.core import settings
@@ -35,6 +35,8 @@ class ResolveResult:
     references: int
     compared_with: Reference
     """What candidates are to be compared with."""
+    unlearned: int
+    """How many references are to be made to forget too."""
 
 
 def resolve(
@@ -43,6 +45,7 @@ def resolve(
     version: str,
     compare_with: Reference = "retrained",
     or_retrained: bool = False,
+    unlearned: int = 0,
     model_path: Path,
     snapshot_path: Path,
     split_path: Path,
@@ -56,7 +59,8 @@ def resolve(
         model_name: registered model.
         version: number or alias; empty means the champion.
         compare_with: what candidates are to be compared with; `references` asks that the version has some.
-        or_retrained: compare with a retrained model where it has none, instead of refusing it.
+        or_retrained: compare with a retrained model where it has none, and unlearn none, instead of refusing it.
+        unlearned: how many references are to be made to forget too: asks that it has as many.
 
     Raises:
         UserError: unknown, purged, without the references that are asked for, or weights, snapshot or split are not
@@ -71,10 +75,12 @@ def resolve(
         if digest != found.tags.digest:
             raise UserError(f"model {model_name} version {found.version}: the stored weights are not those registered")
         made, data, store = provenance.load(folder), data_of(found), open_store(where.store)
-        if compare_with == "references" and not kept(store, digest, data.split):
-            compare_with = "retrained"
+        there = kept(store, digest, data.split)
+        if compare_with == "references" and not there:
             if not or_retrained:
                 refuse_without_references(f"model {model_name} version {found.version}", unlearned=bool(made.parent))
+            compare_with, unlearned = "retrained", 0
+        check_unlearned(unlearned, there)
         snapshot, split = fetch_data(store, data, Path(scratch))
         count = _references(store, digest, splits.load(split), made, references_path)
         with new_folder(model_path) as staging:
@@ -83,7 +89,7 @@ def resolve(
             provenance.save(made.model_copy(update=data.model_dump()), staging)
         snapshots.copy(snapshot, snapshot_path)
         splits.save(splits.load(split), split_path)
-    return ResolveResult(found.version, digest, count, compare_with)
+    return ResolveResult(found.version, digest, count, compare_with, unlearned)
 
 
 def _references(store: Store, original: str, split: Split, made: Provenance, target: Path) -> int:

@@ -10,10 +10,12 @@ from unlearning.storage.keys import references_key
 from unlearning.storage.store import Store
 
 
-def kept(store: Store, original: str, split: str) -> bool:
-    """Whether the store holds references of an original as it stands, which the digest of its split says."""
+def kept(store: Store, original: str, split: str) -> int:
+    """How many references of an original the store holds as it stands, which the digest of its split says; 0 for
+    none."""
     key = f"{references_key(original)}/{REFERENCES_FILE}"
-    return store.exists(key) and json.loads(store.read(key)).get("split") == split
+    found = json.loads(store.read(key)) if store.exists(key) else {}
+    return int(found["count"]) if found.get("split") == split else 0
 
 
 def fetch(store: Store, original: str, target: Path) -> None:

@@ -22,6 +22,9 @@ from unlearning.core.errors import UserError
         ("on_failure", "accept"),
         ("on_inconclusive", "pass"),
         ("compare_with", "original"),
+        ("unlearned_references", 7),
+        ("unlearned_references", 6),
+        ("unlearned_references", -8),
     ],
 )
 def test_a_parameter_without_a_meaning_is_named(name: str, value: Any) -> None:
@@ -40,5 +43,12 @@ def test_settings_can_be_escalated_as_often_as_there_are_attempts_for_it() -> No
 
 
 def test_what_a_task_is_handed_as_text_is_the_same_policy() -> None:
-    policy = Policy(auc_margin=0.2, stronger=2, on_failure="stop", on_inconclusive="accept", compare_with="references")
+    policy = Policy(
+        auc_margin=0.2,
+        stronger=2,
+        on_failure="stop",
+        on_inconclusive="accept",
+        compare_with="references",
+        unlearned_references=16,
+    )
     assert checked(Policy, {name: str(value) for name, value in policy.model_dump().items()}) == policy

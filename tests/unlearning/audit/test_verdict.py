@@ -358,13 +358,14 @@ def test_intervals_that_cover_too_little_cannot_pass() -> None:
     assert judge(gaps_with(), {"knn": USEFUL, "linear_probe": narrow}).outcome == "inconclusive"
 
 
-def by_references(gaps: Gaps, references: int = 8) -> Audit:
-    names = expected_attacks(references)
+def by_references(gaps: Gaps, references: int = 8, unlearned: int = 0) -> Audit:
+    names = expected_attacks(references, unlearned)
     plain = audit_of(dict.fromkeys(names, INSIDE) | dict(gaps), ("original", "candidate"))
     attacks = tuple(plain.models["original"].attacks[0].model_copy(update={"name": name}) for name in names)
     models = {name: each.model_copy(update={"attacks": attacks}) for name, each in plain.models.items()}
     comparisons = tuple(each.model_copy(update={"reference": "references"}) for each in plain.comparisons)
     changed = {"references": references, "models": models, "comparisons": comparisons}
+    changed["unlearned_references"] = unlearned
     return plain.model_copy(update=changed | {"single_records": single_records()})
 
 
@@ -428,14 +429,26 @@ def test_a_comparison_with_another_than_what_decides_is_none(decides: Reference)
     assert found.reasons == (f"attack {first.attack} was not compared",)
 
 
-@pytest.mark.parametrize("name", REFERENCE_NAMES)
+@pytest.mark.parametrize("name", [*REFERENCE_NAMES, "lira_encoder", "u_lira"])
 def test_with_references_their_attacks_are_asked_for(name: str) -> None:
-    audit = by_references({})
+    audit = by_references({}, unlearned=8)
     fewer = tuple(each for each in audit.comparisons if each.attack != name)
     lost = dict.fromkeys(UTILITIES, USEFUL)
     found = decide(audit.model_copy(update={"comparisons": fewer}), lost, MARGINS)
     assert found.outcome == "inconclusive"
     assert found.reasons == (f"attack {name} was not compared",)
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(0.02, "leaks"), (-0.02, "over_forgotten")])
+def test_u_lira_says_that_records_stand_apart_and_other_attacks_whichever_way(others: float, outcome: Outcome) -> None:
+    """It looks for what the method makes of forgotten records, be that too much or too little."""
+    lost = dict.fromkeys(UTILITIES, USEFUL)
+    gaps = dict.fromkeys(expected_attacks(8), interval(others - 0.01, others + 0.01))
+    apart = decide(by_references(gaps | {"u_lira": interval(0.2, 0.3)}, unlearned=8), lost, MARGINS)
+    assert (apart.outcome, apart.reasons[0].partition(":")[0]) == (outcome, "u_lira")
+    # Less like records that were unlearned than records that never were seen: nothing that the method did.
+    less = decide(by_references({"u_lira": interval(-0.3, -0.2)}, unlearned=8), lost, MARGINS)
+    assert less.outcome == "passed"
 
 
 def test_neither_retrained_model_nor_references_is_no_evidence() -> None:

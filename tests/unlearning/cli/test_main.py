@@ -73,6 +73,7 @@ def test_help_lists_the_commands(cli: Cli) -> None:
         (("--device", "abacus"), "device 'abacus'"),
         (("--compare-with", "hope"), "compare_with 'hope' is unknown: choose retrained or references"),
         (("--compare-with", "references"), "needs some: give --references 16, or --compare-with retrained"),
+        (("--unlearned-references", "8"), "unlearned_references 8: the original has 0 references"),
         (("--compare-with", "references", "--forget-kind", "class"), "cannot be compared with references"),
         (("--auc-margin", "0.7"), "auc_margin"),
         (("--utility-margin", "0"), "utility_margin"),

@@ -181,3 +181,16 @@ def test_an_escalation_policy_without_meaning_is_refused_and_writes_nothing(
     with pytest.raises(UserError, match=next(iter(changed))):
         decide_into(chain, tmp_path / "verdict", **changed)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_that_asks_for_u_lira_takes_no_audit_without_it(chain: Chain, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unlearned_references 8: in the audit 0 references were unlearned"):
+        decide_into(chain, tmp_path / "verdict", unlearned_references=8)
+    assert not (tmp_path / "verdict").exists()
+    for exempt in ({"method": "retrain"}, {"attempt": "retrained"}):
+        assert decide_into(chain, tmp_path / "verdict", unlearned_references=8, **exempt).verdict.outcome == "passed"
+    audit = read_json(chain["audit"], "audit")
+    write_json(tmp_path / "audit", audit | {"unlearned_references": 8})
+    claimed = decide_into(chain, tmp_path / "verdict", unlearned_references=8, audit_path=tmp_path / "audit")
+    assert claimed.verdict.outcome == "inconclusive"
+    assert "attack u_lira was not run on the candidate model" in claimed.verdict.reasons

@@ -146,6 +146,17 @@ def test_an_evaluation_of_another_model_is_refused(chain: Chain, evidence: Paths
         evidence_at(**evidence | {"evaluation_path": chain["before"]})
 
 
+def test_an_audit_without_u_lira_is_refused_where_the_policy_asks_for_it(parent: Version, evidence: Paths) -> None:
+    with pytest.raises(UserError, match="unlearned_references 8: in the audit 0 references were unlearned"):
+        promote(
+            evidence_at(**evidence),
+            model_name=parent.name,
+            parent="1",
+            run_name="run",
+            policy=Policy(unlearned_references=8),
+        )
+
+
 def test_another_parent_is_refused(parent: Version, evidence: Paths) -> None:
     promote(evidence_at(**evidence), model_name=parent.name, parent="1", run_name="run")
     with pytest.raises(UserError, match=r"was not made from .* version 2"):

@@ -28,9 +28,11 @@ def store(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return Path(copied)
 
 
-def resolve_into(folder: Path, name: str, version: str = "", compare_with: Reference = "retrained") -> ResolveResult:
+def resolve_into(
+    folder: Path, name: str, version: str = "", compare_with: Reference = "retrained", unlearned: int = 0
+) -> ResolveResult:
     paths: dict[str, Any] = {f"{output}_path": folder / output for output in OUTPUTS}
-    return resolve(model_name=name, version=version, compare_with=compare_with, **paths)
+    return resolve(model_name=name, version=version, compare_with=compare_with, unlearned=unlearned, **paths)
 
 
 def content(path: Path) -> dict[str, bytes]:
@@ -67,6 +69,15 @@ def test_references_that_are_asked_for_come_along(parent: Version, tmp_path: Pat
     assert resolve_into(tmp_path, parent.name, compare_with="references").references == 8
 
 
+def test_more_references_than_there_are_to_unlearn_are_refused_before_anything_is_written(
+    parent: Version, tmp_path: Path
+) -> None:
+    assert resolve_into(tmp_path / "enough", parent.name, unlearned=8).references == 8
+    with pytest.raises(UserError, match="unlearned_references 10: the original has 8 references"):
+        resolve_into(tmp_path / "short", parent.name, unlearned=10)
+    assert not (tmp_path / "short").exists()
+
+
 def lose_the_references(store: Path, version: Version) -> None:
     shutil.rmtree(store / references_key(version.tags.digest))
 
@@ -86,12 +97,12 @@ def test_a_version_without_references_is_compared_with_a_retrained_model_where_t
 ) -> None:
     """As in a recurring batch that goes by qualified methods, once the model has forgotten."""
     paths: dict[str, Any] = {f"{output}_path": tmp_path / output for output in OUTPUTS}
-    asked: dict[str, Any] = {"model_name": parent.name, "version": "", "compare_with": "references"}
+    asked: dict[str, Any] = {"model_name": parent.name, "version": "", "compare_with": "references", "unlearned": 8}
     found = resolve(**asked, or_retrained=True, **paths)
-    assert (found.references, found.compared_with) == (8, "references")
+    assert (found.references, found.compared_with, found.unlearned) == (8, "references", 8)
     lose_the_references(store, parent)
     found = resolve(**asked, or_retrained=True, **paths)
-    assert (found.references, found.compared_with) == (0, "retrained")
+    assert (found.references, found.compared_with, found.unlearned) == (0, "retrained", 0)
 
 
 def test_a_version_that_has_forgotten_has_no_references_to_ask_for(

@@ -8,6 +8,7 @@ from unlearning.audit.attacks.lira_encoder import ReferencedFeatures, lira_encod
 from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS, ReferencedLosses
 from unlearning.audit.attacks.representation import representation
 from unlearning.audit.attacks.threshold import threshold
+from unlearning.audit.attacks.u_lira import UnlearnedLosses, u_lira
 from unlearning.audit.signals import SIGNALS
 from unlearning.core.seeding import derive
 
@@ -21,10 +22,12 @@ __all__ = [
     "MembershipScores",
     "ReferencedFeatures",
     "ReferencedLosses",
+    "UnlearnedLosses",
     "attack_all",
     "expected_attacks",
     "lira_encoder",
     "representation",
+    "u_lira",
 ]
 
 ATTACKS: dict[str, Attack] = {signal: threshold(signal) for signal in SIGNALS} | {
@@ -47,6 +50,12 @@ def attack_all(signals: AuditedSignals, seed: int) -> dict[str, MembershipScores
     return {name: attack(signals, derive(seed, name)) for name, attack in ATTACKS.items()}
 
 
-def expected_attacks(references: int) -> tuple[str, ...]:
-    """The attacks that a complete audit has run, given how many reference models there are."""
-    return (*ATTACKS, "representation", *(ASKING_REFERENCES if references else ()))
+def expected_attacks(references: int, unlearned: int = 0) -> tuple[str, ...]:
+    """The attacks that a complete audit has run.
+
+    Args:
+        references: how many reference models there are.
+        unlearned: how many of them were unlearned too.
+    """
+    beside = (*(ASKING_REFERENCES if references else ()), *(("u_lira",) if unlearned else ()))
+    return (*ATTACKS, "representation", *beside)

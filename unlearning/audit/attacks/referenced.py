@@ -136,15 +136,24 @@ def lira_online(losses: ReferencedLosses) -> MembershipScores:
 
     Score direction: larger means member.
     """
-    scores, non_members = in_place_of_each_other(on_common_scale(losses))
-    _, records = (~losses.trained).nonzero()
+    return judged_in_place(lambda measured: on_common_scale(losses, measured), len(losses.holdout))
+
+
+def judged_in_place(scale: Callable[[Mask | None], CommonScale], holdout: int) -> MembershipScores:
+    """The model's scores by online LiRA beside those of the references that stand in its place, see `lira_online`.
+
+    Args:
+        scale: what all models show, by the holdout records that make the scale; None for all of them.
+        holdout: how many there are.
+    """
+    whole = scale(None)
+    scores, non_members = in_place_of_each_other(whole)
+    _, records = (~whole.trained).nonzero()
     clustered = clustered_error(scores, non_members, records)
-    tenths = [on_common_scale(losses, measured) for measured in jackknife_parts(len(losses.holdout))]
-    left = [in_place_of_each_other(each) for each in tenths]
+    left = [in_place_of_each_other(scale(part)) for part in jackknife_parts(holdout)]
     areas = tuple(float(placements(*each)[0].mean()) for each in left)
-    scale = jackknife_error(areas)
     naive = standard_error(*placements(scores, non_members))
-    factor = float(np.hypot(clustered, scale) / naive) if 0 < naive < np.inf else 1.0
+    factor = float(np.hypot(clustered, jackknife_error(areas)) / naive) if 0 < naive < np.inf else 1.0
     return MembershipScores(scores, non_members, factor, records, areas)
 
 

@@ -14,14 +14,18 @@ FEWEST = 8
 MOST = 256
 
 
-def check_count(count: int) -> None:
+def check_count(count: int, name: str = "references") -> None:
     """Refuse a number of references that no audit can use.
+
+    Args:
+        count: how many.
+        name: what they are asked for under.
 
     Raises:
         UserError: odd, fewer than 8 but not none, or beyond reason.
     """
     if count != 0 and (count % 2 or not FEWEST <= count <= MOST):
-        raise UserError(f"references {count}: give 0 for none, or an even number from {FEWEST} to {MOST}")
+        raise UserError(f"{name} {count}: give 0 for none, or an even number from {FEWEST} to {MOST}")
 
 
 def shards(count: int, parts: int) -> list[list[int]]:
@@ -47,6 +51,34 @@ def check_comparable(kind: str) -> None:
         raise UserError(
             f"forget kind {kind} cannot be compared with references, each of which has seen others of the {kind}: "
             "give compare_with retrained"
+        )
+
+
+def check_unlearned(asked: int, there: int) -> None:
+    """Refuse to unlearn more references than an original has.
+
+    Raises:
+        UserError: there are not as many.
+    """
+    if asked > there:
+        raise UserError(
+            f"unlearned_references {asked}: the original has {there} references: give at most as many or 0, or make "
+            "more with unlearn step references"
+        )
+
+
+def check_unlearned_in(asked: int, done: int, *, retrained: bool, diverged: bool) -> None:
+    """Refuse an audit that left out U-LiRA where the policy asks for it.
+
+    There is nothing to unlearn by exact retraining, and no method whose model could be attacked where it diverged.
+
+    Raises:
+        UserError: fewer references were unlearned than are asked for.
+    """
+    if done < asked and not retrained and not diverged:
+        raise UserError(
+            f"unlearned_references {asked}: in the audit {done} references were unlearned: audit again with as many, "
+            "or give 0"
         )
 
 

@@ -24,8 +24,8 @@ from unlearning.audit.statistics import proportion_interval
 
 Floats = npt.NDArray[np.float64]
 
-CLUSTERED = "lira_online"
-"""Its non-members are reference models on the forgotten records themselves, several to a record."""
+CLUSTERED = ("lira_online", "u_lira")
+"""Their non-members are reference models on the forgotten records themselves, several to a record."""
 _ROUNDING = 1e-6
 
 
@@ -34,7 +34,7 @@ def independent_non_members(attack: str, *, forgotten: int, holdout: int) -> int
 
     Where several belong to one record, as many as there are records: they move together, at worst as one.
     """
-    return forgotten if attack == CLUSTERED else holdout
+    return forgotten if attack in CLUSTERED else holdout
 
 
 def roc_band(curve: Roc, at: Floats, *, members: int, non_members: int, level: float = 0.95) -> tuple[Floats, Floats]:

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from unlearning.audit.references.plan import MOST, check_count, refuse_without_references, shards
+from unlearning.audit.references.plan import (
+    MOST,
+    check_count,
+    check_unlearned,
+    check_unlearned_in,
+    refuse_without_references,
+    shards,
+)
 from unlearning.core.errors import UserError
 
 
@@ -34,3 +41,21 @@ def test_what_to_do_without_references_depends_on_whether_any_can_be_made() -> N
         refuse_without_references("model m version 1", unlearned=False)
     with pytest.raises(UserError, match=r"^model m version 2 has forgotten before, .* give compare_with retrained$"):
         refuse_without_references("model m version 2", unlearned=True)
+
+
+def test_no_more_references_are_unlearned_than_there_are() -> None:
+    check_unlearned(0, 0)
+    check_unlearned(8, 8)
+    with pytest.raises(UserError, match=r"^unlearned_references 10: the original has 8 references: .* or 0"):
+        check_unlearned(10, 8)
+
+
+def test_an_audit_without_what_was_asked_for_is_refused_unless_there_was_nothing_to_unlearn() -> None:
+    for asked, done in ((0, 0), (0, 8), (8, 8), (8, 16)):
+        check_unlearned_in(asked, done, retrained=False, diverged=False)
+    check_unlearned_in(8, 0, retrained=True, diverged=False)
+    check_unlearned_in(8, 0, retrained=False, diverged=True)
+    with pytest.raises(
+        UserError, match=r"^unlearned_references 8: in the audit 0 references were unlearned: audit again"
+    ):
+        check_unlearned_in(8, 0, retrained=False, diverged=False)

@@ -147,5 +147,6 @@ def test_rates_that_are_no_whole_number_of_records_are_rounded_outwards() -> Non
 
 
 def test_non_members_that_share_a_record_count_once() -> None:
-    assert independent_non_members(CLUSTERED, forgotten=30, holdout=500) == 30
+    for attack in CLUSTERED:
+        assert independent_non_members(attack, forgotten=30, holdout=500) == 30
     assert independent_non_members("loss", forgotten=30, holdout=500) == 500
