@@ -10,6 +10,8 @@ PARADIGM ?= simclr
 DATASET ?= fashion-mnist
 SEED ?= 0
 METHOD ?= gradient_penalty
+# The run's audit asks reference models about single records, and what it cannot tell of a retrained model is accepted.
+AUDIT ?= --references 8 --compare-with references --on-inconclusive accept_retrained
 ARGS ?=
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
@@ -33,7 +35,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@touch $@
 
 run: $(VENV)/run.stamp  ## Pretrain, forget, audit and promote on real images; PARADIGM=supervised, SEED=1, DATASET=digits, METHOD=…, ARGS='--…'.
-	$(BIN)/unlearn run --paradigm $(PARADIGM) --dataset $(DATASET) --seed $(SEED) --method $(METHOD) $(ARGS)
+	$(BIN)/unlearn run --paradigm $(PARADIGM) --dataset $(DATASET) --seed $(SEED) --method $(METHOD) $(AUDIT) $(ARGS)
 
 compliance: $(VENV)/run.stamp  ## Honour the erasure requests that are open (see `unlearn requests add`), on this machine; ARGS='--…'.
 	$(BIN)/unlearn compliance run $(ARGS)
