@@ -60,14 +60,9 @@ def judge(
     paths: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
     with new_folder(Path(judged.path)) as folder:
         files = EvidenceFolder(folder)
-        audited = audit(
-            **paths,
-            **given,
-            references_path=Path(references.path),
-            seed=int(method["seed"]),
-            unlearned_references=asked.unlearned_references,
-            audit_path=files.audit,
-        )
+        asks: dict[str, Any] = {"references_path": Path(references.path), "seed": int(method["seed"])}
+        asks["unlearned_references"] = asked.unlearned_references
+        audited = audit(**paths, **given, **asks, audit_path=files.audit)
         evaluated = evaluate(model_paths=models, **given, evaluation_path=files.evaluation)
         decided = decide(
             **files.judged(),
