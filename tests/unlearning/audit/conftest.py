@@ -9,7 +9,7 @@ import pytest
 from unlearning.audit.reference_baseline import AuditedModel
 from unlearning.audit.references.signals import References, ReferencesManifest
 from unlearning.audit.references.training import Mask, halves
-from unlearning.audit.signals import ENCODER_SIGNALS, SIGNALS, Measured, SignalConfig
+from unlearning.audit.signals import ENCODER_SIGNALS, NAMES, SIGNALS, Measured, SignalConfig
 
 Array = npt.NDArray[np.float64]
 QUERIES = 2
@@ -49,7 +49,7 @@ class Synthetic:
         strength = self.leak if leak is None else leak
         level = self.difficulty - strength * trained
         count = len(self.difficulty)
-        values = {name: -level + self.draw.normal(scale=0.5, size=count) for name in {*SIGNALS, *ENCODER_SIGNALS}}
+        values = {name: -level + self.draw.normal(scale=0.5, size=count) for name in NAMES}
         losses = np.log1p(np.exp(level[:, None] + self.draw.normal(scale=0.5, size=(count, QUERIES))))
         return Measured(
             signals={name: values[name] for name in SIGNALS},
