@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.unlearning.methods.untouchable import Untouchable
 from unlearning.core.config import Config
 from unlearning.data.augmentations import AugmentationConfig
 from unlearning.data.records import Records, as_pixels, concatenate
@@ -281,25 +282,12 @@ def test_without_weight_a_method_finetunes(
         torch.testing.assert_close(found.state_dict()[key], value, rtol=1e-4, atol=1e-6)
 
 
-class Poisoned:
-    """Non-members that nobody may touch."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise AssertionError(f"non-members were asked for {name}")
-
-    def __len__(self) -> int:
-        raise AssertionError("non-members were counted")
-
-    def __getitem__(self, rows: Any) -> Any:
-        raise AssertionError("non-members were drawn")
-
-
 @pytest.mark.parametrize("name", PARADIGMS)
 def test_stage_2_never_touches_a_non_member(
     every_paradigm: dict[str, Paradigm], build_model: Callable[..., Model], parts: dict[str, Records], name: str
 ) -> None:
     paradigm = every_paradigm[name]
-    shown: dict[str, Any] = parts | {"calibration": Poisoned()}
+    shown: dict[str, Any] = parts | {"calibration": Untouchable()}
     for method in (METHODS["gradient_penalty_stage2"], METHODS["gradient_penalty"]):
         run = partial(method, model_of(paradigm, build_model), paradigm, config=config_for(method), seed=0)
         if method.name == "gradient_penalty_stage2":

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.unlearning.methods.untouchable import Untouchable
 from unlearning.core.errors import UserError
 from unlearning.data.records import Records
 from unlearning.learning.input_gradients import input_gradient_norms
@@ -217,19 +218,6 @@ def test_one_step_follows_the_retain_set_and_the_squared_distance_from_the_targe
         interpolated_gradient_penalty(model, supervised, **shown, config=config, seed=0)
         for weight, old, slope in zip(model.parameters(), before, slopes, strict=True):
             torch.testing.assert_close(weight.detach(), old - 0.1 * slope, rtol=1e-3, atol=1e-5)
-
-
-class Untouchable:
-    """Non-members that nobody may touch."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise AssertionError(f"non-members were asked for {name}")
-
-    def __len__(self) -> int:
-        raise AssertionError("non-members were counted")
-
-    def __getitem__(self, rows: Any) -> Any:
-        raise AssertionError("non-members were drawn")
 
 
 @pytest.mark.parametrize("name", PARADIGMS)
