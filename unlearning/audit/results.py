@@ -35,6 +35,10 @@ class Interval(Config):
     high: float
     level: float = Field(0.95, gt=0, lt=1)
 
+    def within(self, margin: float) -> bool:
+        """Whether the whole interval lies inside ± `margin`."""
+        return -margin <= self.low and self.high <= margin
+
 
 class Roc(Config):
     """A receiver operating characteristic: points from (0, 0) to (1, 1), at most 201 of them."""
@@ -137,6 +141,12 @@ class ModelAudit(Config):
     signals: tuple[SignalHistogram, ...]
 
 
+FITTED_ON_FORGET = "combined_forget"
+SIGNLESS = (FITTED_ON_FORGET, "u_lira")
+"""Attacks that are high whichever way the forget set stands apart, so that their sign does not tell which: the first is
+fitted on the forget set, the other on what the method makes of records that are forgotten."""
+
+
 class Comparison(Config):
     """How far one attack's AUC on the candidate is from its AUC on models not trained on the records, paired
     on the same records: 0 is ideal, positive still leaks more, negative forgot too much."""
@@ -148,6 +158,11 @@ class Comparison(Config):
     simultaneous: Interval | None = None
     """At 95 % for all attacks of the audit together, so that the strongest of many is not taken for more than
     it is; None where it was not computed, and `difference` stands in."""
+
+    def within(self, margin: float) -> bool:
+        """Whether the difference is shown to lie inside the margin. Where the sign tells nothing, less set apart than
+        by chance is no fault: such an AUC has no other end."""
+        return self.difference.high <= margin if self.attack in SIGNLESS else self.difference.within(margin)
 
 
 RecordMeasure = Literal["recognised", "familiar", "unfamiliar", "memory"]

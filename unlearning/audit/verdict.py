@@ -33,6 +33,7 @@ from unlearning.audit.attacks import ASKING_REFERENCES, expected_attacks
 from unlearning.audit.policy import Margins
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import (
+    SIGNLESS,
     UTILITY_REFERENCE,
     Audit,
     Comparison,
@@ -46,11 +47,6 @@ from unlearning.audit.results import (
     Verdict,
 )
 from unlearning.core.errors import UserError
-
-FITTED_ON_FORGET = "combined_forget"
-SIGNLESS = (FITTED_ON_FORGET, "u_lira")
-"""High whichever way the forget set stands apart, so that their sign does not tell which: the first is fitted on the
-forget set, the other on what the method makes of records that are forgotten."""
 
 Tested = Comparison | RecordTest
 """Whatever is held against a margin."""
@@ -104,10 +100,6 @@ def _untested(audit: Audit) -> list[str]:
     ]
 
 
-def _within(interval: Interval, margin: float) -> bool:
-    return -margin <= interval.low and interval.high <= margin
-
-
 ON_AVERAGES: tuple[RecordMeasure, ...] = ("familiar", "unfamiliar", "memory")
 """Measures of single records that belong to no attack."""
 RECORD_WORDS: dict[RecordMeasure, str] = {
@@ -143,12 +135,9 @@ def _describe(tested: Tested) -> str:
 def _inside(tested: Tested, margins: Margins) -> bool:
     """Whether the whole interval lies inside the margin."""
     if isinstance(tested, Comparison):
-        if tested.attack in SIGNLESS:
-            # Less set apart than by chance is no fault: its AUC has no other end.
-            return tested.difference.high <= margins.auc_margin
-        return _within(tested.difference, margins.auc_margin)
+        return tested.within(margins.auc_margin)
     if tested.measure == "memory":
-        return _within(tested.difference, margins.memory_margin)
+        return tested.difference.within(margins.memory_margin)
     return tested.difference.high <= margins.record_margin
 
 

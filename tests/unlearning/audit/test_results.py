@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from unlearning.audit.results import (
     AttackResult,
     Audit,
+    Comparison,
     Interval,
     ModelAudit,
     Rates,
@@ -137,3 +138,12 @@ def test_a_damaged_audit_is_refused_in_one_line(tmp_path: Path, content: str) ->
     with pytest.raises(UserError, match="audit") as caught:
         load_audit(tmp_path / "audit")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("attack", "inside"), [("loss", False), ("combined_forget", True), ("u_lira", True)])
+def test_less_set_apart_than_by_chance_is_no_fault_where_the_sign_tells_nothing(attack: str, inside: bool) -> None:
+    below = Comparison(attack=attack, difference=Interval(estimate=-0.2, low=-0.3, high=-0.1))
+    assert below.within(0.05) == inside
+    above = Comparison(attack=attack, difference=Interval(estimate=0.02, low=0.0, high=0.051))
+    assert not above.within(0.05)
+    assert above.within(0.051)

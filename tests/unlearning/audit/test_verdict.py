@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from unlearning.audit import verdict
 from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.results import (
+    FITTED_ON_FORGET,
     AttackResult,
     Audit,
     Comparison,
@@ -24,7 +25,7 @@ from unlearning.audit.results import (
     Roc,
     Verdict,
 )
-from unlearning.audit.verdict import FITTED_ON_FORGET, REQUIRED_MODELS, REQUIRED_UTILITY, VerdictConfig, decide
+from unlearning.audit.verdict import REQUIRED_MODELS, REQUIRED_UTILITY, VerdictConfig, decide
 
 MODELS = ("original", "candidate", "retrained")
 ATTACK_NAMES = (
