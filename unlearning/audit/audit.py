@@ -182,8 +182,26 @@ def compare(
         # References compared with themselves are placed at one half: see `out_of_training`.
         should = expected.get(name, (np.full_like(members, 0.5), np.zeros_like(non_members)))
         differences[name] = Placed(members - should[0], non_members - should[1], scores.comparison_factor)
-    tested = differences | {gap.name: gap.placed for gap in single_records}
-    holdout = len(candidate["loss"].holdout)
+    return tested_together(differences, len(candidate["loss"].holdout), reference, seed, single_records)
+
+
+def tested_together(
+    differences: Mapping[str, Placed],
+    holdout: int,
+    reference: Reference,
+    seed: int,
+    single_records: Sequence[RecordGap],
+) -> Compared:
+    """Attacks and measures of single records, each with an interval of its own and one that holds for all of them.
+
+    Args:
+        differences: by attack, from what the reference says that it should find.
+        holdout: how many non-members the attacks share.
+        reference: with whom the candidate is compared.
+        seed: of the critical value that holds for all together.
+        single_records: measures that are tested with them.
+    """
+    tested = {**differences, **{gap.name: gap.placed for gap in single_records}}
     together = simultaneous_intervals(tested, holdout, bounds=(-1.0, 1.0), seed=derive(seed, "simultaneous"))
     return Compared(
         tuple(

@@ -14,7 +14,7 @@ over records and that it can be put beside the attacks in `simultaneous`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -150,21 +150,29 @@ def _recognised_more(attack: str, ours: Recognised, theirs: Recognised) -> Recor
 
 
 def _on_averages(losses: ReferencedLosses, between: Mapping[RecordMeasure, float]) -> list[RecordGap]:
+    tenths = [on_common_scale(losses, each, averaged=True) for each in jackknife_parts(losses.holdout.shape[0])]
+    return gaps_of_averages(on_common_scale(losses, averaged=True), tenths, between)
+
+
+def gaps_of_averages(
+    shown: CommonScale, tenths: Sequence[CommonScale], between: Mapping[RecordMeasure, float]
+) -> list[RecordGap]:
     """The measures that rest on each record's mean confidence.
 
     To the error of the records comes that of the holdout, which makes the scale (a jackknife over tenths of it), and
     that of the model: it is one of many that could have been trained.
+
+    Args:
+        shown: averaged confidences (Q = 1).
+        tenths: the same on the scale of the holdout without each tenth.
+        between: see `between_references`; a measure that is not named differs by its records alone.
     """
-    whole = measure_averages(on_common_scale(losses, averaged=True))
-    parts = [
-        measure_averages(on_common_scale(losses, each, averaged=True))
-        for each in jackknife_parts(losses.holdout.shape[0])
-    ]
-    count = len(losses.trained)
+    parts = [measure_averages(each) for each in tenths]
+    count = len(shown.trained)
     found = []
-    for measure, each in whole.items():
+    for measure, each in measure_averages(shown).items():
         scale = jackknife_error([float(part[measure].values.mean()) for part in parts])
-        further = math.hypot(scale, between[measure] * math.sqrt(1 + 1 / count))
+        further = math.hypot(scale, between.get(measure, 0.0) * math.sqrt(1 + 1 / count))
         found.append(RecordGap(measure, "", each.shown, each.expected, Placed(each.values, spread_of(further))))
     return found
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unlearning.audit.attacks.lira import FEWEST
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-
-FEWEST = 2
-"""References in a group: a single one has no spread."""
 
 
 @dataclass(frozen=True)

@@ -9,28 +9,24 @@ The holdout, which all models share, adds its own part, as in DeLong's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from unlearning.audit import logistic
+from unlearning.audit.attacks.base import MembershipScores
 from unlearning.audit.attacks.combined import FOLDS, SHARED_FIT_ERROR
 from unlearning.audit.attacks.lira import logit_confidence
-from unlearning.audit.attacks.referenced import (
-    CommonScale,
-    in_place_of_each_other,
-    jackknife_error,
-    normal_scores,
-)
-from unlearning.audit.audit import Compared
+from unlearning.audit.attacks.referenced import CommonScale, in_place_of_each_other, normal_scores
+from unlearning.audit.audit import Compared, tested_together
 from unlearning.audit.qualification.shown import ONE_BY_ONE, RECOGNISING, Shown, jackknifed, show
 from unlearning.audit.recognised import recognised_online
-from unlearning.audit.reference_baseline import Placements, ReferenceBaseline, seen_from
-from unlearning.audit.results import Comparison, Interval, RecordMeasure
-from unlearning.audit.simultaneous import Placed, simultaneous_intervals
-from unlearning.audit.single_records import RecordGap, measure_averages, spread_of
+from unlearning.audit.reference_baseline import ONLINE, Placements, ReferenceBaseline, seen_from
+from unlearning.audit.results import Interval
+from unlearning.audit.simultaneous import Placed
+from unlearning.audit.single_records import RecordGap, gaps_of_averages
 from unlearning.audit.statistics import placed_interval, placements
 from unlearning.core.seeding import derive
 
@@ -61,21 +57,7 @@ def compare_pooled(sets: Sequence[Shown], pool: ReferenceBaseline, seed: int) ->
     in_place = _references_in_place(pool, seed)
     found = pooled_differences(sets, pool, seed, in_place)
     gaps = pooled_gaps(sets, pool, in_place)
-    tested = found | {gap.name: gap.placed for gap in gaps}
-    holdout = len(sets[0].holdout_signals)
-    together = simultaneous_intervals(tested, holdout, bounds=(-1.0, 1.0), seed=derive(seed, "simultaneous"))
-    return Compared(
-        tuple(
-            Comparison(
-                attack=name,
-                reference="references",
-                difference=placed_interval(each.members, each.non_members, error_factor=each.error_factor),
-                simultaneous=together[name],
-            )
-            for name, each in found.items()
-        ),
-        tuple(gap.tested(together[gap.name], len(tested)) for gap in gaps),
-    )
+    return tested_together(found, len(sets[0].holdout_signals), "references", seed, gaps)
 
 
 InPlace = Sequence[tuple[Mask, Shown]]
@@ -84,25 +66,17 @@ InPlace = Sequence[tuple[Mask, Shown]]
 
 def pooled_gaps(sets: Sequence[Shown], pool: ReferenceBaseline, in_place: InPlace) -> tuple[RecordGap, ...]:
     """The measures of single records over all sets, each set counting as one of its mean, see `single_records`."""
-    found = [_recognised(name, sets, in_place) for name in RECOGNISING]
-    references = pool.references
-    losses = logit_confidence(references.member_losses[:, pool.rows]), logit_confidence(references.holdout_losses)
-
-    def scale(turn: int, kept: Mask, *, averaged: bool) -> CommonScale:
-        target = np.concatenate([each.averages[turn][:, None] if averaged else each.confidences[turn] for each in sets])
-        values, among = (each.mean(axis=-1, keepdims=True) if averaged else each for each in losses)
-        return CommonScale(target, normal_scores(values, among[:, kept]), pool.trained)
-
-    whole, *tenths = jackknifed(losses[1].shape[1])
-    ours, theirs = recognised_online(scale(0, whole, averaged=False))
-    found.append(_gap("recognised", "lira_online", ours.forget, theirs.forget, len(sets), np.zeros(2)))
-    averages = measure_averages(scale(0, whole, averaged=True))
-    parts = [measure_averages(scale(turn, kept, averaged=True)) for turn, kept in enumerate(tenths, 1)]
-    for measure, each in averages.items():
-        error = jackknife_error([float(part[measure].values.mean()) for part in parts])
-        placed = Placed(_by_set(each.values, len(sets)), spread_of(error))
-        found.append(RecordGap(measure, "", each.shown, each.expected, placed))
-    return tuple(found)
+    count = len(sets)
+    ours, theirs = recognised_online(next(_on_common_scales(sets, pool)))
+    gap = Placed(_by_set(ours.forget - theirs.forget, count), np.zeros(2))
+    online = RecordGap("recognised", ONLINE, float(ours.forget.mean()), float(theirs.forget.mean()), gap)
+    whole, *tenths = _on_common_scales(sets, pool, averaged=True)
+    # Sets share no model, so what differs between models is in the spread of their means.
+    averages = [
+        replace(each, placed=Placed(_by_set(each.placed.members, count), each.placed.non_members))
+        for each in gaps_of_averages(whole, tenths, {})
+    ]
+    return (*(_recognised(name, sets, in_place) for name in RECOGNISING), online, *averages)
 
 
 def _by_set(values: Array, sets: int) -> Array:
@@ -110,20 +84,29 @@ def _by_set(values: Array, sets: int) -> Array:
     return np.asarray(values.reshape(sets, -1).mean(axis=1))
 
 
-def _gap(measure: RecordMeasure, attack: str, ours: Array, theirs: Array, sets: int, non_members: Array) -> RecordGap:
-    placed = Placed(_by_set(ours - theirs, sets), non_members)
-    return RecordGap(measure, attack, float(ours.mean()), float(theirs.mean()), placed)
-
-
 def _recognised(attack: str, sets: Sequence[Shown], in_place: InPlace) -> RecordGap:
-    ours = np.concatenate([each.recognised[attack].forget for each in sets])
-    sums, seen = np.zeros(len(ours)), np.zeros(len(ours))
-    for outside, shown in in_place:
-        sums[outside] += shown.recognised[attack].forget
-        seen += outside
+    ours = np.stack([each.recognised[attack].forget for each in sets])
     threshold = np.mean([each.recognised[attack].threshold for each in sets], axis=0)
-    should = np.mean([shown.recognised[attack].threshold for _, shown in in_place], axis=0)
-    return _gap("recognised", attack, ours, sums / seen, len(sets), threshold - should)
+    named = [(outside, shown.recognised[attack]) for outside, shown in in_place]
+    placed = clustered(ours, threshold, [(outside, (each.forget, each.threshold)) for outside, each in named])
+    shown = float(ours.mean())
+    return RecordGap("recognised", attack, shown, shown - float(placed.members.mean()), placed)
+
+
+def _on_common_scales(
+    sets: Sequence[Shown], pool: ReferenceBaseline, *, averaged: bool = False
+) -> Iterator[CommonScale]:
+    """What the models of all sets and the references show of the records, on the scale of the whole holdout, and on
+    that of the holdout without each tenth; of each query, or of each record's mean confidence."""
+    references = pool.references
+    values, among = (
+        logit_confidence(each) for each in (references.member_losses[:, pool.rows], references.holdout_losses)
+    )
+    if averaged:
+        values, among = values.mean(axis=-1, keepdims=True), among.mean(axis=-1, keepdims=True)
+    for turn, kept in enumerate(jackknifed(among.shape[1])):
+        target = [each.averages[turn][:, None] if averaged else each.confidences[turn] for each in sets]
+        yield CommonScale(np.concatenate(target), normal_scores(values, among[:, kept]), pool.trained)
 
 
 def pooled_differences(
@@ -143,7 +126,7 @@ def pooled_differences(
     apart = [(outside, _apart(shown, outside, len(sets), seed)) for outside, shown in in_place]
     together = clustered(of_forgotten.reshape(len(sets), -1), of_holdout, apart)
     found["combined_forget"] = replace(together, error_factor=SHARED_FIT_ERROR)
-    found["lira_online"] = _lira_online(sets, pool)
+    found[ONLINE] = _lira_online(sets, pool)
     return found
 
 
@@ -224,30 +207,11 @@ def _cross_fitted(sets: Sequence[Beside], seed: int) -> Placements:
 def _lira_online(sets: Sequence[Shown], pool: ReferenceBaseline) -> Placed:
     """Records judged among the references not trained on them, see `attacks.referenced.lira_online`: a set's part are
     its records and the references on them, and pseudo-values of a jackknife stand for the choice of the holdout."""
-    references = pool.references
-    forgotten, holdout = (
-        logit_confidence(each) for each in (references.member_losses[:, pool.rows], references.holdout_losses)
-    )
-    areas, members = [], np.empty(0)
-    for turn, kept in enumerate(jackknifed(holdout.shape[1])):
-        target = np.concatenate([each.confidences[turn] for each in sets])
-        scores = in_place_of_each_other(CommonScale(target, normal_scores(forgotten, holdout[:, kept]), pool.trained))
-        of_records, of_references = placements(*scores)
-        areas.append(of_records.mean())
-        if turn == 0:
-            members = _influences(of_records, of_references, (~pool.trained).nonzero()[1], len(sets))
-    whole, *without = areas
-    pseudo = len(without) * whole - (len(without) - 1) * np.asarray(without)
-    return Placed(members - 0.5, pseudo - 0.5)
-
-
-def _influences(of_records: Array, of_references: Array, record: Rows, sets: int) -> Array:
-    """(J,) what each set says of the AUC: their mean is the AUC, and their variance that of clusters."""
-    mean = of_records.mean()
-    size = len(of_records) // sets
-    by_record = np.bincount(record, of_references - of_references.mean(), minlength=len(of_records))
-    each = (of_records - mean) / len(of_records) + by_record / len(of_references)
-    return np.asarray(mean + sets * each.reshape(sets, size).sum(axis=1))
+    whole, *tenths = (in_place_of_each_other(each) for each in _on_common_scales(sets, pool))
+    areas = tuple(float(placements(*each)[0].mean()) for each in tenths)
+    scores = MembershipScores(*whole, clusters=(~pool.trained).nonzero()[1], left_out=areas)
+    members, non_members = scores.placements
+    return Placed(_by_set(members, len(sets)) - 0.5, non_members)
 
 
 def utility_lost(lost: Sequence[dict[str, Array]]) -> tuple[dict[str, Interval], dict[str, float]]:

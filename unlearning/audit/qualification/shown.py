@@ -14,7 +14,7 @@ import numpy.typing as npt
 from unlearning.audit import logistic
 from unlearning.audit.attacks import ASKING_REFERENCES
 from unlearning.audit.attacks.base import MembershipScores
-from unlearning.audit.attacks.combined import FOLDS
+from unlearning.audit.attacks.combined import FOLDS, matrix
 from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import (
     JACKKNIFE,
@@ -109,10 +109,6 @@ def _averages(*values: Array) -> tuple[Array, ...]:
     return tuple(each.mean(axis=-1, keepdims=True) for each in values)
 
 
-def _matrix(signals: Signals) -> Array:
-    return np.column_stack([signals[name] for name in sorted(signals)])
-
-
 def _normal(signals: Signals, holdout: Signals) -> Array:
     values = [normal_scores(np.asarray(signals[name])[:, None], np.asarray(holdout[name])[:, None]) for name in SIGNALS]
     return np.concatenate(values, axis=1)
@@ -121,7 +117,7 @@ def _normal(signals: Signals, holdout: Signals) -> Array:
 def _fitted_on_retained(forgotten: Signals, holdout: Signals, retained: Signals, seed: int) -> Placements:
     """A logistic regression of retained members against the holdout: each forgotten record's mean place over the
     folds of the holdout, each judged by the fit without it."""
-    ours, others, known = (_matrix(each) for each in (forgotten, holdout, retained))
+    ours, others, known = (matrix(each) for each in (forgotten, holdout, retained))
     count = min(FOLDS, len(others))
     folds = np.random.default_rng(seed).permutation(len(others)) % count
     of_ours, of_others = np.zeros(len(ours)), np.empty(len(others))
