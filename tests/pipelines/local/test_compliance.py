@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests import forked, services
+from tests import forked, margins, services
 from tests.conftest import set_home
 from tests.unlearning.erasures import found_in
 from unlearning.core.files import write_json
@@ -29,7 +29,6 @@ from unlearning.learning import models
 from unlearning.steps import evaluate, ingest, pretrain, register, split
 
 UNLEARN = Path(sys.executable).with_name("unlearn")
-WIDE = ("--auc-margin", "0.49", "--utility-margin", "0.9")
 PATIENCE = 600.0
 RECEIVED = "2026-01-02T03:04:05Z"
 MODEL = "tiny"
@@ -93,7 +92,7 @@ class Scenario:
 
     def honour(self, batch: str, *arguments: object) -> Answer:
         """A compliance batch, in a process of its own."""
-        command = [str(UNLEARN), "compliance", "run", "--run-id", batch, "--json", *WIDE, *map(str, arguments)]
+        command = [str(UNLEARN), "compliance", "run", "--run-id", batch, "--json", *margins.OPTIONS, *map(str, arguments)]
         done = subprocess.run(
             command,
             env=self.environment(),

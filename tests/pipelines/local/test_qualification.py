@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests import forked
+from tests import forked, margins
 from tests.conftest import set_home
 from tests.pipelines.local.test_compliance import FIRST, MODEL, PATIENCE, UNLEARN, Answer, Scenario, prepare
 from unlearning.core import settings
@@ -19,7 +19,6 @@ from unlearning.data import splits
 from unlearning.registry.client import Registry, Version
 from unlearning.steps import references
 
-WIDE = ("--auc-margin", "0.49", "--utility-margin", "0.9", "--record-margin", "0.99", "--memory-margin", "0.99")
 SIZE, SETS = 3, 10
 
 
@@ -55,7 +54,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Ite
         set_home(patch, found.home)
         with_references(found)
         qualified = ("qualify", "--model-name", MODEL, "--method", "finetune", "--sizes", SIZE, "--sets", SETS)
-        found.batches["qualify"] = unlearn(found, *qualified, *WIDE, "--run-id", "fit", "--json")
+        found.batches["qualify"] = unlearn(found, *qualified, *margins.OPTIONS, "--run-id", "fit", "--json")
         found.batches["shown"] = found.run("lineage", "show", MODEL)
         ids = splits.load(folder / "original" / "split").members[:SIZE]
         found.ids = {FIRST: ids}

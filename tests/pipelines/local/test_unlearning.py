@@ -19,6 +19,7 @@ from kfp.local.cache import LocalCache
 from pipelines.local import unlearning
 from pipelines.local.unlearning import artifacts_of, new_run_id, run_locally
 from pipelines.parameters import LocalRun
+from tests import margins
 from unlearning.audit.escalation import accepted_statement
 from unlearning.core.errors import EXIT_NOT_PROMOTED, EXIT_OK, UserError
 from unlearning.core.files import read_json, write_json
@@ -30,7 +31,7 @@ from unlearning.reporting import summary
 from unlearning.reporting.summary import Summary
 
 UNLEARN = Path(sys.executable).with_name("unlearn")
-WIDE = ("--forget-fraction", "0.4", "--auc-margin", "0.49", "--utility-margin", "0.9")
+WIDE = ("--forget-fraction", "0.4", *margins.OPTIONS)
 SIMCLR = """\
 paradigm:
   name: simclr
@@ -143,9 +144,8 @@ def escalated(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Fi
     home = tmp_path_factory.mktemp("escalated") / "home"
     forget = ("--forget-kind", "class", "--forget-class", "3")
     idle = ("--method", "finetune", "--method-overrides", "{epochs: 1, learning_rate: 1.0e-9}")
-    margins = ("--auc-margin", "0.45", "--utility-margin", "0.9")
     more = "{training: {epochs: 40}, split: {members: 200, holdout: 800}}"
-    return finish(home, "--recipe", str(tiny_recipe), "--overrides", more, *forget, *idle, *margins)
+    return finish(home, "--recipe", str(tiny_recipe), "--overrides", more, *forget, *idle, *margins.OPTIONS, "--auc-margin", "0.45")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import margins
 from unlearning.learning import models
 
 Chain = dict[str, Path]
@@ -82,7 +83,7 @@ def test_ingest_writes_snapshot_and_recipe(cli: Cli, chain: Chain, tmp_path: Pat
             {"original": "model"},
             "evaluation",
         ),
-        (("decide", "--auc-margin", "0.49", "--utility-margin", "0.9"), ("audit", "evaluation"), {}, "passed"),
+        (("decide", *margins.OPTIONS), ("audit", "evaluation"), {}, "passed"),
     ],
 )
 def test_a_step_by_hand_writes_what_the_pipeline_writes(
@@ -109,7 +110,8 @@ def test_register_resolve_reject_and_promote_by_hand(cli: Cli, chain: Chain, tmp
         text for kind in ("model", "snapshot", "split", "references") for text in (f"--{kind}-out", tmp_path / kind)
     ]
     resolved = cli("step", "resolve", *name, *targets, "--json")
-    assert json.loads(resolved.out) == {"version": "1", "digest": models.digest(chain["model"]), "references": 8}
+    made = {"version": "1", "digest": models.digest(chain["model"]), "references": 8}
+    assert json.loads(resolved.out) == {**made, "compared_with": "retrained", "unlearned": 0}
     assert content(tmp_path / "snapshot") == content(chain["snapshot"])
     given = [*options(chain, "candidate", "forget", "audit", "evaluation"), *name, "--parent=1", "--run-name=r"]
     refused = cli("step", "promote", *given, *options(chain, verdict="failed"))
@@ -135,17 +137,16 @@ def test_the_steps_by_hand_do_without_a_retrained_model(cli: Cli, chain: Chain, 
         answer = cli("step", step, *data, *models, *more, "--out", out)
         assert answer.code == 0, answer.err
     evidence = ["--audit", at["audit"], "--evaluation", at["evaluation"], "--out", at["verdict"]]
-    margins = ["--auc-margin", "0.49", "--utility-margin", "0.9"]
-    assert "of models not trained on the records" in cli("step", "decide", *evidence, *margins).out
+    assert "of models not trained on the records" in cli("step", "decide", *evidence, *margins.OPTIONS).out
     mixed = ["--audit", at["audit"], *options(chain, "evaluation"), "--out", tmp_path / "mixed"]
-    assert "run both on the same models" in cli("step", "decide", *mixed, *margins).error
+    assert "run both on the same models" in cli("step", "decide", *mixed, *margins.OPTIONS).error
 
 
 def test_a_decision_by_hand_says_what_follows(cli: Cli, chain: Chain, tmp_path: Path) -> None:
     given = (*options(chain, "audit", "evaluation"), "--out", tmp_path / "verdict", "--auc-margin", "0.001")
     answer = cli("step", "decide", *given, "--stronger", 0, "--on-inconclusive", "stop", "--on-failure", "stop")
     assert answer.out.splitlines()[-1] == "then: person"
-    decided = json.loads(cli("step", "decide", *given, "--auc-margin", "0.49", "--utility-margin", "0.9", "--json").out)
+    decided = json.loads(cli("step", "decide", *given, *margins.OPTIONS, "--json").out)
     assert (decided["action"], decided["verdict"]["outcome"]) == ("promote", "passed")
 
 
