@@ -1,6 +1,6 @@
 """`python -m benchmarks.audit`: does the audit itself keep its promises?
 
-Four kinds of models whose right verdict is known, all judged beside reference models:
+Five kinds of models whose right verdict is known, all judged beside reference models:
 
 - `never_trained`: a reference model and records it was not trained on, in simulated forget sets. Any verdict of
   `leaks` or `over_forgotten` is a false alarm.
@@ -9,6 +9,8 @@ Four kinds of models whose right verdict is known, all judged beside reference m
 - `over_forgotten`: contrastive, the forget set's loss driven up and that of other non-members down, far too
   long; with labels, trained further with wrong labels on the forget set. (Plain ascent, however strong, spoils
   the model for everybody: nothing sets the forgotten records apart.)
+- `offset_only`: what the original shows of the forgotten records, moved as a whole until its mean is that of models not
+  trained on them. On average they look forgotten, and each is remembered as before. It should leak.
 
 and, for comparison, models whose right verdict nobody knows: `gradient_penalty`, and the two escalated settings of it
 that the escalation policy tries.
@@ -17,6 +19,7 @@ that the escalation policy tries.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +36,7 @@ from benchmarks.pool import in_parallel
 from benchmarks.rows import library_digest, machine
 from benchmarks.workbench import CPU, RETRAINING, Bench, prepare, unlearn_with
 from unlearning import recipes
+from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.audit import Compared, compare, expectation, gaps_of, measure_like_references
 from unlearning.audit.reference_baseline import (
     AuditedModel,
@@ -45,6 +49,7 @@ from unlearning.audit.references import signals as references
 from unlearning.audit.references import training
 from unlearning.audit.references.signals import References
 from unlearning.audit.results import Outcome
+from unlearning.audit.signals import Measured
 from unlearning.audit.verdict import VerdictConfig, judge_gaps
 from unlearning.core import settings
 from unlearning.core.config import Config
@@ -62,6 +67,8 @@ from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
 from unlearning.methods.random_label import other_labels
 from unlearning.recipes.recipe import Recipe
 from unlearning.recipes.references import train, training_of
+
+Floats = npt.NDArray[np.float64]
 
 COUNT = 16
 METHOD = "gradient_penalty"
@@ -161,6 +168,25 @@ def over_forget(bench: Bench, retain: Records, forget: Records, calibration: Rec
     return minimise(model, paradigm, retain, term, OVERDONE, seed=seed, purpose="over-forget")
 
 
+def without_offset(model: AuditedModel, forgotten: ReferenceBaseline) -> AuditedModel:
+    """What a model shows of the forgotten records, with the mean of models not trained on them, signal by signal.
+
+    Losses are moved on the scale of their logits, see `logit_confidence`, query by query.
+    """
+    known, outside = forgotten.references, ~forgotten.trained
+    shown, rows = model.forget, forgotten.rows
+
+    def moved(values: Floats, of_references: Floats) -> Floats:
+        found: Floats = values + of_references[:, rows][outside].mean(axis=0) - values.mean(axis=0)
+        return found
+
+    logits = moved(logit_confidence(shown.losses), logit_confidence(known.member_losses))
+    losses = np.logaddexp(0.0, -logits)
+    signals = {name: moved(value, known.members[name]) for name, value in shown.signals.items()}
+    encoder = {name: moved(value, known.members[name]) for name, value in shown.encoder.items()}
+    return replace(model, forget=Measured(signals | {"loss": -losses.mean(axis=1)}, encoder, losses))
+
+
 def _mislabelled(bench: Bench, retain: Records, forget: Records, seed: int) -> Model:
     """Trained further, with wrong labels on the forget set."""
     model, classes = bench.original.clone(), len(bench.original.spec.class_names)
@@ -183,7 +209,7 @@ def _unlearned(
         retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
         given: dict[str, Any] = {"forget": forget, "retain": retain, "calibration": calibration}
         match kind:
-            case "untouched":
+            case "untouched" | "offset_only":
                 model = bench.original
             case "retrained":
                 model = unlearn_with(bench, "retrain", **given, seed=bench.seed + RETRAINING + turn)[0]
@@ -191,12 +217,10 @@ def _unlearned(
                 model = over_forget(bench, **given, seed=bench.seed + turn)
             case _:
                 model = unlearn_with(bench, METHOD, **given, seed=bench.seed + turn, attempt=TRIED[kind])[0]
-        yield (
-            measure_like_references(
-                model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten
-            ),
-            forgotten,
+        shown = measure_like_references(
+            model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten
         )
+        yield (without_offset(shown, forgotten) if kind == "offset_only" else shown), forgotten
 
 
 def _models(job: AuditJob) -> Iterator[tuple[AuditedModel, ReferenceBaseline]]:
@@ -238,7 +262,8 @@ def validate(job: AuditJob) -> list[Judged]:
 
 def main(
     paradigm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
-    seeds: Annotated[int, typer.Option(help="Originals per paradigm, from seed 0.")] = 1,
+    kind: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
+    seeds: Annotated[int, typer.Option(help="Originals per paradigm, from seed 0.")] = 3,
     simulated: Annotated[int, typer.Option(help="Simulated forget sets per original.")] = 208,
     repeats: Annotated[int, typer.Option(help="Forget sets per original that models are made for.")] = 10,
     jobs: Annotated[int, typer.Option(help="Processes side by side, one thread each.")] = 2,
@@ -255,11 +280,11 @@ def main(
         seen = power.load(drawn)
         done = {(each.paradigm, each.seed, each.kind) for each in found}
         work = [
-            AuditJob(original=Original(paradigm=name, seed=seed), kind=kind, simulated=simulated, repeats=repeats)
+            AuditJob(original=Original(paradigm=name, seed=seed), kind=each, simulated=simulated, repeats=repeats)
             for seed in range(0 if power_only else seeds)
             for name in paradigm or PARADIGMS
-            for kind in KINDS
-            if (name, seed, kind) not in done
+            for each in kind or KINDS
+            if (name, seed, each) not in done
         ]
         originals = [*dict.fromkeys(job.original for job in work)]
         for _ in in_parallel(make_references, originals, jobs=jobs, label=lambda each: f"{each.paradigm} {each.seed}"):

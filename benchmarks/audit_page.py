@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from benchmarks import power
 from unlearning.audit.escalation import AttemptName
+from unlearning.audit.policy import Margins
 from unlearning.audit.results import Outcome
 from unlearning.audit.statistics import proportion_interval
 from unlearning.core.config import Config
@@ -42,6 +43,7 @@ WANTED = {
     "untouched": ("found to leak", ("leaks",), "near 1"),
     "retrained": ("passed or inconclusive", ("passed", "inconclusive"), "at least .95"),
     "over_forgotten": ("found over-forgotten", ("over_forgotten",), "near 1"),
+    "offset_only": ("found to leak", ("leaks",), "near 1"),
 }
 
 
@@ -49,6 +51,9 @@ TRIED: dict[str, AttemptName] = {"gradient_penalty": "first", "stronger_1": "str
 """Attempts of the gradient penalty under the escalation policy, by kind of model."""
 
 KINDS = (*WANTED, *TRIED)
+
+MARGINS = Margins()
+"""The default ones."""
 
 
 def _groups(found: list[Judged]) -> dict[tuple[str, str], list[Judged]]:
@@ -80,7 +85,9 @@ def render(rows: list[Judged], simulated: Sequence[power.Simulated] = (), pictur
         "# Does the audit keep its promises?", "",
         "Models whose right verdict is known, judged beside 16 reference models (14 where one of them is judged);",
         "accuracy is left out. Rates have exact 95 % intervals (Clopper & Pearson); sets that share a model are not",
-        "independent, so intervals of `never_trained` and `untouched` are a little too narrow. Margin .10 AUC.",
+        "independent, so intervals of `never_trained` and `untouched` are a little too narrow. Margins of "
+        f"{MARGINS.auc_margin} AUC,",
+        f"{MARGINS.record_margin} of the records recognised and {MARGINS.memory_margin} of individual memory.",
         "Below them the gradient penalty with its own and with its two escalated settings, each from the",
         "original: nobody knows what should be said of those.", "",
         "| paradigm | models | what should happen | rate | wanted | verdicts |", "|---|---|---|---|---|---|",
@@ -92,7 +99,7 @@ def render(rows: list[Judged], simulated: Sequence[power.Simulated] = (), pictur
         rate = proportion_interval(sum(each.outcome in right for each in some), len(some))
         shown = f"{rate.estimate:.3f} [{rate.low:.3f}, {rate.high:.3f}]" if right else "—"
         lines.append(f"| {paradigm} | {kind}, {len(some)} | {what} | {shown} | {wanted} | {verdicts} |")
-    lines += ["", "Mean AUC above what the references show, by attack:", ""]
+    lines += ["", "Mean of what they show above the references: AUC by attack, and measures of single records:", ""]
     attacks = list(rows[0].gaps)
     lines += [f"| paradigm | models | {' | '.join(attacks)} |", "|---" * (2 + len(attacks)) + "|"]
     for (paradigm, kind), some in groups.items():

@@ -7,9 +7,20 @@ import numpy as np
 import pytest
 
 from benchmarks import audit
-from benchmarks.audit import COUNT, AuditJob, Original, make_references, simulated, validate, without_pair
+from benchmarks.audit import (
+    COUNT,
+    AuditJob,
+    Original,
+    make_references,
+    simulated,
+    validate,
+    without_offset,
+    without_pair,
+)
 from benchmarks.audit_page import KINDS, Judged, measured_errors, render
 from unlearning import recipes
+from unlearning.audit.attacks.lira import logit_confidence
+from unlearning.audit.reference_baseline import ReferenceBaseline, as_audited
 from unlearning.audit.references.signals import References, ReferencesManifest
 from unlearning.audit.references.training import halves
 from unlearning.audit.signals import NAMES, SignalConfig
@@ -54,6 +65,24 @@ def test_simulated_forget_sets_are_of_members_or_of_non_members(references: Refe
         assert np.array_equal(model.forget.losses, references.member_losses[number, forgotten.rows])
         kept = references.trained[number].sum() - (10 if known else 0)
         assert len(model.retained.losses) == kept
+
+
+def test_without_its_offset_a_model_shows_the_means_of_the_others(
+    references: References,
+) -> None:
+    rows = np.arange(5, 25)
+    forgotten = ReferenceBaseline(references, rows)
+    model = as_audited(references, 0, rows)
+    moved = without_offset(model, forgotten).forget
+    outside = ~references.trained[:, rows]
+    for shown, before in ((moved.signals, model.forget.signals), (moved.encoder, model.forget.encoder)):
+        for name in shown.keys() - {"loss"}:
+            assert shown[name].mean() == pytest.approx(references.members[name][:, rows][outside].mean())
+            assert np.ptp(shown[name] - before[name]) == pytest.approx(0, abs=1e-9)
+    wanted = logit_confidence(references.member_losses[:, rows])[outside].mean(axis=0)
+    assert logit_confidence(moved.losses).mean(axis=0) == pytest.approx(wanted)
+    assert np.ptp(logit_confidence(moved.losses) - logit_confidence(model.forget.losses), axis=0).max() < 1e-9
+    assert moved.signals["loss"] == pytest.approx(-moved.losses.mean(axis=1))
 
 
 def judged(**changed: Any) -> Judged:

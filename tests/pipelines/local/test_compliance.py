@@ -92,9 +92,18 @@ class Scenario:
 
     def honour(self, batch: str, *arguments: object) -> Answer:
         """A compliance batch, in a process of its own."""
-        command = [str(UNLEARN), "compliance", "run", "--run-id", batch, "--json", *margins.OPTIONS, *map(str, arguments)]
+        command = [
+            str(UNLEARN),
+            "compliance",
+            "run",
+            "--run-id",
+            batch,
+            "--json",
+            *margins.OPTIONS,
+            *map(str, arguments),
+        ]
         done = subprocess.run(
-            command,
+            [str(UNLEARN), "compliance", "run", *given],
             env=self.environment(),
             cwd=self.folder,
             capture_output=True,

@@ -145,7 +145,8 @@ def escalated(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Fi
     forget = ("--forget-kind", "class", "--forget-class", "3")
     idle = ("--method", "finetune", "--method-overrides", "{epochs: 1, learning_rate: 1.0e-9}")
     more = "{training: {epochs: 40}, split: {members: 200, holdout: 800}}"
-    return finish(home, "--recipe", str(tiny_recipe), "--overrides", more, *forget, *idle, *margins.OPTIONS, "--auc-margin", "0.45")
+    policy = (*margins.OPTIONS, "--auc-margin", "0.45")
+    return finish(home, "--recipe", str(tiny_recipe), "--overrides", more, *forget, *idle, *policy)
 
 
 @pytest.fixture(scope="module")
