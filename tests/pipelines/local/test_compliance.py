@@ -92,16 +92,7 @@ class Scenario:
 
     def honour(self, batch: str, *arguments: object) -> Answer:
         """A compliance batch, in a process of its own."""
-        command = [
-            str(UNLEARN),
-            "compliance",
-            "run",
-            "--run-id",
-            batch,
-            "--json",
-            *margins.OPTIONS,
-            *map(str, arguments),
-        ]
+        given = ("--run-id", batch, "--json", *margins.OPTIONS, *map(str, arguments))
         done = subprocess.run(
             [str(UNLEARN), "compliance", "run", *given],
             env=self.environment(),
