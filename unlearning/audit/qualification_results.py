@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from unlearning.audit.policy import Margins
-from unlearning.audit.results import Comparison, Interval, RecordTest
+from unlearning.audit.results import Comparison, Interval, RecordTest, farthest
 from unlearning.core.config import Config
 
 QUALIFICATION_FILE = "qualification.json"
@@ -65,11 +65,7 @@ class Qualification(Config):
     @property
     def farthest(self) -> Comparison | None:
         """The comparison whose interval comes nearest to the margin, or goes beyond it most."""
-        return max(
-            self.comparisons,
-            key=lambda each: max(abs(each.difference.low), abs(each.difference.high)),
-            default=None,
-        )
+        return farthest(self.comparisons)
 
     @property
     def told(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -163,6 +164,17 @@ class Comparison(Config):
         """Whether the difference is shown to lie inside the margin. Where the sign tells nothing, less set apart than
         by chance is no fault: such an AUC has no other end."""
         return self.difference.high <= margin if self.attack in SIGNLESS else self.difference.within(margin)
+
+    @property
+    def reach(self) -> float:
+        """How far from 0 the difference may be, in the direction that is a fault; 0 is ideal."""
+        ends = (self.difference.high,) if self.attack in SIGNLESS else (self.difference.high, -self.difference.low)
+        return max(0.0, *ends)
+
+
+def farthest(comparisons: Sequence[Comparison]) -> Comparison | None:
+    """The comparison whose interval comes nearest to the margin, or goes beyond it most; None of none."""
+    return max(comparisons, key=lambda each: each.reach, default=None)
 
 
 RecordMeasure = Literal["recognised", "familiar", "unfamiliar", "memory"]

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pydantic import Field
 
 from unlearning.audit.escalation import AttemptSummary, described
-from unlearning.audit.results import Interval, Outcome
+from unlearning.audit.results import Interval, Outcome, farthest
 from unlearning.core.config import Config, read_config
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json, write_text
@@ -104,7 +104,7 @@ def _candidates(summary: Summary) -> Iterator[ComparedCandidate]:
     shown = next((each for each in summary.models["unlearned"].audit.attacks if each.name == strongest), None)
     for attempt in summary.attempts:
         judged = attempt.verdict
-        gaps = [each.difference for each in judged.comparisons]
+        worst = farthest(judged.comparisons)
         lost = list(judged.utility_lost.values())
         yield ComparedCandidate(
             paradigm=summary.paradigm,
@@ -112,7 +112,7 @@ def _candidates(summary: Summary) -> Iterator[ComparedCandidate]:
             data=str(summary.recipe.get("name", summary.registry.model_name)),
             condition=f"{summary.run_id}, {described(attempt.name)}",
             seeds=1,
-            gap=Estimate.of(max(gaps, key=lambda each: abs(each.estimate))) if gaps else None,
+            gap=Estimate.of(worst.difference) if worst is not None else None,
             auc=Estimate.of(shown.auc) if shown is not None and attempt.digest == _unlearned(summary) else None,
             lost=_points(max(lost, key=lambda each: each.estimate)) if lost else None,
             time=_time(summary, attempt),

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from unlearning.audit.escalation import Action
 from unlearning.audit.results import Outcome, RecordMeasure, RecordTest, Reference, Verdict
+from unlearning.reporting.summary import RetainedFate
 
 OUTCOMES: dict[Outcome, str] = {
     "passed": "passed",
@@ -88,6 +89,13 @@ SINGLE_RECORDS: dict[RecordMeasure, str] = {
     "familiar": "known better than new (p < 0.05)",
     "unfamiliar": "known less than new (p > 0.95)",
     "memory": "individual memory (slope)",
+}
+
+
+RETAINED: dict[RetainedFate, str] = {
+    "kept": "They are known as they should be.",
+    "blurred": "They are known less than that, beyond the margin: blurred, not forgotten.",
+    "unsettled": "Too few to tell whether they are known less.",
 }
 
 

@@ -30,6 +30,7 @@ from unlearning.reporting.html import Cell, cell, environment, percent, signed
 from unlearning.reporting.phrases import (
     ACTIONS,
     OUTCOMES,
+    RETAINED,
     WORDS,
     Ideals,
     record_margin,
@@ -37,7 +38,15 @@ from unlearning.reporting.phrases import (
     why,
     worst_single_record,
 )
-from unlearning.reporting.summary import ModelSummary, Summary, retraining_seconds, strongest_attack
+from unlearning.reporting.summary import (
+    ModelSummary,
+    Summary,
+    farthest_attack,
+    retained_fate,
+    retained_loss,
+    retraining_seconds,
+    strongest_attack,
+)
 
 FIGURES_FILE = "figures.html"
 
@@ -207,31 +216,54 @@ def roc_captions(summary: Summary) -> dict[str, str]:
 
 
 def lead(summary: Summary) -> list[dict[str, str]]:
-    """The three results of the first screen: leak, accuracy, cost."""
+    """The results of the first screen: leak, single records, accuracy, side effects, cost."""
     words = WORDS[summary.verdict.compared_with]
     models = figures.ordered_models(summary)
-    strongest = strongest_attack(summary)
-    aucs = [f"{figures.attack_on(model, strongest).auc.estimate:.2f}" for model in models.values()]
     knn = [f"{100 * model.accuracies.knn.estimate:.1f}" for model in models.values()]
-    ideal = "the retrained value" if "retrained" in models else _shown_by_references(summary, strongest)
     return [
-        {
-            "title": "Leak",
-            "numbers": " → ".join(aucs),
-            "note": f"AUC of {strongest}, the strongest attack on the original. Ideal: {ideal}.",
-        },
+        _leak(summary),
         _single_records(summary.verdict),
         {
             "title": "Accuracy",
             "numbers": " → ".join(knn) + " %",
             "note": f"kNN on test records. Ideal: {words.ideals.accuracy}.",
         },
+        _side_effects(summary),
         {
             "title": "Cost",
             "numbers": f"{models['unlearned'].seconds:,.1f} s",
             "note": f"{_cost(summary)} Audits not counted.",
         },
     ]
+
+
+def _leak(summary: Summary) -> dict[str, str]:
+    """The attack that speaks most against the unlearned model, on every model."""
+    models, attack, strongest = figures.ordered_models(summary), farthest_attack(summary), strongest_attack(summary)
+    aucs = [f"{figures.attack_on(model, attack).auc.estimate:.2f}" for model in models.values()]
+    ideal = "the retrained value" if "retrained" in models else _shown_by_references(summary, attack)
+    which = "the farthest from its ideal" if summary.verdict.comparisons else "the strongest on the original"
+    if attack != strongest:
+        before = figures.attack_on(models["original"], strongest).auc.estimate
+        which += f" (strongest on the original: {strongest}, {before:.2f})"
+    return {"title": "Leak", "numbers": " → ".join(aucs), "note": f"AUC of {attack}, {which}. Ideal: {ideal}."}
+
+
+def _side_effects(summary: Summary) -> dict[str, str]:
+    """What became of the members that stay: forgetting should not blur them."""
+    models = figures.ordered_models(summary)
+    aucs = [model.audit.retained_auc for model in models.values()]
+    losses = [retained_loss(model) for model in models.values()]
+    against = "retrained" if "retrained" in models else "original"
+    fate = retained_fate(
+        models["unlearned"].audit.retained_auc, models[against].audit.retained_auc, summary.verdict.auc_margin
+    )
+    told = f" Their mean loss: {' → '.join(f'{each:.3g}' for each in losses)}." if None not in losses else ""
+    return {
+        "title": "Side effects",
+        "numbers": " → ".join(f"{each.estimate:.2f}" for each in aucs),
+        "note": f"AUC of the loss on members that stay. Ideal: the {against} value. {RETAINED[fate]}{told}",
+    }
 
 
 def _single_records(verdict: Verdict) -> dict[str, str]:
@@ -365,17 +397,17 @@ def _who_stays(found: list[TwoVersions | None], ideals: Ideals) -> list[TableRow
 
 def short_table(summary: Summary) -> Table:
     """The essence for the terminal: one row per model."""
-    models, strongest = figures.ordered_models(summary), strongest_attack(summary)
+    models, farthest = figures.ordered_models(summary), farthest_attack(summary)
     classifier = any(model.accuracies.classifier for model in models.values())
     table = Table(title=Text(answer(summary)), title_justify="left")
     if summary.accepted is not None:
         table.caption, table.caption_justify = Text(summary.accepted), "left"
     table.add_column("model")
-    headings = [f"AUC of {strongest}", "TPR at 1 % FPR", "kNN", "linear probe"]
+    headings = [f"AUC of {farthest}", "TPR at 1 % FPR", "kNN", "linear probe"]
     for heading in [*headings, *(["classifier"] if classifier else []), "seconds"]:
         table.add_column(Text(heading), justify="right")
     for name, model in models.items():
-        attack, scores = figures.attack_on(model, strongest), model.accuracies
+        attack, scores = figures.attack_on(model, farthest), model.accuracies
         cells = [" ".join(cell(attack.auc)), percent(attack.tpr_at_1_fpr)[0]]
         cells += [percent(scores.knn)[0], percent(scores.linear_probe)[0]]
         cells += [percent(scores.classifier)[0]] if classifier else []
@@ -384,8 +416,7 @@ def short_table(summary: Summary) -> Table:
 
 
 def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
-    strongest = strongest_attack(summary)
-    yield "Leak", figures.leak_dots(summary, strongest)
+    yield "Leak", figures.leak_dots(summary, farthest_attack(summary))
     yield "Accuracy", figures.accuracy_dots(summary, ("knn", "linear_probe", "classifier"), small=True)
     yield "Cost", figures.cost_bars(summary)
     for attack in roc.attacks_shown(summary):

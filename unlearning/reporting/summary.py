@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field
 
 from unlearning.audit import results
 from unlearning.audit.escalation import RETRAINED, AttemptSummary
-from unlearning.audit.results import Accuracies, ModelAudit, Verdict
+from unlearning.audit.results import Accuracies, Interval, ModelAudit, Verdict
 from unlearning.core.config import Config, read_config
 from unlearning.core.errors import UserError
 from unlearning.core.files import write_json
@@ -17,6 +17,10 @@ from unlearning.data.forget_selection import NearDuplicateCounts
 from unlearning.registry.overview import VersionSummary
 
 SCHEMA_VERSION: Literal[4] = 4
+
+RetainedFate = Literal["kept", "blurred", "unsettled"]
+"""Whether the members that stay are known as they should be: no less than by the model that is compared with, within
+the margin of AUCs; less than that; or the interval holds both."""
 
 
 class ModelSummary(Config):
@@ -136,3 +140,35 @@ def strongest_attack(summary: Summary) -> str:
     if "original" not in summary.models or not summary.models["original"].audit.attacks:
         raise UserError("summary: models.original.audit.attacks: no attack on the original to compare with")
     return results.strongest_attack(summary.models["original"].audit)
+
+
+def farthest_attack(summary: Summary) -> str:
+    """Name of the attack that comes nearest to the verdict's margin, or goes beyond it most, of those that every model
+    was attacked with; where nothing was compared, the strongest on the original.
+
+    Raises:
+        UserError: see `strongest_attack`.
+    """
+    strongest = strongest_attack(summary)
+    known = {attack.name for attack in summary.models["original"].audit.attacks}
+    found = results.farthest([each for each in summary.verdict.comparisons if each.attack in known])
+    return strongest if found is None else found.attack
+
+
+def retained_loss(model: ModelSummary) -> float | None:
+    """Mean loss of retained members; None where the audit did not measure it."""
+    return next((-each.mean_retained for each in model.audit.signals if each.name == "loss"), None)
+
+
+def retained_fate(unlearned: Interval, wanted: Interval, margin: float) -> RetainedFate:
+    """Whether the model still knows the members that stay.
+
+    Args:
+        unlearned, wanted: AUC of the loss on retained members, of the unlearned model and of the one that it is
+            compared with.
+        margin: of AUCs.
+    """
+    least = wanted.estimate - margin
+    if unlearned.low >= least:
+        return "kept"
+    return "blurred" if unlearned.high < least else "unsettled"

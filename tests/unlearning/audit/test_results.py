@@ -16,6 +16,7 @@ from unlearning.audit.results import (
     Roc,
     Verdict,
     confusion,
+    farthest,
     load_audit,
     roc_points,
     strongest_attack,
@@ -147,3 +148,19 @@ def test_less_set_apart_than_by_chance_is_no_fault_where_the_sign_tells_nothing(
     above = Comparison(attack=attack, difference=Interval(estimate=0.02, low=0.0, high=0.051))
     assert not above.within(0.05)
     assert above.within(0.051)
+
+
+def compared(attack: str, low: float, high: float) -> Comparison:
+    return Comparison(attack=attack, difference=Interval(estimate=(low + high) / 2, low=low, high=high, level=0.9))
+
+
+def test_the_farthest_comparison_is_judged_by_the_end_of_its_interval_that_is_a_fault() -> None:
+    near, over, wide = compared("loss", -0.01, 0.03), compared("rmia", 0.05, 0.06), compared("lira_online", -0.2, 0.01)
+    assert [each.reach for each in (near, over, wide)] == [0.03, 0.06, 0.2]
+    assert farthest([near, over, wide]) is wide
+    assert farthest([near, over]) is over
+    assert farthest([]) is None
+    fitted = compared("combined_forget", -0.3, 0.02)  # less set apart than by chance is no fault
+    assert fitted.reach == 0.02
+    assert farthest([fitted, near]) is near
+    assert compared("u_lira", -0.3, -0.1).reach == 0

@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 
 from unlearning.audit.inspection_results import InspectionResults
-from unlearning.audit.results import Interval, Outcome, RecordTest
+from unlearning.audit.results import SIGNLESS, Interval, Outcome, RecordTest
 from unlearning.core.errors import UserError
 from unlearning.reporting import report
+from unlearning.reporting.figures import audit as figures
 from unlearning.reporting.figures import paper
-from unlearning.reporting.summary import Summary, strongest_attack
+from unlearning.reporting.summary import Summary, farthest_attack, strongest_attack
 
 Make = Callable[..., Summary]
 MakeEvidence = Callable[..., InspectionResults]
@@ -169,9 +170,10 @@ def test_what_was_compared_with_references_speaks_of_no_retrained_model(make_sum
 def test_the_first_screen_tells_what_references_show(make_summary: Make) -> None:
     """The candidate's AUC less its difference: here the retrained model's, which the fixture takes it from."""
     with_retrained, made = make_summary(), make_summary(compared_with="references")
-    strongest = strongest_attack(made)
-    retrained = next(a.auc for a in with_retrained.models["retrained"].audit.attacks if a.name == strongest)
-    leak, single, accuracy, cost = report.lead(made)
+    worst = farthest_attack(made)
+    retrained = next(a.auc for a in with_retrained.models["retrained"].audit.attacks if a.name == worst)
+    leak, single, accuracy, side_effects, cost = report.lead(made)
+    assert "Ideal: the original value." in side_effects["note"]
     assert f"Ideal: {retrained.estimate:.2f}, as references not trained on the records show." in leak["note"]
     assert "Ideal: the original's value or above." in accuracy["note"]
     assert cost["note"].startswith("0.10 × the time of training the original. Nothing was retrained to compare with.")
@@ -185,7 +187,7 @@ def test_where_the_last_attempt_retrained_its_time_is_the_measure(make_summary: 
     made = edited(
         make_summary("leaks", "retrained", "passed", compared_with="references"), 43, "attempts", 1, "seconds"
     )
-    assert report.lead(made)[3]["note"].startswith("0.10 × the time of exact retraining. Below 1 is cheaper.")
+    assert report.lead(made)[4]["note"].startswith("0.10 × the time of exact retraining. Below 1 is cheaper.")
     assert report.measure_rows(made)[-1].cells[1] == ("4.3", "0.10 × retraining")
 
 
@@ -413,7 +415,7 @@ def test_a_verdict_without_comparisons_is_shown_as_such(make_summary: Make, edit
 
 
 def test_a_retraining_that_took_no_time_gives_no_ratio(make_summary: Make, edited: Make) -> None:
-    assert report.lead(edited(make_summary(), 0, "models", "retrained", "seconds"))[3]["note"].startswith("? ×")
+    assert report.lead(edited(make_summary(), 0, "models", "retrained", "seconds"))[4]["note"].startswith("? ×")
 
 
 @pytest.mark.slow
@@ -556,6 +558,53 @@ def test_the_models_history_is_drawn_where_the_summary_has_it(make_summary: Make
     drawn = page.all("svg")
     assert len(drawn) == len(page.all("figure")) == len(before.all("figure")) + 1
     assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in drawn)
+
+
+def test_the_leak_on_the_first_screen_is_of_the_attack_that_speaks_most_against_the_model(make_summary: Make) -> None:
+    made = make_summary("leaks", "retrained", "passed")
+    strongest = strongest_attack(made)
+    other = next(each for each in made.verdict.comparisons if each.attack not in (strongest, *SIGNLESS))
+    wide = other.model_copy(update={"difference": Interval(estimate=-0.2, low=-0.4, high=-0.1, level=0.9)})
+    comparisons = (*(each for each in made.verdict.comparisons if each.attack != other.attack), wide)
+    verdict = made.verdict.model_copy(update={"comparisons": comparisons})
+    leak = report.lead(made.model_copy(update={"verdict": verdict}))[0]
+    shown = [f"{figures.attack_on(model, other.attack).auc.estimate:.2f}" for model in made.models.values()]
+    assert leak["numbers"] == " → ".join(shown)
+    assert f"AUC of {other.attack}, the farthest from its ideal (strongest on the original: {strongest}" in leak["note"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.68, 0.80, "They are known as they should be."),
+        (0.60, 0.66, "beyond the margin: blurred, not forgotten."),
+        (0.64, 0.70, "Too few to tell"),
+    ],
+)
+def test_what_became_of_members_that_stay_is_told_by_the_margin(
+    make_summary: Make, edited: Make, low: float, high: float, told: str
+) -> None:
+    def auc(estimate: float, low: float, high: float) -> dict[str, float]:
+        return {"estimate": estimate, "low": low, "high": high, "level": 0.95}
+
+    made = edited(make_summary(), auc(0.72, 0.6, 0.8), "models", "retrained", "audit", "retained_auc")
+    made = edited(made, auc((low + high) / 2, low, high), "models", "unlearned", "audit", "retained_auc")
+    card = report.lead(made)[3]
+    assert made.verdict.auc_margin == 0.05
+    assert card["title"] == "Side effects"
+    assert card["numbers"].endswith(f"{(low + high) / 2:.2f} → 0.72")
+    assert told in card["note"]
+
+
+def test_the_loss_of_members_that_stay_is_told_where_it_was_measured(make_summary: Make) -> None:
+    made = make_summary()
+    loss = next(each for each in made.models["unlearned"].audit.signals if each.name == "loss")
+    assert f"→ {-loss.mean_retained:.3g} →" in report.lead(made)[3]["note"]
+    bare = {
+        name: model.model_copy(update={"audit": model.audit.model_copy(update={"signals": ()})})
+        for name, model in made.models.items()
+    }
+    assert "mean loss" not in report.lead(made.model_copy(update={"models": bare}))[3]["note"]
 
 
 def test_the_first_screen_tells_the_worst_of_single_records(make_summary: Make) -> None:
