@@ -43,7 +43,7 @@ from unlearning.audit.signals import SIGNALS, SignalConfig, measure
 from unlearning.audit.simultaneous import Placed, simultaneous_intervals
 from unlearning.audit.single_records import RecordGap, between_references, record_gaps
 from unlearning.audit.statistics import auc_interval, placed_interval, roc, tpr_at_fpr
-from unlearning.core.seeding import derive
+from unlearning.core.seeding import derive, generator
 from unlearning.data.forget_set import ForgetSet
 from unlearning.data.records import Records, concatenate
 from unlearning.data.splits import Split
@@ -53,6 +53,8 @@ from unlearning.learning.paradigms import Paradigm
 Floats = npt.NDArray[np.float64]
 
 HISTOGRAM_BINS = 30
+FEWEST_RETAINED = 500
+"""Audited retained members, where there are so many, however few the others are: attacks are fitted on them."""
 FEWEST_FOR_RATES = 4
 """Two to fit a threshold on and two to judge."""
 
@@ -67,10 +69,31 @@ def measure_model(
     config: SignalConfig,
     seed: int,
 ) -> AuditedModel:
-    """What all three groups show, measured in one mixed pass."""
+    """What all three groups show, measured in one mixed pass; of many retained members some, see `sampled`."""
+    retained = sampled(retained, len(forget) + len(holdout), seed)
     whole = measure(model, paradigm, concatenate(forget, holdout, retained), config, seed=seed)
     ends = np.cumsum([len(forget), len(holdout)])
     return AuditedModel(*(whole.rows(rows) for rows in np.split(np.arange(len(whole.losses)), ends)))
+
+
+def sampled(retained: Records, others: int, seed: int) -> Records:
+    """Retained members that are audited: beside `others` records of the other groups, more than as many hardly narrow
+    an interval, and would take most of an audit's time."""
+    most = max(others, FEWEST_RETAINED)
+    if len(retained) <= most:
+        return retained
+    device = retained.images.device
+    rows = torch.randperm(len(retained), generator=generator(seed, "retained members", device), device=device)
+    return retained[rows[:most].sort().values]
+
+
+def shown_by_original(forgotten: ReferenceBaseline) -> AuditedModel | None:
+    """What the original shows, as it was measured with its references; None where it was not."""
+    whole, members = forgotten.references.original, forgotten.references.trained.shape[1]
+    if whole is None:
+        return None
+    kept = np.setdiff1d(np.arange(members), forgotten.rows)
+    return AuditedModel(whole.rows(forgotten.rows), whole.rows(np.arange(members, len(whole.losses))), whole.rows(kept))
 
 
 def measure_like_references(
@@ -285,10 +308,13 @@ def audit(
     if "retrained" not in models and forgotten is None:
         raise ValueError("neither a retrained model nor references: nothing to compare the candidate with")
     audits, scores, measured = {}, {}, {}
+    known = None if forgotten is None else shown_by_original(forgotten)
     for name, (digest, model) in models.items():
         groups = {"forget": forget, "holdout": holdout, "retained": retained}
         if forgotten is None:
             shown = measure_model(model, paradigm, **groups, config=config, seed=seed)
+        elif name == "original" and known is not None:
+            shown = known
         else:
             shown = measure_like_references(model, paradigm, **groups, forgotten=forgotten)
         measured[name] = shown
@@ -300,7 +326,11 @@ def audit(
     decisive, cross_check = _compared(scores, measured["candidate"], forgotten, seed, grouped=grouped)
     unlearned = None if forgotten is None else forgotten.unlearned
     return Audit(
-        records={"forget": len(forget), "holdout": len(holdout), "retained": len(retained)},
+        records={
+            "forget": len(forget),
+            "holdout": len(holdout),
+            "retained": len(measured["candidate"].retained.losses),
+        },
         seed=seed,
         split=split,
         forget=forget_digest,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +36,19 @@ NAMES = (*SIGNALS, *REPRESENTATION)
 ENCODER_SIGNALS = ("encoder_similarity", *REPRESENTATION)
 
 
+MEASURED = 2
+"""Which way of measuring this is: what was measured in another way cannot be held against it."""
+
+
 class SignalConfig(Config):
     """How often each record is looked at."""
 
     queries: int = Field(8, gt=0, description="Augmented view sets per record.")
+    gradient_queries: int = Field(
+        2,
+        gt=0,
+        description="At most so many of them are differentiated, for the gradient norm; that doubles what they cost.",
+    )
     batch_size: int = Field(256, ge=4, description="Records per batch, of all groups mixed.")
 
 
@@ -67,35 +77,52 @@ def representation(features: Tensor) -> Tensor:
     return torch.stack([length.log(), spread.log(), active, peak])
 
 
-@torch.no_grad()
-def _similarities(
-    models: Sequence[Model], paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
-) -> list[list[Tensor]]:
-    """Of each model the view similarities of outputs and features, and the representation's numbers, (B,) each."""
-    shown: list[list[tuple[Tensor, Tensor]]] = [[] for _ in models]
-    # One set of views at a time: what a set gives stays in the processor's cache.
-    for _ in range(max(queries, 2)):
-        views = paradigm.views(batch.images, draw)
-        for model, sets in zip(models, shown, strict=True):
-            features = model.features(views.flatten(0, 1))
-            sets.append((features.view(*views.shape[:2], -1), model.head(features).view(*views.shape[:2], -1)))
-    return [_compared(*map(torch.cat, zip(*sets, strict=True))) for sets in shown]
+@dataclass(frozen=True)
+class Look:
+    """What a model shows of a batch in one set of views."""
+
+    losses: Tensor
+    """(B,)."""
+    norms: Tensor | None
+    """(B,) log gradient norms; None where nothing was differentiated."""
+    features: Tensor
+    """(V, B, D), of the views that the loss passes through the model."""
+    outputs: Tensor
+    """(V, B, P)."""
 
 
-def _compared(features: Tensor, outputs: Tensor) -> list[Tensor]:
-    return [mean_pairwise_cosine(outputs), mean_pairwise_cosine(features), *representation(features)]
+@contextmanager
+def _watched(model: Model) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Features and outputs of every pass through the model, so that whatever a loss computes is computed once."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = model.head.register_forward_hook(lambda _, given, made: seen.append((given[0].detach(), made.detach())))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
-def _losses_and_norms(
-    models: Sequence[Model], paradigm: Paradigm, batch: Records, draw: torch.Generator, queries: int
-) -> list[tuple[Tensor, Tensor]]:
-    """Of each model (Q, B) losses and (Q, B) log gradient norms, one row per query."""
-    found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in models]
-    for _ in range(queries):
-        views = paradigm.views(batch.images, draw)
-        for model, rows in zip(models, found, strict=True):
-            rows.append(losses_and_norms(model, paradigm, views, batch.labels))
-    return [(torch.stack([loss for loss, _ in rows]), torch.stack([norm.log() for _, norm in rows])) for rows in found]
+def _look(model: Model, paradigm: Paradigm, views: Tensor, labels: Tensor, *, differentiated: bool) -> Look:
+    norms: Tensor | None = None
+    with _watched(model) as seen:
+        if differentiated:
+            losses, norms = losses_and_norms(model, paradigm, views, labels)
+        else:
+            with torch.no_grad():
+                losses = paradigm.per_sample_loss(model, views, labels, isolate=True)
+    ((features, outputs),) = seen
+    count = len(labels)
+    norms = None if norms is None else norms.log()
+    return Look(losses, norms, features.view(-1, count, features.shape[1]), outputs.view(-1, count, outputs.shape[1]))
+
+
+def _shown(looks: Sequence[Look], queries: int) -> tuple[Tensor, Tensor]:
+    """(len(NAMES), B) values and (Q, B) losses of one model."""
+    features, outputs = (torch.cat([getattr(look, name) for look in looks]) for name in ("features", "outputs"))
+    losses = torch.stack([look.losses for look in looks[:queries]])
+    norms = torch.stack([look.norms for look in looks if look.norms is not None])
+    signals = (mean_pairwise_cosine(outputs), mean_pairwise_cosine(features), -losses.mean(dim=0), -norms.mean(dim=0))
+    return torch.stack([*signals, *representation(features)]), losses
 
 
 @dataclass(frozen=True)
@@ -133,6 +160,7 @@ def measure_each(
         `encoder_similarity`: the same of the backbone's features, all that a served encoder shows.
         `loss`: minus the mean per-record loss.
         `gradient_norm`: minus the mean log g (see `input_gradients`).
+        All of them are of the same views, those that the loss passes through the model.
     """
     device = next(models[0].parameters()).device
     draw = generator(seed, "signals", device)
@@ -141,11 +169,15 @@ def measure_each(
     singles = np.empty((len(models), len(records), config.queries))
     for rows in order.tensor_split(-(-len(order) // config.batch_size)):
         batch, places = records[rows], rows.cpu().numpy()
-        similarities = _similarities(models, paradigm, batch, draw, config.queries)
-        for number, (losses, norms) in enumerate(_losses_and_norms(models, paradigm, batch, draw, config.queries)):
-            view, encoder, *represented = similarities[number]
-            signals = [view, encoder, -losses.mean(dim=0), -norms.mean(dim=0), *represented]
-            values[number][:, places] = torch.stack(signals).double().cpu().numpy()
+        looks: list[list[Look]] = [[] for _ in models]
+        # One set of views at a time: what a set gives stays in the processor's cache. Similarities need two of them.
+        for query in range(max(config.queries, 2)):
+            views, differentiated = paradigm.views(batch.images, draw), query < config.gradient_queries
+            for model, found in zip(models, looks, strict=True):
+                found.append(_look(model, paradigm, views, batch.labels, differentiated=differentiated))
+        for number, found in enumerate(looks):
+            shown, losses = _shown(found, config.queries)
+            values[number][:, places] = shown.double().cpu().numpy()
             singles[number][places] = losses.T.double().cpu().numpy()
     return [_named(*each) for each in zip(values, singles, strict=True)]
 

@@ -11,13 +11,16 @@ import torch
 from unlearning.audit.references import signals as references
 from unlearning.audit.references.signals import References, ReferencesManifest
 from unlearning.audit.references.training import ReferenceModel, ReferenceTraining, make_references
+from unlearning.audit.signals import Measured, measure
 from unlearning.core.errors import TrainingDivergedError
 from unlearning.core.files import new_folder
 from unlearning.data.loading import part
+from unlearning.data.records import concatenate
 from unlearning.data.snapshots import Snapshot
 from unlearning.data.splits import Split
 from unlearning.learning import models
 from unlearning.learning.checkpoint import Checkpoint, checkpoint_of
+from unlearning.learning.models import Model
 from unlearning.learning.paradigms import make_paradigm
 from unlearning.recipes.pretraining import untrained
 from unlearning.recipes.provenance import Provenance
@@ -106,12 +109,20 @@ def make(
     except TrainingDivergedError:
         _delete(checkpoints.values())  # going on from them would only diverge again
         raise
+    if 0 in numbers:  # of all parts of a set one has it
+        collected = replace(collected, original=_shown_by(models.load(model_path, device), given))
     with new_folder(references_path) as folder:
         references.save(collected, folder)
         for each in trained:
             models.save(each.model, folder / references.model_folder(each.number))
     _delete(checkpoints.values())
     return collected
+
+
+def _shown_by(original: Model, given: ReferenceTraining) -> Measured:
+    """What the original shows of what the references are shown, in the same views."""
+    audited = concatenate(given.members, given.holdout)
+    return measure(original, given.paradigm, audited, given.signals, seed=given.seed)
 
 
 def _delete(checkpoints: Iterable[Checkpoint]) -> None:

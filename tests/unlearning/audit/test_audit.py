@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,16 @@ from unlearning.audit.attacks import expected_attacks
 from unlearning.audit.attacks.lira import SMALLEST_SPREAD, logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
 from unlearning.audit.attacks.two_versions import two_versions
-from unlearning.audit.audit import HISTOGRAM_BINS, audit, forgotten_of, measure_like_references, measure_model
+from unlearning.audit.audit import (
+    FEWEST_RETAINED,
+    HISTOGRAM_BINS,
+    audit,
+    forgotten_of,
+    measure_like_references,
+    measure_model,
+    sampled,
+    shown_by_original,
+)
 from unlearning.audit.record_p_values import per_record
 from unlearning.audit.reference_baseline import ReferenceBaseline, attack_model
 from unlearning.audit.results import Audit, Interval
@@ -80,6 +90,34 @@ def test_every_signal_comes_back_in_the_group_of_its_record(
         assert tuple(found) == SIGNALS
         for signal in SIGNALS:
             np.testing.assert_allclose(found[signal], alone[signal], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("others", "kept"), [(30, FEWEST_RETAINED), (600, 600), (5000, 700)])
+def test_of_many_retained_members_as_many_are_audited_as_there_are_others(
+    noise: MakeRecords, others: int, kept: int
+) -> None:
+    records = noise(700)
+    records = Records(records.images, torch.arange(700))
+    first, again, other = (sampled(records, others, seed).labels.tolist() for seed in (1, 1, 2))
+    assert len(first) == len(set(first)) == kept
+    assert first == again == sorted(first)
+    assert (first == other) == (kept == 700)
+
+
+def test_the_original_shows_what_was_measured_with_its_references(synthetic: Callable[..., Any]) -> None:
+    """It is not looked at again, and its rows are those of its records."""
+    world = synthetic(members=20, holdout=12, count=8, seed=3)
+    whole = world.measured(np.arange(32) < 20)
+    rows = np.asarray([7, 2, 11])
+    assert shown_by_original(ReferenceBaseline(world.references, rows)) is None
+    known = replace(world.references, original=whole)
+    found = shown_by_original(ReferenceBaseline(known, rows))
+    assert found is not None
+    others = np.asarray([row for row in range(20) if row not in (7, 2, 11)])
+    for shown, wanted in ((found.forget, rows), (found.holdout, np.arange(20, 32)), (found.retained, others)):
+        assert np.array_equal(shown.losses, whole.losses[wanted])
+        assert np.array_equal(shown.signals["gradient_norm"], whole.signals["gradient_norm"][wanted])
+        assert np.array_equal(shown.encoder["spread"], whole.encoder["spread"][wanted])
 
 
 def test_a_candidate_that_is_the_retrained_model_differs_by_exactly_nothing(case: Case) -> None:

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from unlearning.audit.signals import SIGNALS, SignalConfig, mean_pairwise_cosine, measure, measure_each, measure_signals
+from unlearning.core.seeding import generator
 from unlearning.data.records import Records, as_pixels, concatenate
+from unlearning.learning.input_gradients import losses_and_norms
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
 from unlearning.learning.paradigms.simclr import SimCLR
@@ -132,6 +134,55 @@ def test_there_is_one_finite_value_per_record_and_signal(
         assert all(np.abs(measured[name]).max() <= 1 + 1e-5 for name in ("view_similarity", "encoder_similarity"))
 
 
+@pytest.mark.parametrize(("queries", "differentiated"), [(3, 2), (1, 4), (4, 1)])
+def test_all_signals_are_of_the_views_that_the_loss_looks_at(
+    every_paradigm: Mapping[str, Paradigm],
+    build_model: BuildModel,
+    noise: MakeRecords,
+    queries: int,
+    differentiated: int,
+) -> None:
+    """One batch, set of views by set of views, each number computed apart from the others."""
+    records, config = noise(9), SignalConfig(queries=queries, gradient_queries=differentiated, batch_size=16)
+    for paradigm in every_paradigm.values():
+        model = build_model(paradigm).eval()
+        found = measure(model, paradigm, records, config, seed=5)
+        draw = generator(5, "signals", torch.device("cpu"))
+        batch = records[torch.randperm(9, generator=draw)]
+        order = torch.randperm(9, generator=generator(5, "signals", torch.device("cpu"))).numpy()
+        losses, norms, features = [], [], []
+        for _ in range(max(queries, 2)):
+            views = paradigm.views(batch.images, draw)
+            value, norm = losses_and_norms(model, paradigm, views, batch.labels)
+            losses.append(value.detach().double().numpy())
+            norms.append(norm.log().detach().double().numpy())
+            seen = views[:1] if paradigm.name == "moco" else views  # the others go through the momentum encoder
+            features += [model.features(each).detach() for each in seen]
+        representation = torch.stack(features)
+        outputs = torch.stack([model.head(each).detach() for each in features])
+        expected = {
+            "loss": -np.mean(losses[:queries], axis=0),
+            "gradient_norm": -np.mean(norms[: min(differentiated, max(queries, 2))], axis=0),
+            "view_similarity": mean_pairwise_cosine(outputs).double().numpy(),
+            "encoder_similarity": mean_pairwise_cosine(representation).double().numpy(),
+        }
+        for name, values in expected.items():
+            np.testing.assert_allclose(found.signals[name][order], values, rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(found.losses[order].T, losses[:queries], rtol=1e-4, atol=1e-5)
+        spread = ((representation - representation.mean(dim=0)) ** 2).sum(dim=2).mean(dim=0).clamp_min(1e-12).log()
+        np.testing.assert_allclose(found.encoder["spread"][order], spread.numpy(), rtol=1e-3, atol=1e-3)
+
+
+def test_every_set_of_views_passes_once_through_the_model(
+    simclr: SimCLR, build_model: BuildModel, noise: MakeRecords
+) -> None:
+    model, passes = build_model(simclr).eval(), []
+    model.backbone.register_forward_hook(lambda _, given, made: passes.append(made.requires_grad))
+    measure(model, simclr, noise(9), SignalConfig(queries=5, gradient_queries=2, batch_size=16), seed=0)
+    assert passes == [True, True, False, False, False]
+    assert not model.head._forward_hooks
+
+
 @pytest.mark.parametrize("batch_size", [4, 5, 64])
 def test_every_value_belongs_to_its_record(
     supervised: Supervised, build_model: BuildModel, noise: MakeRecords, batch_size: int
@@ -160,7 +211,7 @@ def test_measuring_leaves_the_model_and_the_global_generator_alone(
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
-@pytest.mark.parametrize("wrong", [{"queries": 0}, {"batch_size": 1}])
+@pytest.mark.parametrize("wrong", [{"queries": 0}, {"batch_size": 1}, {"gradient_queries": 0}])
 def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SignalConfig(**wrong)

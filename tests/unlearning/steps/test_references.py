@@ -5,18 +5,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from tests.unlearning.steps.interruption import files_below, stop_after
 from unlearning.audit.references import signals as references
 from unlearning.audit.references.plan import MOST
 from unlearning.audit.results import REFERENCES_FILE
+from unlearning.audit.signals import measure
 from unlearning.core.errors import TrainingDivergedError, UserError
 from unlearning.core.files import read_json, write_json
 from unlearning.core.settings import from_environment
 from unlearning.data import splits
+from unlearning.data.loading import load_split, part
+from unlearning.data.records import concatenate
 from unlearning.learning import models
 from unlearning.learning.checkpoint import Checkpoint
+from unlearning.learning.paradigms import make_paradigm
+from unlearning.recipes import provenance
 from unlearning.registry.client import Version
 from unlearning.steps.references import gather, make
 from unlearning.steps.register import register
@@ -42,6 +48,21 @@ def test_the_set_is_complete_and_belongs_to_its_original(chain: Chain) -> None:
     assert found.holdout_losses.shape == (8, 300, 2)
     for number in range(8):
         models.load(chain["references"] / references.model_folder(number))
+
+
+def test_the_first_part_knows_what_the_original_shows(chain: Chain, tmp_path: Path) -> None:
+    """Of a part alone it is the same as of the whole set, and other parts have none."""
+    kept = references.load(chain["references"]).original
+    assert kept is not None
+    run = load_split(chain["snapshot"], chain["split"])
+    made = provenance.load(chain["model"])
+    device = torch.device("cpu")
+    audited = [part(run[0], ids, made.recipe.data.image_side, device) for ids in (run[1].members, run[1].holdout)]
+    paradigm = make_paradigm(made.recipe.paradigm)
+    original = models.load(chain["model"])
+    shown = measure(original, paradigm, concatenate(*audited), made.recipe.signals, seed=made.seed)
+    assert np.array_equal(kept.losses, shown.losses)
+    assert make_into(chain, tmp_path / "part").original is None
 
 
 def test_a_part_made_again_is_the_same(chain: Chain, tmp_path: Path) -> None:

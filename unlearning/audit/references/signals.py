@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from unlearning.audit.references.training import Mask, ReferenceModel
 from unlearning.audit.results import REFERENCES_FILE
-from unlearning.audit.signals import ENCODER_SIGNALS, NAMES, SIGNALS, Measured, SignalConfig, Signals
+from unlearning.audit.signals import ENCODER_SIGNALS, MEASURED, NAMES, SIGNALS, Measured, SignalConfig, Signals
 from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.core.files import new_folder, read_json, write_json
@@ -23,6 +23,7 @@ from unlearning.data.splits import Split
 
 SIGNALS_FILE = "signals.safetensors"
 MODELS_FOLDER = "models"
+LOSSES = "losses"
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +41,8 @@ class ReferencesManifest(Config):
     """Which of the set are here."""
     seconds: tuple[float, ...]
     """Training time of each, without what an interrupted task had done before."""
+    measured: int = MEASURED
+    """See `signals.MEASURED`; files that do not say so were measured in the first way."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,14 @@ class References:
     """(K, M, Q), one per query."""
     holdout_losses: Array
     """(K, H, Q)."""
+    original: Measured | None = None
+    """What the original itself shows of members and holdout, so that no audit needs to look at it again; None where
+    it was not measured, as in a part of a set."""
 
     def only(self, chosen: npt.NDArray[np.intp] | Mask) -> References:
         """Some of the references, by their rows here; the manifest stays that of the set."""
-        return References(
-            manifest=self.manifest,
+        return replace(
+            self,
             trained=self.trained[chosen],
             members={name: np.asarray(value)[chosen] for name, value in self.members.items()},
             holdout={name: np.asarray(value)[chosen] for name, value in self.holdout.items()},
@@ -71,15 +77,17 @@ class References:
 
     def shown(self, row: int) -> tuple[Measured, Measured]:
         """What one reference shows of the members and of the holdout."""
+        members = {name: np.asarray(value)[row] for name, value in self.members.items()}
+        holdout = {name: np.asarray(value)[row] for name, value in self.holdout.items()}
+        return _measured(members, self.member_losses[row]), _measured(holdout, self.holdout_losses[row])
 
-        def measured(values: Signals, losses: Array) -> Measured:
-            return Measured(
-                signals={name: np.asarray(values[name][row]) for name in SIGNALS},
-                encoder={name: np.asarray(values[name][row]) for name in ENCODER_SIGNALS},
-                losses=losses[row],
-            )
 
-        return measured(self.members, self.member_losses), measured(self.holdout, self.holdout_losses)
+def _measured(values: Signals, losses: Array) -> Measured:
+    return Measured(
+        signals={name: values[name] for name in SIGNALS},
+        encoder={name: values[name] for name in ENCODER_SIGNALS},
+        losses=losses,
+    )
 
 
 def _all(measured: Measured) -> dict[str, Array]:
@@ -133,6 +141,7 @@ def merge(parts: Sequence[References]) -> References:
         holdout={name: np.concatenate([part.holdout[name] for part in parts]) for name in NAMES},
         member_losses=np.concatenate([part.member_losses for part in parts]),
         holdout_losses=np.concatenate([part.holdout_losses for part in parts]),
+        original=next((part.original for part in parts if part.original is not None), None),
     )
     return together.only(order)
 
@@ -145,6 +154,9 @@ def _arrays(references: References) -> dict[str, npt.NDArray[np.generic]]:
     }
     for group in ("members", "holdout"):
         found |= {f"{group}.{name}": np.asarray(value) for name, value in getattr(references, group).items()}
+    if references.original is not None:
+        whole = _all(references.original) | {LOSSES: references.original.losses}
+        found |= {f"original.{name}": value for name, value in whole.items()}
     return {name: np.ascontiguousarray(value) for name, value in found.items()}
 
 
@@ -166,10 +178,16 @@ def load(path: Path) -> References:
         UserError: missing or damaged.
     """
     try:
-        manifest = ReferencesManifest.model_validate(read_json(path / REFERENCES_FILE, "references"))
+        document = read_json(path / REFERENCES_FILE, "references")
+        if isinstance(document, dict):
+            document = {"measured": 1, **document}
+        manifest = ReferencesManifest.model_validate(document)
         arrays = load_file(str(path / SIGNALS_FILE))
         groups = {group: {name: arrays[f"{group}.{name}"] for name in NAMES} for group in ("members", "holdout")}
+        original = {name: arrays[f"original.{name}"] for name in (*NAMES, LOSSES) if f"original.{LOSSES}" in arrays}
+        _check_measured(manifest, path)
         return References(
+            original=_measured(original, original[LOSSES]) if original else None,
             manifest=manifest,
             trained=arrays["trained"].astype(bool),
             member_losses=arrays["member_losses"],
@@ -178,6 +196,14 @@ def load(path: Path) -> References:
         )
     except (ValidationError, SafetensorError, KeyError, OSError) as error:
         raise UserError(f"references {path} are damaged or none: {str(error).splitlines()[0]}") from None
+
+
+def _check_measured(manifest: ReferencesManifest, path: Path) -> None:
+    if manifest.count and manifest.measured != MEASURED:
+        raise UserError(
+            f"references {path} were measured by another version, in another way: train them again "
+            "(unlearn step references, or the pretraining pipeline)"
+        )
 
 
 def gather(parts: Sequence[Path], path: Path) -> References:
@@ -218,7 +244,13 @@ def load_for(path: Path, original: str, split: str) -> References:
 def no_references(original: str, split: Split, signals: SignalConfig) -> References:
     """The empty set of an original for which none were made."""
     none = ReferencesManifest(
-        original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
+        original=original,
+        split=split.digest,
+        count=0,
+        seed=0,
+        signals=signals,
+        numbers=(),
+        seconds=(),
     )
     return collect(none, [], np.zeros((0, len(split.members)), dtype=bool))
 

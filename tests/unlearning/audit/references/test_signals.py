@@ -12,6 +12,7 @@ from unlearning.audit.references import signals
 from unlearning.audit.references.signals import References, merge
 from unlearning.audit.results import REFERENCES_FILE
 from unlearning.core.errors import UserError
+from unlearning.core.files import read_json, write_json
 from unlearning.data.splits import Split
 
 
@@ -63,6 +64,41 @@ def test_what_is_saved_comes_back(whole: References, tmp_path: Path) -> None:
     loaded = signals.load(tmp_path)
     assert loaded.manifest == whole.manifest
     assert_same(loaded, whole)
+
+
+def test_what_the_original_shows_is_kept_with_them_and_found_in_whichever_part_has_it(
+    synthetic: Callable[..., Any], whole: References, tmp_path: Path
+) -> None:
+    shown = synthetic(members=20, holdout=12, count=8, seed=3).measured(np.ones(32, dtype=bool))
+    having = replace(part(whole, [0, 3, 4, 5]), original=shown)
+    for parts in ([having, part(whole, [1, 2, 6, 7])], [part(whole, [1, 2, 6, 7]), having]):
+        merged = merge(parts)
+        signals.save(merged, tmp_path)
+        kept = signals.load(tmp_path).original
+        assert kept is not None
+        assert np.array_equal(kept.losses, shown.losses)
+        for one, other in ((kept.signals, shown.signals), (kept.encoder, shown.encoder)):
+            assert one.keys() == other.keys()
+            assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert merge([part(whole, [0, 1, 2, 3]), part(whole, [4, 5, 6, 7])]).original is None
+
+
+def test_what_was_measured_in_another_way_is_refused(whole: References, tmp_path: Path) -> None:
+    signals.save(whole, tmp_path)
+    document = read_json(tmp_path / REFERENCES_FILE, "references")
+    del document["measured"]  # as before there were two ways
+    write_json(tmp_path / REFERENCES_FILE, document)
+    with pytest.raises(UserError, match=r"measured by another version.*train them again"):
+        signals.load(tmp_path)
+    write_json(tmp_path / REFERENCES_FILE, document | {"count": 0})
+    assert signals.load(tmp_path).manifest.count == 0
+
+
+def test_a_list_is_no_set_of_references(whole: References, tmp_path: Path) -> None:
+    signals.save(whole, tmp_path)
+    write_json(tmp_path / REFERENCES_FILE, [])
+    with pytest.raises(UserError, match="are damaged or none"):
+        signals.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", [REFERENCES_FILE, signals.SIGNALS_FILE])
