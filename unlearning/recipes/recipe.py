@@ -120,11 +120,27 @@ def validate_recipe(content: Any, where: str) -> Recipe:
         raise UserError(f"recipe {where}: {first_problem(error)}{more}") from None
 
 
+SORTS = {"encoder": "kind", "paradigm": "name"}
+"""Parts of a recipe that come in several sorts, and the key that names the sort."""
+
+
 def merge(base: Any, overrides: Any) -> Any:
-    """`overrides` laid over `base`: mappings key by key, everything else replaced."""
-    if isinstance(base, dict) and isinstance(overrides, dict):
-        return {**base, **{key: merge(base.get(key), value) for key, value in overrides.items()}}
-    return overrides
+    """`overrides` laid over `base`: mappings key by key, everything else replaced. Of another sort of encoder or
+    paradigm nothing of the one before is kept: it has no such settings."""
+    if not (isinstance(base, dict) and isinstance(overrides, dict)):
+        return overrides
+    laid = {
+        key: value if _another_sort(key, base, value) else merge(base.get(key), value)
+        for key, value in overrides.items()
+    }
+    return {**base, **laid}
+
+
+def _another_sort(key: str, base: dict[str, Any], value: Any) -> bool:
+    sort, before = SORTS.get(key), base.get(key)
+    if sort is None or not isinstance(value, dict) or not isinstance(before, dict):
+        return False
+    return sort in value and value[sort] != before.get(sort)
 
 
 def parse_yaml(text: str, where: str) -> Any:

@@ -213,6 +213,18 @@ def test_merging_replaces_lists_and_scalars_and_joins_mappings() -> None:
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 4}
 
 
+def test_of_another_sort_of_encoder_or_paradigm_nothing_of_the_one_before_is_kept() -> None:
+    found = recipes.load("image-folder-simclr", "encoder: {kind: resnet_small, width: 16}")
+    assert found.encoder.model_dump() == {"kind": "resnet_small", "width": 16}
+    same = recipes.load("image-folder-simclr", "encoder: {kind: mlp}")
+    assert same.encoder == recipes.load("image-folder-simclr").encoder
+    base = {"paradigm": {"name": "simclr", "temperature": 0.2}, "name": "mine", "kind": "mine"}
+    assert merge(base, {"paradigm": {"name": "byol"}})["paradigm"] == {"name": "byol"}
+    assert merge(base, {"paradigm": {"temperature": 0.5}})["paradigm"] == {"name": "simclr", "temperature": 0.5}
+    assert merge(base, {"name": "yours", "kind": "yours"}) == base | {"name": "yours", "kind": "yours"}
+    assert merge({"encoder": None}, {"encoder": {"kind": "mlp"}}) == {"encoder": {"kind": "mlp"}}
+
+
 def test_the_digest_is_of_every_setting() -> None:
     recipe = recipes.load(TINY)
     assert recipes.load(TINY).digest == recipe.digest
