@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unlearning.audit.attacks import BLACK_BOX, AuditedSignals, MembershipScores
+from unlearning.audit.attacks import BESIDE_REFERENCES, BLACK_BOX, AuditedSignals, MembershipScores
 from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import normal_scores
 from unlearning.audit.attacks.two_versions import two_versions
@@ -194,7 +194,7 @@ def compare(
 
     Args:
         candidate: scores, by attack.
-        expected: placements of a model not trained on the records.
+        expected: placements of a model not trained on the records; an attack that has none is placed at ½.
         reference: whose they are.
         seed: of the critical value that holds for all together.
         single_records: measures that are tested with them.
@@ -230,7 +230,7 @@ def tested_together(
         tuple(
             Comparison(
                 attack=name,
-                reference=reference,
+                reference="references" if name in BESIDE_REFERENCES else reference,
                 difference=placed_interval(each.members, each.non_members, error_factor=each.error_factor),
                 simultaneous=together[name],
             )
@@ -366,7 +366,7 @@ def _compared(
     known = {} if expected is None else expected.placements
     if "retrained" not in scores:
         return compare(candidate, known, "references", seed, gaps), ()
-    retrained = {name: each.placements for name, each in scores["retrained"].items()}
+    retrained = {name: each.placements for name, each in scores["retrained"].items() if name not in BESIDE_REFERENCES}
     beside = () if expected is None else compare(candidate, known, "references", seed).attacks
     return compare(candidate, retrained, "retrained", seed, gaps), beside
 

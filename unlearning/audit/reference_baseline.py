@@ -19,7 +19,6 @@ from unlearning.audit.attacks import (
     AuditedSignals,
     MembershipScores,
     ReferencedFeatures,
-    UnlearnedLosses,
     attack_all,
     lira_encoder,
     representation,
@@ -152,17 +151,16 @@ def referenced_losses(
     )
 
 
-def _unlearned(losses: ReferencedLosses, unlearned: UnlearnedReferences) -> UnlearnedLosses:
-    """Beside those references alone that were unlearned."""
+def _unlearned(losses: ReferencedLosses, unlearned: UnlearnedReferences) -> ReferencedLosses:
+    """Beside the references that were unlearned, as they are since."""
     count = len(unlearned.forget_losses)
-    trained = replace(
+    return replace(
         losses,
-        reference_forget=losses.reference_forget[:count],
-        reference_holdout=losses.reference_holdout[:count],
+        reference_forget=unlearned.forget_losses,
+        reference_holdout=unlearned.holdout_losses,
         trained=losses.trained[:count],
         left_out=losses.left_out[:count],
     )
-    return UnlearnedLosses(trained, unlearned.forget_losses, unlearned.holdout_losses)
 
 
 def _features(model: AuditedModel, forgotten: ReferenceBaseline, left_out: Mask) -> ReferencedFeatures:

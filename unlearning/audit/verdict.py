@@ -29,7 +29,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from unlearning.audit.attacks import ASKING_REFERENCES, expected_attacks
+from unlearning.audit.attacks import ASKING_REFERENCES, BESIDE_REFERENCES, expected_attacks
 from unlearning.audit.policy import Margins
 from unlearning.audit.power import detectable_auc
 from unlearning.audit.results import (
@@ -67,7 +67,7 @@ class VerdictConfig(Margins):
 def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_records: int) -> list[str]:
     """What a verdict would lack, in words; nothing where the evidence is complete."""
     expected = expected_attacks(audit.references, audit.unlearned_references)
-    compared = {each.attack for each in audit.comparisons if each.reference == audit.compared_with}
+    compared = {each.attack for each in audit.comparisons if each.reference == _beside(each.attack, audit)}
     reasons = [f"no audit of the {name} model" for name in REQUIRED_MODELS if name not in audit.models]
     if "retrained" not in audit.models and not audit.references:
         reasons.append("no audit of a retrained model, and no references instead")
@@ -87,6 +87,11 @@ def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_record
         if audit.records.get(group, 0) < min_records
     ]
     return reasons
+
+
+def _beside(attack: str, audit: Audit) -> Reference:
+    """What an attack is to be compared with."""
+    return "references" if attack in BESIDE_REFERENCES else audit.compared_with
 
 
 def _untested(audit: Audit) -> list[str]:

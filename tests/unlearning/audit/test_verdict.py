@@ -452,6 +452,24 @@ def test_u_lira_says_that_records_stand_apart_and_other_attacks_whichever_way(ot
     assert less.outcome == "passed"
 
 
+@pytest.mark.parametrize(("beside", "outcome"), [("references", "passed"), ("retrained", "inconclusive")])
+def test_u_lira_is_compared_with_references_where_a_retrained_model_decides(
+    beside: Reference, outcome: Outcome
+) -> None:
+    audit = by_references({}, unlearned=8)
+    told = tuple(
+        each.model_copy(update={"reference": beside if each.attack == "u_lira" else "retrained"})
+        for each in audit.comparisons
+    )
+    models = audit.models | {"retrained": audit.models["original"]}
+    found = decide(
+        audit.model_copy(update={"comparisons": told, "models": models}), dict.fromkeys(UTILITIES, USEFUL), MARGINS
+    )
+    assert (found.outcome, found.compared_with) == (outcome, "retrained")
+    if outcome == "inconclusive":
+        assert found.reasons == ("attack u_lira was not compared",)
+
+
 def test_neither_retrained_model_nor_references_is_no_evidence() -> None:
     found = decide(audit_of(gaps_with(), ("original", "candidate")), dict.fromkeys(UTILITIES, USEFUL), MARGINS)
     assert found.outcome == "inconclusive"

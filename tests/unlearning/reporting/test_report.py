@@ -318,6 +318,14 @@ def test_who_stays_is_shown_beside_the_old_version_alone_and_only_where_it_was_m
     assert "Who stays" not in Page(report.render(made)).text
 
 
+def test_an_attack_that_is_compared_with_something_else_says_so(make_summary: Make, edited: Make) -> None:
+    made = make_summary()
+    assert "made to forget too" not in Page(report.render(made)).text
+    for value, name in (("u_lira", "attack"), ("references", "reference")):
+        made = edited(made, value, "verdict", "comparisons", 0, name)
+    assert "beside reference models that were made to forget too" in Page(report.render(made)).text
+
+
 @pytest.mark.slow
 def test_the_page_shows_the_table_and_changes_with_it(make_summary: Make, edited: Make) -> None:
     summary = make_summary(supervised=True)

@@ -8,13 +8,14 @@ from unlearning.audit.attacks.lira_encoder import ReferencedFeatures, lira_encod
 from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS, ReferencedLosses
 from unlearning.audit.attacks.representation import representation
 from unlearning.audit.attacks.threshold import threshold
-from unlearning.audit.attacks.u_lira import UnlearnedLosses, u_lira
+from unlearning.audit.attacks.u_lira import u_lira
 from unlearning.audit.signals import SIGNALS
 from unlearning.core.seeding import derive
 
 __all__ = [
     "ASKING_REFERENCES",
     "ATTACKS",
+    "BESIDE_REFERENCES",
     "BLACK_BOX",
     "REFERENCE_ATTACKS",
     "Attack",
@@ -22,7 +23,6 @@ __all__ = [
     "MembershipScores",
     "ReferencedFeatures",
     "ReferencedLosses",
-    "UnlearnedLosses",
     "attack_all",
     "expected_attacks",
     "lira_encoder",
@@ -38,6 +38,10 @@ ATTACKS: dict[str, Attack] = {signal: threshold(signal) for signal in SIGNALS} |
 
 ASKING_REFERENCES = (*REFERENCE_ATTACKS, "lira_encoder")
 """Attacks that know how records look to reference models."""
+
+BESIDE_REFERENCES = ("u_lira",)
+"""Attacks that are compared with references wherever the retrained model decides too: they tell models that forgot a
+record from models that forgot others, and a retrained model has forgotten nothing."""
 
 BLACK_BOX = ("encoder_similarity", "representation", "lira_encoder")
 """Of the audited model these need the encoder's output only, which is all that a served one gives; the others look

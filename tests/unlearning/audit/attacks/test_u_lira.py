@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -11,59 +11,69 @@ from scipy import stats
 from unlearning.audit.attacks import REFERENCE_ATTACKS, u_lira
 from unlearning.audit.attacks.base import MembershipScores
 from unlearning.audit.attacks.lira import logit_confidence
-from unlearning.audit.attacks.referenced import ReferencedLosses, normal_scores
-from unlearning.audit.attacks.u_lira import UnlearnedLosses
+from unlearning.audit.attacks.referenced import ReferencedLosses
 from unlearning.audit.references.training import halves
-from unlearning.audit.statistics import auc_interval, placements
+from unlearning.audit.statistics import auc_interval
 
 Array = npt.NDArray[np.float64]
 RECORDS, COUNT, QUERIES = 60, 8, 3
+TAUGHT = 1.5
+"""By how much training on a record lowers its loss."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Training on a record lowers its loss by `TAUGHT`; the method leaves `left` of that."""
+    """The method leaves `left` of what training taught of a record, moves others by `aside` (each its own way), pushes
+    whatever is like the forgotten records by `pushed`, trained on or not, and leaves a `trace` on what it forgets: more
+    of some records, less of others."""
 
     seed: int
     left: float
-    """Of the references that are made to forget."""
+    aside: float = 0.0
+    trace: float = 0.0
+    pushed: float = 0.0
 
-    def losses(self, shows: float, *, surer: float = 0.0) -> UnlearnedLosses:
-        """A model under attack that shows `shows` times what training does."""
+    def losses(self, shows: float, *, traced: float = 0.0, surer: float = 0.0, forgot: bool = True) -> ReferencedLosses:
+        """A model under attack beside references.
+
+        Args:
+            shows: of every forgotten record, how much of what training does.
+            traced: how much of the trace.
+            surer: of everything.
+            forgot: whether the references are shown after they forgot.
+        """
         draw = np.random.default_rng(self.seed)
         trained = halves(RECORDS, COUNT, self.seed)
-        level = draw.normal(size=2 * RECORDS)
+        level, moved = draw.normal(size=(2, 2 * RECORDS))
+        moved = self.aside * moved + np.repeat([self.pushed, 0.0], RECORDS)
+        signs = draw.permutation(np.repeat([1.0, -1.0], RECORDS // 2))
 
-        def shown(known: Array, surer: float = 0.0) -> Array:
-            effect = TAUGHT * np.append(known, np.zeros(RECORDS)) + surer
+        def shown(known: Array, traced: Array, surer: float = 0.0, *, unlearned: bool = True) -> Array:
+            own = np.append(TAUGHT * known + self.trace * traced, np.zeros(RECORDS))
             noise = draw.normal(scale=0.5, size=(2 * RECORDS, QUERIES))
-            return np.asarray(np.log1p(np.exp(level[:, None] - effect[:, None] + noise)))
+            unsure = level - own - unlearned * moved - surer
+            return np.asarray(np.log1p(np.exp(unsure[:, None] + noise)))
 
-        before = np.stack([shown(mask.astype(float)) for mask in trained])
-        # A method changes a model as a whole too, here to be less sure of everything.
-        after = np.stack([shown(self.left * mask, surer=-0.5) for mask in trained])
-        target = shown(np.full(RECORDS, shows), surer)
-        plain = ReferencedLosses(
+        left = self.left if forgot else 1.0
+        others = np.stack([shown(left * mask, forgot * mask * signs, unlearned=forgot) for mask in trained])
+        target = shown(np.full(RECORDS, shows), traced * signs, surer)
+        return ReferencedLosses(
             forget=target[:RECORDS],
             holdout=target[RECORDS:],
-            reference_forget=before[:, :RECORDS],
-            reference_holdout=before[:, RECORDS:],
+            reference_forget=others[:, :RECORDS],
+            reference_holdout=others[:, RECORDS:],
             trained=trained,
             left_out=halves(RECORDS, COUNT, self.seed + 1),
             rmia_scale=0.3,
         )
-        return UnlearnedLosses(plain, after[:, :RECORDS], after[:, RECORDS:])
-
-
-TAUGHT = 1.5
 
 
 def area(scores: MembershipScores) -> float:
     return auc_interval(*scores.pair).estimate
 
 
-def areas(shows: float, left: float, *, seeds: int = 30, surer: float = 0.0) -> list[float]:
-    return [area(u_lira(World(seed, left).losses(shows, surer=surer))) for seed in range(seeds)]
+def areas(shows: float, left: float, *, seeds: int = 30, aside: float = 0.0, surer: float = 0.0) -> list[float]:
+    return [area(u_lira(World(seed, left, aside).losses(shows, surer=surer))) for seed in range(seeds)]
 
 
 def error_of(values: list[float]) -> float:
@@ -79,43 +89,33 @@ def slow_place(value: float, among: Array) -> float:
     return float(stats.norm.ppf((2 * below + ties + 1) / (2 * among.size + 2)))
 
 
-def slow_shown(losses: UnlearnedLosses) -> Array:
-    """(J, F, Q) places of what is asked of each reference: after forgetting of what it was trained on."""
-    plain, shown = losses.trained, np.zeros((COUNT, RECORDS, QUERIES))
-    for k in range(COUNT):
-        for n in range(RECORDS):
-            after = bool(plain.trained[k, n])
-            values = logit_confidence((losses.forget if after else plain.reference_forget)[k, n])
-            among = logit_confidence((losses.holdout if after else plain.reference_holdout)[k])
-            shown[k, n] = [slow_place(float(value), among) for value in values]
-    return shown
+def slow_places(losses: Array, holdout: Array) -> list[list[float]]:
+    """(N, Q) of one model."""
+    among = logit_confidence(holdout)
+    return [[slow_place(float(value), among) for value in record] for record in logit_confidence(losses)]
 
 
-def slow_scores(losses: UnlearnedLosses) -> tuple[list[float], list[float]]:
+def slow_scores(losses: ReferencedLosses) -> tuple[list[float], list[float]]:
     """Of the model, and of the references not trained on a record, reference by reference."""
-    plain = losses.trained
-    target, target_among = logit_confidence(plain.forget), logit_confidence(plain.holdout)
-    shown = slow_shown(losses)
-    own = [[slow_place(float(value), target_among) for value in record] for record in target]
+    shown = [slow_places(*each) for each in zip(losses.reference_forget, losses.reference_holdout, strict=True)]
+    own = slow_places(losses.forget, losses.holdout)
+
+    def side(n: int, left: int, inside: bool) -> list[int]:
+        return [k for k in range(COUNT) if k != left and bool(losses.trained[k, n]) == inside]
 
     def spread(left: int, inside: bool) -> float:
         """One for all records that the reference left out was not trained on, and all queries."""
         squares = []
-        for n in range(RECORDS):
-            others = [k for k in range(COUNT) if k != left and bool(plain.trained[k, n]) == inside]
-            if not plain.trained[left, n]:
-                for q in range(QUERIES):
-                    mean = fmean(shown[k, n, q] for k in others)
-                    squares += [(float(shown[k, n, q]) - mean) ** 2 for k in others]
+        for n in (n for n in range(RECORDS) if not losses.trained[left, n]):
+            for q in range(QUERIES):
+                values = [shown[k][n][q] for k in side(n, left, inside)]
+                squares += [(value - fmean(values)) ** 2 for value in values]
         return float(fmean(squares) ** 0.5)
 
     def ratio(values: list[float], n: int, left: int, spreads: tuple[float, float]) -> float:
         found = []
         for q, value in enumerate(values):
-            means = [
-                fmean(shown[k, n, q] for k in range(COUNT) if k != left and bool(plain.trained[k, n]) == inside)
-                for inside in (True, False)
-            ]
+            means = [fmean(shown[k][n][q] for k in side(n, left, inside)) for inside in (True, False)]
             densities = [stats.norm.logpdf(value, *each) for each in zip(means, spreads, strict=True)]
             found.append(float(densities[0] - densities[1]))
         return fmean(found)
@@ -124,16 +124,15 @@ def slow_scores(losses: UnlearnedLosses) -> tuple[list[float], list[float]]:
     theirs = []
     for left in range(COUNT):
         spreads = spread(left, True), spread(left, False)
-        for n in range(RECORDS):
-            if not plain.trained[left, n]:
-                ours[n].append(ratio(own[n], n, left, spreads))
-                theirs.append(ratio([float(each) for each in shown[left, n]], n, left, spreads))
+        for n in (n for n in range(RECORDS) if not losses.trained[left, n]):
+            ours[n].append(ratio(own[n], n, left, spreads))
+            theirs.append(ratio(shown[left][n], n, left, spreads))
     return [fmean(each) for each in ours], theirs
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_scores_are_log_ratios_of_having_unlearned_a_record_to_never_having_seen_it(seed: int) -> None:
-    losses = World(seed, 0.3).losses(0.4)
+    losses = World(seed, 0.3, 0.5).losses(0.4)
     found, (ours, theirs) = u_lira(losses), slow_scores(losses)
     np.testing.assert_allclose(found.forget, ours, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.holdout, theirs, rtol=1e-9, atol=1e-9)
@@ -143,8 +142,12 @@ def test_scores_are_log_ratios_of_having_unlearned_a_record_to_never_having_seen
 
 
 @pytest.mark.parametrize("left", [0.4, 1.0, -0.6])
-def test_records_that_were_never_trained_on_look_like_those_of_other_such_models(left: float) -> None:
-    values = areas(0.0, left)
+@pytest.mark.parametrize("aside", [0.0, 1.0])
+def test_records_that_were_never_trained_on_look_like_those_of_other_models_that_had_others_to_forget(
+    left: float, aside: float
+) -> None:
+    """However much the method moves records that it was not told to forget."""
+    values = areas(0.0, left, aside=aside)
     assert error_of(values) < 0.02
     assert abs(fmean(values) - 0.5) < 4 * error_of(values)
 
@@ -159,18 +162,38 @@ def test_a_method_that_only_pretends_is_found() -> None:
 
 
 def test_what_a_method_leaves_is_found() -> None:
-    assert fmean(areas(0.5, 0.5, seeds=10)) > 0.65
+    assert fmean(areas(0.5, 0.5, seeds=10, aside=1.0)) > 0.65
 
 
 def test_records_that_are_pushed_too_far_are_found_as_well() -> None:
     """For an attack that looks for members they lie at the other end."""
     assert fmean(areas(-1.0, -1.0, seeds=10)) > 0.85
-    online = [area(REFERENCE_ATTACKS["lira_online"](World(seed, -1.0).losses(-1.0).trained)) for seed in range(10)]
-    assert fmean(online) < 0.15
+    offline = [area(REFERENCE_ATTACKS["lira_offline"](World(seed, -1.0).losses(-1.0))) for seed in range(10)]
+    assert fmean(offline) < 0.15
+
+
+def test_a_trace_that_differs_from_record_to_record_is_found_where_plain_lira_misses_it() -> None:
+    """Half of the records look more like members than before, half less: on average nothing is left of training."""
+    worlds = [World(seed, 0.0, aside=0.5, trace=1.5) for seed in range(20)]
+    online = REFERENCE_ATTACKS["lira_online"]
+    assert fmean(area(u_lira(world.losses(0.0, traced=1.0))) for world in worlds) > 0.85
+    assert abs(fmean(area(online(world.losses(0.0, traced=1.0, forgot=False))) for world in worlds) - 0.5) < 0.1
+    # A model that was made to forget others has no trace on these records.
+    values = [area(u_lira(world.losses(0.0))) for world in worlds]
+    assert abs(fmean(values) - 0.5) < 4 * error_of(values)
+
+
+def test_what_a_method_does_to_whatever_is_like_the_forgotten_is_no_sign_of_having_been_forgotten() -> None:
+    """Beside references that forgot nothing it is: why those in the model's place must have been through it too."""
+    worlds = [World(seed, 0.4, pushed=-1.0) for seed in range(30)]
+    values = [area(u_lira(world.losses(0.0))) for world in worlds]
+    assert abs(fmean(values) - 0.5) < 4 * error_of(values)
+    online = REFERENCE_ATTACKS["lira_online"]
+    assert fmean(area(online(world.losses(0.0, forgot=False))) for world in worlds) < 0.35
 
 
 def test_a_method_that_leaves_nothing_is_not_found() -> None:
-    values = areas(0.0, 0.0)
+    values = areas(0.0, 0.0, aside=1.0)
     assert abs(fmean(values) - 0.5) < 4 * error_of(values)
 
 
@@ -178,72 +201,17 @@ def test_a_method_that_leaves_nothing_is_not_found() -> None:
 def test_intervals_hold_one_half_as_often_as_they_say() -> None:
     held, runs = 0, 400
     for seed in range(runs):
-        scores = u_lira(World(seed, 0.5).losses(0.0))
+        scores = u_lira(World(seed, 0.5, 0.5).losses(0.0))
         interval = auc_interval(*scores.pair, error_factor=scores.error_factor)
         held += interval.low <= 0.5 <= interval.high
     # 95 % wanted; 3 standard errors of 400 runs are 3.3 points.
     assert 0.917 < held / runs < 0.983
 
 
-# What must not matter.
-
-
-def test_references_that_forget_nothing_make_it_online_lira() -> None:
-    losses = World(0, 1.0).losses(0.7)
-    plain = losses.trained
-    same = UnlearnedLosses(plain, plain.reference_forget, plain.reference_holdout)
-    found, expected = u_lira(same), REFERENCE_ATTACKS["lira_online"](plain)
-    assert np.array_equal(found.forget, expected.forget)
-    assert np.array_equal(found.holdout, expected.holdout)
-    assert (found.error_factor, found.left_out) == (expected.error_factor, expected.left_out)
-
-
-def test_what_a_reference_shows_that_is_not_asked_does_not_matter() -> None:
-    """Before forgetting of what it was trained on, after it of what it was not."""
-    losses = World(0, 0.5).losses(0.5)
-    plain, among = losses.trained, losses.trained.trained[..., None]
-    spoiled = UnlearnedLosses(
-        replace(plain, reference_forget=np.where(among, 50.0, plain.reference_forget)),
-        np.where(among, losses.forget, 50.0),
-        losses.holdout,
-    )
-    assert np.array_equal(u_lira(spoiled).forget, u_lira(losses).forget)
-    assert np.array_equal(u_lira(spoiled).holdout, u_lira(losses).holdout)
-
-
-def test_how_sure_a_method_leaves_a_model_of_everything_does_not_matter() -> None:
-    losses = World(0, 0.5).losses(0.5)
-
-    def surer(values: Array) -> Array:
-        """A monotone change of all losses of a model."""
-        return values**2 / 3
-
-    changed = UnlearnedLosses(losses.trained, surer(losses.forget), surer(losses.holdout))
-    np.testing.assert_allclose(u_lira(changed).forget, u_lira(losses).forget, rtol=1e-9)
-
-
-def test_the_place_in_the_holdout_makes_the_scale_of_each_state_of_a_reference() -> None:
-    """A reference's confidences after forgetting are put among its holdout after forgetting."""
-    losses = World(0, 0.5).losses(0.5)
-    wrong = UnlearnedLosses(losses.trained, losses.forget, losses.trained.reference_holdout)
-    assert not np.allclose(u_lira(wrong).forget, u_lira(losses).forget)
-    after = normal_scores(logit_confidence(losses.forget), logit_confidence(losses.holdout))
-    assert after.shape == losses.forget.shape
-
-
 def test_non_members_come_in_clusters_around_the_forgotten_records() -> None:
     losses = World(0, 0.5).losses(0.5)
     found = u_lira(losses)
     assert found.clusters is not None
-    assert len(found.holdout) == len(found.clusters) == int((~losses.trained.trained).sum()) == RECORDS * COUNT // 2
+    assert len(found.holdout) == len(found.clusters) == int((~losses.trained).sum()) == RECORDS * COUNT // 2
     assert set(found.clusters) == set(range(RECORDS))
     assert len(found.left_out) == 10
-    assert float(placements(*found.pair)[0].mean()) == area(found)
-
-
-def test_a_record_that_too_few_references_know_is_an_error() -> None:
-    losses = World(0, 0.5).losses(0.5)
-    trained = losses.trained.trained.copy()
-    trained[1:, 0] = False
-    with pytest.raises(ValueError, match="1 records have fewer than 2 references trained on it"):
-        u_lira(replace(losses, trained=replace(losses.trained, trained=trained)))
