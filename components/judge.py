@@ -11,6 +11,7 @@ def judge(
     candidate: Input[Model],
     retrained: Input[Model],
     references: Input[Artifact],
+    forgotten_before: Input[Dataset],
     snapshot: Input[Dataset],
     split: Input[Dataset],
     forget: Input[Dataset],
@@ -62,6 +63,7 @@ def judge(
         files = EvidenceFolder(folder)
         asks: dict[str, Any] = {"references_path": Path(references.path), "seed": int(method["seed"])}
         asks["unlearned_references"] = asked.unlearned_references
+        asks["forgotten_before_path"] = Path(forgotten_before.path)
         audited = audit(**paths, **given, **asks, audit_path=files.audit)
         evaluated = evaluate(model_paths=models, **given, evaluation_path=files.evaluation)
         decided = decide(
@@ -82,7 +84,6 @@ def judge(
     curves = {"original": roc_before, "candidate": roc_after, "retrained": roc_retrained}
     for model in audited.models:
         curves[model].log_roc_curve(*roc_points(audited, model))
-    matrix = confusion(audited, "candidate")
-    if matrix is not None:
+    if (matrix := confusion(audited, "candidate")) is not None:
         said_after.log_confusion_matrix(*matrix)
     return decided.action

@@ -20,6 +20,7 @@ def resolve(
     snapshot: Output[Dataset],
     split: Output[Dataset],
     references: Output[Artifact],
+    forgotten_before: Output[Dataset],
 ) -> NamedTuple("Resolved", [("policy", dict), ("method", dict), ("registered", dict)]):  # type: ignore[valid-type]
     """Check the parameters, and fetch the version that is to forget, with what it was trained on.
 
@@ -45,6 +46,7 @@ def resolve(
         snapshot_path=Path(snapshot.path),
         split_path=Path(split.path),
         references_path=Path(references.path),
+        forgotten_before_path=Path(forgotten_before.path),
     )
     model.metadata.update({"digest": result.digest, "version": result.version})
     references.metadata["count"] = result.references

@@ -31,6 +31,8 @@ class Run:
 
     original: Any
     references: Any
+    forgotten_before: Any
+    """What the original has forgotten already."""
     retrained: Any
     """The reference, or the word that there is none: KFP cannot hand on what only a branch has made."""
     data: dict[str, Any]
@@ -56,8 +58,8 @@ def _attempt(run: Run, number: int, name: Any, earlier: Any = None) -> None:
     training(pure(made, f"Unlearn{again}", TRAINING_TIMEOUT), run.hardware)
     models = {"original": run.original, "candidate": made.outputs["candidate"], "retrained": run.retrained}
     judged = judge(
-        **models, **run.data, references=run.references, policy=run.policy, method=run.method, attempt=name,
-        hardware=computing(run.hardware),
+        **models, **run.data, references=run.references, forgotten_before=run.forgotten_before, policy=run.policy,
+        method=run.method, attempt=name, hardware=computing(run.hardware),
     )  # fmt: skip
     on_gpu(effectful(judged, f"Audit, evaluate and decide{again}"), run.hardware)
     known = {"judged": judged.outputs["judged"]} | ({"earlier": earlier} if earlier else {})
@@ -113,6 +115,7 @@ def unlearning(
     run = Run(
         original=original,
         references=found["references"],
+        forgotten_before=found["forgotten_before"],
         retrained=reference.outputs["retrained"],
         data=data,
         method=found["method"],

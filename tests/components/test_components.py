@@ -19,7 +19,8 @@ from unlearning.compliance.certificates import keys
 from unlearning.compliance.retention.withdraw import withdraw
 from unlearning.core.errors import UserError
 from unlearning.core.settings import from_environment
-from unlearning.data import forget_set
+from unlearning.data import forget_set, past_forget_sets, splits
+from unlearning.data.past_forget_sets import PastForgetSets
 from unlearning.learning import models, near_duplicates
 from unlearning.registry.client import Registry
 from unlearning.registry.tags import Tags
@@ -36,6 +37,9 @@ LINES = 85
 CURVES = ("roc_before", "roc_after", "roc_retrained", "said_after")
 
 
+RESOLVED = ("model", "snapshot", "split", "references", "forgotten_before")
+
+
 def load(name: str) -> Any:
     return getattr(import_module(f"components.{name}"), name)
 
@@ -50,6 +54,13 @@ def inputs_of(chain: Chain, *names: str, **renamed: str) -> dict[str, dsl.Artifa
     """Real artifacts of the chain, by the name of the component's argument."""
     named = {name: name for name in names} | renamed
     return {argument: dsl.Artifact(name=argument, uri=str(chain[name])) for argument, name in named.items()}
+
+
+def nothing_before(chain: Chain, folder: Path) -> dict[str, dsl.Artifact]:
+    """What a version has forgotten already that has forgotten nothing."""
+    past = PastForgetSets(split=splits.load(chain["split"]).digest, ids=(), gone=0)
+    past_forget_sets.save(past, None, folder / "before")
+    return {"forgotten_before": dsl.Artifact(name="forgotten_before", uri=str(folder / "before"))}
 
 
 def outputs_in(folder: Path, **kinds: type[dsl.Artifact]) -> dict[str, dsl.Artifact]:
@@ -207,6 +218,7 @@ def test_without_a_retrained_model_there_is_no_curve_of_one(chain: Chain, tmp_pa
     only = {"policy": {"compare_with": "references"}, "method": methods()}
     load("retrain_or_none").python_func(**data, **inputs_of(chain, "model"), hardware=CPU, **only, **none)
     given = data | inputs_of(chain, "candidate", "references", original="model") | {"retrained": none["retrained"]}
+    given |= nothing_before(chain, tmp_path)
     out = judge_outputs(tmp_path)
     asked: dict[str, Any] = {"policy": policies(), "method": methods(), "attempt": "first", "hardware": ON_CPU}
     load("judge").python_func(**given, **asked, **out)
@@ -238,7 +250,7 @@ def test_a_candidate_is_audited_evaluated_and_judged_as_by_the_steps(
     chain: Chain, tmp_path: Path, margin: str, written: str
 ) -> None:
     names = ("candidate", "retrained", "references", "snapshot", "split", "forget")
-    given = inputs_of(chain, *names, original="model")
+    given = inputs_of(chain, *names, original="model") | nothing_before(chain, tmp_path)
     out = judge_outputs(tmp_path)
     asked: dict[str, Any] = {"policy": policies(auc_margin=margin), "method": methods(), "attempt": "first"}
     action = load("judge").python_func(**given, **asked, hardware=ON_CPU, **out)
@@ -339,7 +351,13 @@ def test_a_method_that_diverges_goes_through_every_component_and_is_registered_n
     policy = policies(stronger="2", on_failure="retrain", on_inconclusive="accept")
     judged = judge_outputs(tmp_path / "judge")
     action = load("judge").python_func(
-        **shown, **inputs_of(chain, "references"), **wild, policy=policy, hardware=ON_CPU, **judged
+        **shown,
+        **inputs_of(chain, "references"),
+        **nothing_before(chain, tmp_path),
+        **wild,
+        policy=policy,
+        hardware=ON_CPU,
+        **judged,
     )
     assert (action, judged["judged"].metadata["outcome"]) == ("retrain", "diverged")
     registered = {"model_name": "wild", "run_name": "r", "batch": "", "parent": "1"}
@@ -380,7 +398,7 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     named = {"model_name": "components", "run_name": "", "kfp_run": "kfp-7"}
     given = inputs_of(chain, "model", "split", "references", evaluation="before")
     parent = load("register").python_func(**given, registered=named)
-    kinds = {"model": dsl.Model, "snapshot": dsl.Dataset, "split": dsl.Dataset, "references": dsl.Artifact}
+    kinds = dict.fromkeys(RESOLVED, dsl.Artifact) | {"model": dsl.Model}
     out = outputs_in(tmp_path, **kinds)
     asked: dict[str, Any] = {"model_name": "components", "version": "champion", "forget_kind": "random"}
     policy = policies(compare_with="references")
@@ -432,7 +450,7 @@ def test_resolve_refuses_what_has_no_meaning_before_it_looks_at_anything(
     asked: dict[str, Any] = {"model_name": "nobody", "version": "1", "forget_kind": "random", "seed": 0}
     asked |= {"method": {}, "named": {"run_name": "", "batch": "", "kfp_run": "k"}}
     asked |= changed | {"policy": policies(**changed["policy"])}
-    kinds = {"model": dsl.Model, "snapshot": dsl.Dataset, "split": dsl.Dataset, "references": dsl.Artifact}
+    kinds = dict.fromkeys(RESOLVED, dsl.Artifact) | {"model": dsl.Model}
     with pytest.raises(UserError, match=message):
         load("resolve").python_func(**asked, **outputs_in(tmp_path, **kinds))
     assert not home.exists()

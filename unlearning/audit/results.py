@@ -199,6 +199,21 @@ class RecordTest(Config):
     """At 95 % for all attacks and measures of the audit together."""
 
 
+class ForgottenBefore(Config):
+    """What the original itself, and the versions that it descends from, had been made to forget before this run."""
+
+    records: int = Field(ge=0)
+    """That were audited again."""
+    untested: int | None = Field(ge=0)
+    """That could not be; None where nobody knows how many there are."""
+    why: Literal["gone", "not_given", "not_retrained"] = "gone"
+    """Why not: their images are not kept any more, the audit was not given them, or there was no retrained model to
+    compare with; references know none of these records, since those of the first original were trained on them."""
+    comparisons: tuple[Comparison, ...] = ()
+    """Every attack that needs no references, with the retrained model, which was never trained on these records
+    either. What holds for all attacks together holds for these alone."""
+
+
 class Audit(Config):
     """The audit of a candidate beside the original and, where there is one, the retrained model."""
 
@@ -224,6 +239,8 @@ class Audit(Config):
     or cluster that is forgotten and so cannot say how a model looks that knows nothing of it."""
     grouped: bool = False
     """Whether a whole class or cluster is forgotten."""
+    forgotten_before: ForgottenBefore | None = None
+    """None where nothing was."""
     diverged: str = ""
     """Why the candidate's method made no model, so that the original stands in its place; empty where it did."""
 
@@ -252,6 +269,8 @@ class Verdict(Config):
     """What is seen of single records; empty where no attack with references could be made."""
     record_margin: float = 0.05
     memory_margin: float = 0.25
+    forgotten_before: ForgottenBefore | None = None
+    """Whether what was forgotten before still is; None where nothing was."""
     utility_lost: dict[str, Interval]
     """Accuracy of the retrained model, or of the original where the references decide, minus the candidate's,
     per measure; at most the margin."""

@@ -21,6 +21,11 @@ tested against its margin from above alone (fewer recognised than by chance is n
 the forget set itself, whose AUC has no other end; individual memory is tested from both sides. A share that is known
 too little speaks for over-forgetting. Without references nobody can tell one record's memory from its own nature: then
 a verdict is about the forget set as a whole, and its limits say so.
+
+What the original had forgotten before is judged in the same way, where it could be audited again (`forgotten_before`),
+and the outcome is the worse of both: `leaks`, then `over_forgotten`, then `inconclusive`. Where it is fewer records
+than can be judged at all, only what fails for sure counts: otherwise nothing could ever pass again that descends from a
+version which once forgot a handful. What could not be audited is told in the limits.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ from unlearning.audit.results import (
     Audit,
     Comparison,
     EvaluationReport,
+    ForgottenBefore,
     Interval,
     Outcome,
     RecordMeasure,
@@ -77,7 +83,12 @@ def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_record
     reasons += [f"attack {name} was not compared" for name in expected if name not in compared]
     reasons += [f"accuracy {name} was not measured" for name in REQUIRED_UTILITY if name not in utility_lost]
     reasons += _untested(audit)
-    tested: list[Tested] = [*audit.comparisons, *audit.single_records]
+    before = audit.forgotten_before
+    again = before.comparisons if before is not None else ()
+    if before is not None and before.records:
+        done = {each.attack for each in again if each.reference == "retrained"}
+        reasons += [f"{_of_before(before)}: attack {name} was not compared" for name in OWN_ATTACKS if name not in done]
+    tested: list[Tested] = [*audit.comparisons, *audit.single_records, *again]
     intervals = [*(each.difference for each in tested), *utility_lost.values()]
     if any(interval.level < LEVEL for interval in intervals):
         reasons.append(f"an interval covers less than {LEVEL:.0%}")
@@ -87,6 +98,18 @@ def missing_evidence(audit: Audit, utility_lost: dict[str, Interval], min_record
         if audit.records.get(group, 0) < min_records
     ]
     return reasons
+
+
+OWN_ATTACKS = expected_attacks(0)
+"""What is tried on records that were forgotten before: no reference can be asked about them."""
+
+
+def _of_before(before: ForgottenBefore) -> str:
+    return f"{_count(before.records)} forgotten before"
+
+
+def _count(records: int) -> str:
+    return "1 record" if records == 1 else f"{records} records"
 
 
 def _beside(attack: str, audit: Audit) -> Reference:
@@ -175,7 +198,7 @@ def _failed(tested: Sequence[Tested], margins: Margins) -> tuple[Outcome, list[T
     return None
 
 
-def _limits(audit: Audit) -> tuple[str, ...]:
+def _limits(audit: Audit, min_records: int) -> tuple[str, ...]:
     """What the audit can and cannot have seen, for whoever reads the verdict."""
     forget, holdout = audit.records.get("forget", 0), audit.records.get("holdout", 0)
     if min(forget, holdout) < 2 or not audit.comparisons:
@@ -186,6 +209,7 @@ def _limits(audit: Audit) -> tuple[str, ...]:
         f"tested with {attacks} attacks on {forget} forgotten and {holdout} other records; a single attack with "
         f"an AUC below {smallest:.3f} would have been missed more often than one time in five",
         *_limits_of_single_records(audit),
+        *_limits_of_before(audit.forgotten_before, min_records),
         "attacks that were not tried may see more",
     )
 
@@ -202,6 +226,30 @@ def _limits_of_single_records(audit: Audit) -> tuple[str, ...]:
         f"single records were not tested, since {why}: a model that gives a few of the records away, and is like any "
         "other on average, would not have been found",
     )
+
+
+WHY_UNTESTED = {
+    "gone": "no image of them is kept any more",
+    "not_given": "the audit was not given their images",
+    "not_retrained": "there was no retrained model to compare with",
+}
+
+
+def _limits_of_before(before: ForgottenBefore | None, min_records: int) -> tuple[str, ...]:
+    """What is not known of records that were forgotten before."""
+    said = []
+    if before is not None and before.untested != 0:
+        who = "records, nobody can say how many," if before.untested is None else _count(before.untested)
+        said.append(
+            f"not tested again, since {WHY_UNTESTED[before.why]}: {who} forgotten before; if forgetting others has "
+            "brought them back, it would not have been found"
+        )
+    if before is not None and 0 < before.records < min_records:
+        said.append(
+            f"{_of_before(before)}: too few to be judged by themselves, at least {min_records} are needed; only what "
+            "is sure was held against the margins"
+        )
+    return tuple(said)
 
 
 def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> Verdict:
@@ -224,17 +272,20 @@ def decide(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfi
         utility_margin=config.utility_margin,
         record_margin=config.record_margin,
         memory_margin=config.memory_margin,
-        limits=_limits(audit),
+        limits=_limits(audit, config.min_records),
         comparisons=audit.comparisons,
         single_records=audit.single_records,
         cross_check=audit.cross_check,
+        forgotten_before=audit.forgotten_before,
         utility_lost=utility_lost,
     )
 
 
-def judge_gaps(
-    comparisons: Sequence[Comparison], single_records: Sequence[RecordTest], margins: Margins
-) -> tuple[Outcome, list[str]]:
+Judged = tuple[Outcome, list[str]]
+"""An outcome, and why."""
+
+
+def judge_gaps(comparisons: Sequence[Comparison], single_records: Sequence[RecordTest], margins: Margins) -> Judged:
     """What attacks and single records alone say: `passed`, `leaks`, `over_forgotten` or `inconclusive`, and why.
 
     Args:
@@ -254,6 +305,27 @@ def judge_gaps(
     if unsure:
         return "inconclusive", unsure
     return "passed", _passed(comparisons, single_records, margins)
+
+
+SEVERITY: tuple[Outcome, ...] = ("passed", "inconclusive", "over_forgotten", "leaks")
+"""Of what attacks say, the mildest first."""
+
+
+def _judge_before(before: ForgottenBefore | None, config: VerdictConfig) -> Judged | None:
+    """What the attacks say of records that were forgotten before; None where nothing was, or too little to say."""
+    if before is None or not before.comparisons:
+        return None
+    outcome, reasons = judge_gaps(before.comparisons, (), config)
+    if before.records < config.min_records and outcome in ("passed", "inconclusive"):
+        return None
+    return outcome, [f"{_of_before(before)}: {reason}" for reason in reasons]
+
+
+def _worse(first: Judged, second: Judged | None) -> Judged:
+    """The worse of two outcomes with its reasons; with those of both where they are the same."""
+    if second is None or SEVERITY.index(first[0]) > SEVERITY.index(second[0]):
+        return first
+    return second if SEVERITY.index(first[0]) < SEVERITY.index(second[0]) else (first[0], [*first[1], *second[1]])
 
 
 def _margin_of(tested: Tested, margins: Margins) -> str:
@@ -279,17 +351,24 @@ def _passed(comparisons: Sequence[Comparison], single_records: Sequence[RecordTe
 
 def surely_apart(audit: Audit, margins: Margins) -> list[str]:
     """What fails for sure, on however few records, in words; nothing where nothing does."""
+    before = audit.forgotten_before
     failed = _failed([*audit.comparisons, *audit.single_records], margins)
-    return [_describe(each) for each in failed[1]] if failed else []
+    told = [_describe(each) for each in failed[1]] if failed else []
+    again = _failed(before.comparisons, margins) if before is not None else None
+    if before is not None and again:
+        told += [f"{_of_before(before)}: {_describe(each)}" for each in again[1]]
+    return told
 
 
-def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> tuple[Outcome, list[str]]:
+def _judge(audit: Audit, utility_lost: dict[str, Interval], config: VerdictConfig) -> Judged:
     if audit.diverged:
         return "diverged", [audit.diverged]
     missing = missing_evidence(audit, utility_lost, config.min_records)
     if missing:
         return "inconclusive", missing
-    outcome, reasons = judge_gaps(audit.comparisons, audit.single_records, config)
+    outcome, reasons = _worse(
+        judge_gaps(audit.comparisons, audit.single_records, config), _judge_before(audit.forgotten_before, config)
+    )
     if outcome != "passed":
         return outcome, reasons
     against = AGAINST[UTILITY_REFERENCE[audit.compared_with]]

@@ -215,6 +215,9 @@ def resolve(
     snapshot_out: Out,
     split_out: Out,
     references_out: Out,
+    forgotten_before_out: Annotated[
+        Path | None, typer.Option(help="Where it is written what the version has forgotten already.")
+    ] = None,
     version: Annotated[str, typer.Option(help="Version number or alias.")] = "champion",
     compare_with: CompareWith = "retrained",
     json: Json = False,
@@ -230,6 +233,7 @@ def resolve(
         snapshot_path=snapshot_out,
         split_path=split_out,
         references_path=references_out,
+        forgotten_before_path=forgotten_before_out,
     )
     show(result, json)
 
@@ -351,6 +355,9 @@ def audit(
     retrained: Annotated[Path | None, typer.Option(help="Folder of the exactly retrained model.")] = None,
     references: ReferencesFolder = None,
     unlearned_references: Annotated[int, typer.Option(help="References that forget too, for u_lira.")] = 0,
+    forgotten_before: Annotated[
+        Path | None, typer.Option(help="What the original has forgotten already, as written by resolve.")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -369,6 +376,7 @@ def audit(
         seed=seed,
         device=device,
         unlearned_references=unlearned_references,
+        forgotten_before_path=forgotten_before,
         audit_path=out,
     )
     show(result, json, lambda: "\n".join(f"{name}: {each.model}" for name, each in result.models.items()))

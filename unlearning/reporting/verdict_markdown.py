@@ -34,6 +34,7 @@ def markdown(verdict: Verdict, action: Action) -> str:
         for test in verdict.single_records:
             cells = (_text(single_record(test)), f"{test.shown:.3f}", f"{test.expected:.3f}", *signed(test.difference))
             lines.append(f"| {' | '.join(cells)} | {record_margin(test, verdict)} |")
+    lines += _forgotten_before(verdict)
     if verdict.utility_lost:
         margin = f"{100 * verdict.utility_margin:g}"
         allowed = f"in points; ideal 0 or below, at most {margin}"
@@ -44,6 +45,17 @@ def markdown(verdict: Verdict, action: Action) -> str:
     if verdict.limits:
         lines += ["", "Limits:", "", *(f"- {_text(limit)}" for limit in verdict.limits)]
     return "\n".join([*lines, ""])
+
+
+def _forgotten_before(verdict: Verdict) -> list[str]:
+    """What the attacks say of records that were forgotten before; nothing where none were attacked."""
+    before = verdict.forgotten_before
+    if before is None or not before.comparisons:
+        return []
+    told = f"Records forgotten before, {before.records} of them: AUC on the candidate minus the retrained model's"
+    lines = ["", f"{told}; ideal 0, margin ±{verdict.auc_margin:g}:", ""]
+    lines += ["| attack | difference | interval |", "|---|---|---|"]
+    return lines + [f"| {_text(each.attack)} | {' | '.join(signed(each.difference))} |" for each in before.comparisons]
 
 
 def _sentence(text: str) -> str:

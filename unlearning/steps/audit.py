@@ -15,6 +15,7 @@ from unlearning.learning.devices import choose_device, deterministic
 from unlearning.learning.paradigms import make_paradigm
 from unlearning.learning.retrained import retrained_at
 from unlearning.recipes import provenance, run_data
+from unlearning.recipes.forgotten_before import audit_forgotten_before, past_of
 from unlearning.recipes.provenance import check_made_from
 from unlearning.recipes.unlearned_references import with_unlearned
 
@@ -32,6 +33,7 @@ def audit(
     device: str,
     gpus: int = 0,
     unlearned_references: int = 0,
+    forgotten_before_path: Path | None = None,
     audit_path: Path,
 ) -> Audit:
     """Attack the models over the same records and write the result.
@@ -43,6 +45,8 @@ def audit(
             references decide.
         references_path: of this original; None, or an empty set, for none.
         unlearned_references: how many of them are made to forget too, for U-LiRA; their weights must be there.
+        forgotten_before_path: what the original had forgotten before, as `resolve` wrote it; None where the audit is
+            not given any.
 
     Raises:
         UserError: the models, the data and the forget set do not belong together, or there is nothing to
@@ -59,15 +63,16 @@ def audit(
         raise UserError("nothing to compare the candidate with: give a retrained model, or the original's references")
     if retrained is None:
         check_comparable(forget.kind)
-    made = provenance.load(candidate_path)
+    made, past = provenance.load(candidate_path), past_of(forgotten_before_path, run)
     check_unlearned(unlearned_references, 0 if forgotten is None else len(forgotten.references.trained))
     chosen = choose_device(device, gpus)
     deterministic()
     if forgotten is not None and references_path is not None:
         forgotten = with_unlearned(forgotten, unlearned_references, references_path, made, run, chosen)
     paths = {"original": original_path, "candidate": candidate_path, "retrained": retrained}
+    loaded = {name: models.load(path, chosen) for name, path in paths.items() if path is not None}
     result = run_audit(
-        {name: (models.digest(path), models.load(path, chosen)) for name, path in paths.items() if path is not None},
+        {name: (models.digest(path), loaded[name]) for name, path in paths.items() if path is not None},
         make_paradigm(recipe.paradigm),
         forget=run.records(forget.ids, chosen),
         holdout=run.records(run.split.holdout, chosen),
@@ -79,6 +84,7 @@ def audit(
         forgotten=forgotten,
         grouped=forget.kind in GROUPS,
     )
-    told = result.model_copy(update={"diverged": made.diverged})
+    before = audit_forgotten_before(past, run, loaded, seed=seed, device=chosen)
+    told = result.model_copy(update={"diverged": made.diverged, "forgotten_before": before})
     write_json(audit_path, told.model_dump(mode="json"))
     return told

@@ -19,6 +19,7 @@ from unlearning.learning import models
 from unlearning.recipes import provenance
 from unlearning.recipes.provenance import Provenance
 from unlearning.registry.client import CHAMPION, Registry
+from unlearning.registry.forgotten_before import save_forgotten_before
 from unlearning.registry.versions import data_of
 from unlearning.storage.datasets import fetch as fetch_data
 from unlearning.storage.open import open_store
@@ -50,6 +51,7 @@ def resolve(
     snapshot_path: Path,
     split_path: Path,
     references_path: Path,
+    forgotten_before_path: Path | None = None,
 ) -> ResolveResult:
     """Fetch a version from the registry, and the data it stands for and its references from the store.
 
@@ -61,6 +63,8 @@ def resolve(
         compare_with: what candidates are to be compared with; `references` asks that the version has some.
         or_retrained: compare with a retrained model where it has none, and unlearn none, instead of refusing it.
         unlearned: how many references are to be made to forget too: asks that it has as many.
+        forgotten_before_path: where it is written what the version, and all it descends from, has forgotten already,
+            with the images that are kept, for the audit to look at again; None for nowhere.
 
     Raises:
         UserError: unknown, purged, without the references that are asked for, or weights, snapshot or split are not
@@ -89,6 +93,8 @@ def resolve(
             provenance.save(made.model_copy(update=data.model_dump()), staging)
         snapshots.copy(snapshot, snapshot_path)
         splits.save(splits.load(split), split_path)
+        if forgotten_before_path is not None:
+            save_forgotten_before(store, found, registry.versions(model_name), forgotten_before_path)
     return ResolveResult(found.version, digest, count, compare_with, unlearned)
 
 

@@ -16,6 +16,7 @@ from unlearning.audit.results import (
     AttackResult,
     Audit,
     Comparison,
+    ForgottenBefore,
     Interval,
     ModelAudit,
     Outcome,
@@ -607,3 +608,101 @@ def test_no_single_records_pass_without_complete_evidence_inside_the_margins(
 def test_a_number_of_single_records_that_is_none_never_passes(name: str, value: float) -> None:
     broken = Interval(estimate=value, low=value, high=value, level=0.9)
     assert judge_records(*single_records(**{name: broken})).outcome != "passed"
+
+
+# What was forgotten before.
+
+
+def before_of(gaps: Gaps, records: int = 20, untested: int | None = 0) -> ForgottenBefore:
+    comparisons = tuple(Comparison(attack=name, difference=gap) for name, gap in gaps.items())
+    return ForgottenBefore(records=records, untested=untested, comparisons=comparisons)
+
+
+def judge_both(gaps: Gaps, before: ForgottenBefore | None) -> Verdict:
+    audit = audit_of(gaps).model_copy(update={"forgotten_before": before})
+    return decide(audit, dict.fromkeys(UTILITIES, USEFUL), MARGINS)
+
+
+KINDS: dict[Outcome, Interval] = {
+    "passed": INSIDE,
+    "inconclusive": interval(-0.05, 0.2),
+    "over_forgotten": interval(-0.3, -0.2),
+    "leaks": interval(0.2, 0.3),
+}
+"""What one attack has to say for an outcome, the mildest first."""
+
+
+@pytest.mark.parametrize("now", KINDS)
+@pytest.mark.parametrize("then", KINDS)
+def test_the_worse_of_what_is_forgotten_now_and_before_decides(now: Outcome, then: Outcome) -> None:
+    found = judge_both(gaps_with(loss=KINDS[now]), before_of(gaps_with(loss=KINDS[then])))
+    order = list(KINDS)
+    assert found.outcome == max(now, then, key=order.index)
+    told = {reason.startswith("20 records forgotten before: ") for reason in found.reasons}
+    assert (True in told) == (order.index(then) >= order.index(now))
+    assert (False in told) == (order.index(now) >= order.index(then))
+    assert found.forgotten_before == before_of(gaps_with(loss=KINDS[then]))
+
+
+def test_where_nothing_was_forgotten_before_nothing_is_said_of_it() -> None:
+    found = judge_both(gaps_with(), None)
+    assert (found.outcome, found.forgotten_before) == ("passed", None)
+    assert not any("before" in each for each in (*found.reasons, *found.limits))
+
+
+@pytest.mark.parametrize("name", ATTACK_NAMES)
+def test_every_attack_is_asked_for_on_what_was_forgotten_before(name: str) -> None:
+    gaps = {each: gap for each, gap in gaps_with().items() if each != name}
+    found = judge_both(gaps_with(), before_of(gaps))
+    assert found.outcome == "inconclusive"
+    assert found.reasons == (f"20 records forgotten before: attack {name} was not compared",)
+    other = tuple(
+        each.model_copy(update={"reference": "references" if each.attack == name else "retrained"})
+        for each in before_of(gaps_with()).comparisons
+    )
+    assert judge_both(gaps_with(), before_of({}).model_copy(update={"comparisons": other})).reasons == found.reasons
+
+
+def test_a_narrow_interval_on_what_was_forgotten_before_is_no_evidence_either() -> None:
+    narrow = INSIDE.model_copy(update={"level": 0.5})
+    assert judge_both(gaps_with(), before_of(gaps_with(loss=narrow))).outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("loss", "outcome"), [("passed", "passed"), ("inconclusive", "passed"), ("leaks", "leaks")]
+)  # fmt: skip
+def test_fewer_than_can_be_judged_speak_only_where_they_fail_for_sure(loss: Outcome, outcome: Outcome) -> None:
+    found = judge_both(gaps_with(), before_of(gaps_with(loss=KINDS[loss]), records=19))
+    assert found.outcome == outcome
+    assert (
+        "19 records forgotten before: too few to be judged by themselves, at least 20 are needed; only what is sure "
+        "was held against the margins"
+    ) in found.limits
+
+
+@pytest.mark.parametrize(
+    ("untested", "who"),
+    [(1, "1 record"), (12, "12 records"), (None, "records, nobody can say how many,")],
+)
+def test_what_could_not_be_tested_again_is_a_limit_with_the_number_of_records(untested: int | None, who: str) -> None:
+    found = judge_both(gaps_with(), ForgottenBefore(records=0, untested=untested))
+    assert found.outcome == "passed", "what nobody can see any more keeps nothing from being promoted"
+    assert (
+        f"not tested again, since no image of them is kept any more: {who} forgotten before; if forgetting others has "
+        "brought them back, it would not have been found"
+    ) in found.limits
+    both = judge_both(gaps_with(), before_of(gaps_with(), untested=untested))
+    assert (both.outcome, len(both.limits)) == ("passed", len(found.limits))
+    assert len(judge_both(gaps_with(), before_of(gaps_with())).limits) == len(found.limits) - 1
+
+
+@pytest.mark.parametrize(("why", "told"), list(verdict.WHY_UNTESTED.items()))
+def test_why_it_could_not_be_is_said(why: str, told: str) -> None:
+    before = ForgottenBefore.model_validate({"records": 0, "untested": 3, "why": why})
+    assert any(f"since {told}: 3 records" in each for each in judge_both(gaps_with(), before).limits)
+
+
+def test_a_leak_of_what_was_forgotten_before_speaks_against_a_qualified_method() -> None:
+    audit = audit_of(gaps_with()).model_copy(update={"forgotten_before": before_of(gaps_with(loss=KINDS["leaks"]))})
+    (told,) = verdict.surely_apart(audit, MARGINS)
+    assert told.startswith("20 records forgotten before: loss: AUC +0.250")

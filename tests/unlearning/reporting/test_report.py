@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from unlearning.audit.inspection_results import InspectionResults
-from unlearning.audit.results import SIGNLESS, Interval, Outcome, RecordTest
+from unlearning.audit.results import SIGNLESS, Comparison, ForgottenBefore, Interval, Outcome, RecordTest
 from unlearning.core.errors import UserError
 from unlearning.reporting import report
 from unlearning.reporting.figures import audit as figures
@@ -324,6 +324,22 @@ def test_an_attack_that_is_compared_with_something_else_says_so(make_summary: Ma
     for value, name in (("u_lira", "attack"), ("references", "reference")):
         made = edited(made, value, "verdict", "comparisons", 0, name)
     assert "beside reference models that were made to forget too" in Page(report.render(made)).text
+
+
+@pytest.mark.parametrize("records", [1, 37])
+def test_what_was_forgotten_before_has_a_table_of_its_own(make_summary: Make, records: int) -> None:
+    made = make_summary()
+    assert "Forgotten before" not in report.render(made)
+    again = (Comparison(attack="loss", difference=Interval(estimate=0.123, low=0.1, high=0.146, level=0.9)),)
+    before = ForgottenBefore(records=records, untested=0, comparisons=again)
+    verdict = made.verdict.model_copy(update={"forgotten_before": before})
+    page = report.render(made.model_copy(update={"verdict": verdict}))
+    (table,) = re.findall(r'aria-label="Forgotten before, .*?</table>', page, flags=re.DOTALL)
+    assert f"{records} record{'s' if records > 1 else ''} that the original" in table
+    assert "+0.123" in table
+    assert "<td>no</td>" in table
+    gone = verdict.model_copy(update={"forgotten_before": ForgottenBefore(records=0, untested=5)})
+    assert "Forgotten before" not in report.render(made.model_copy(update={"verdict": gone}))
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from unlearning.audit.escalation import Action
-from unlearning.audit.results import Outcome
+from unlearning.audit.results import Comparison, ForgottenBefore, Interval, Outcome
 from unlearning.reporting.phrases import OUTCOMES
 from unlearning.reporting.summary import Summary
 from unlearning.reporting.verdict_markdown import FOLLOWS, markdown
@@ -38,3 +38,14 @@ def test_nothing_in_it_becomes_html_or_another_cell(make_summary: Make) -> None:
     assert "<b>" not in html
     assert "a|b" in html
     assert "*c*" in html
+
+
+def test_what_was_forgotten_before_is_told_with_its_number(make_summary: Make) -> None:
+    verdict = make_summary("passed").verdict
+    again = (Comparison(attack="loss", difference=Interval(estimate=0.123, low=0.1, high=0.146, level=0.9)),)
+    before = ForgottenBefore(records=37, untested=0, comparisons=again)
+    told = markdown(verdict.model_copy(update={"forgotten_before": before}), "promote")
+    assert "Records forgotten before, 37 of them" in told
+    assert "| loss | +0.123 |" in told
+    gone = verdict.model_copy(update={"forgotten_before": ForgottenBefore(records=0, untested=5)})
+    assert markdown(gone, "promote") == markdown(verdict, "promote"), "the limits say it"

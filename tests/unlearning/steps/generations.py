@@ -17,7 +17,7 @@ from unlearning.steps.resolve import resolve
 from unlearning.steps.select import select
 from unlearning.steps.unlearn import unlearn
 
-OUTPUTS = ("model", "snapshot", "split", "references")
+OUTPUTS = ("model", "snapshot", "split", "references", "forgotten_before")
 
 
 def resolved(name: str, version: str, at: Path) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def forgotten_again(
         candidate_path=at / "candidate",
         retrained_path=at / "retrained",
         references_path=at / "references",
+        forgotten_before_path=at / "forgotten_before",
         forget_path=at / "forget",
         seed=0,
         device="cpu",

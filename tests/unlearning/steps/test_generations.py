@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.unlearning.steps.generations import forgotten_again, resolved
+from unlearning.audit.attacks import expected_attacks
+from unlearning.audit.results import ForgottenBefore, load_audit, load_verdict
 from unlearning.core import settings
 from unlearning.core.errors import UserError
-from unlearning.data import forget_set, splits
+from unlearning.data import forget_set, past_forget_sets, splits
 from unlearning.learning import models
 from unlearning.recipes import provenance
 from unlearning.registry.client import Registry, Version
@@ -79,6 +81,40 @@ def test_what_its_parent_honoured_a_version_honours_too(parent: Version, second:
     found = forgotten_again(resolved(parent.name, "2", tmp_path), tmp_path)
     third = promote(evidence_at(**found), model_name=parent.name, parent="2", run_name="next")
     assert third.tags.requests["R1"] == "fulfilled"
+
+
+def test_what_was_forgotten_before_is_audited_again(
+    chain: Chain, parent: Version, second: Version, tmp_path: Path
+) -> None:
+    found = forgotten_again(resolved(parent.name, "2", tmp_path), tmp_path)
+    before = load_audit(found["audit_path"]).forgotten_before
+    assert before is not None
+    assert (before.records, before.untested) == (len(forget_set.load(chain["forget"]).ids), 0)
+    assert tuple(each.attack for each in before.comparisons) == expected_attacks(0)
+    told = load_verdict(found["verdict_path"])
+    assert told.forgotten_before == before
+    assert (told.outcome, any("forgotten before" in each for each in told.limits)) == ("passed", False)
+    assert any(each.startswith(f"{before.records} records forgotten before: every attack") for each in told.reasons)
+    promote(evidence_at(**found), model_name=parent.name, parent="2", run_name="next")
+    third = resolved(parent.name, "3", tmp_path / "third")
+    past, snapshot = past_forget_sets.load(tmp_path / "third" / "forgotten_before")
+    assert set(past.ids) == {*forget_set.load(chain["forget"]).ids, *forget_set.load(tmp_path / "forget").ids}
+    assert snapshot is not None
+    assert snapshot.manifest.digest == parent.tags.snapshot
+    assert set(past.ids).isdisjoint(splits.load(third["split_path"]).members)
+
+
+def test_where_it_was_purged_the_verdict_says_how_many_were_not_tested(
+    chain: Chain, parent: Version, second: Version, tmp_path: Path
+) -> None:
+    Registry(settings.from_environment().tracking_uri).set_tags(parent, Tags(purge_started="2027-01-01T00:00:00+00:00"))
+    found = forgotten_again(resolved(parent.name, "2", tmp_path), tmp_path)
+    forgotten = len(forget_set.load(chain["forget"]).ids)
+    told = load_verdict(found["verdict_path"])
+    assert told.forgotten_before == ForgottenBefore(records=0, untested=forgotten)
+    (said,) = [each for each in told.limits if "forgotten before" in each]
+    assert said.startswith(f"not tested again, since no image of them is kept any more: {forgotten} records")
+    assert promote(evidence_at(**found), model_name=parent.name, parent="2", run_name="next").version == "3"
 
 
 def test_an_original_was_made_from_nothing(chain: Chain, parent: Version) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, StringConstraints, model_validator
 
 from unlearning.audit.escalation import AttemptName
-from unlearning.audit.results import Interval, Outcome, RecordMeasure, RecordTest, Reference
+from unlearning.audit.results import ForgottenBefore, Interval, Outcome, RecordMeasure, RecordTest, Reference
 from unlearning.compliance.fields import Digest, RequestId
 from unlearning.core.config import Config
 
@@ -124,6 +124,35 @@ class SingleRecords(Config):
         return cls(**test.model_dump(exclude={"attack"}), attack=test.attack or None)
 
 
+class RepeatedAttack(Config):
+    """One attack on records that had been forgotten before."""
+
+    name: Word
+    gap: Interval
+    """AUC minus that of a model retrained without them."""
+    gap_simultaneous: Interval | None = None
+    """The same, so wide that it holds for all attacks on them together."""
+
+
+class AuditedAgain(Config):
+    """What had been forgotten before the request, by the weights before or by what they descend from."""
+
+    records: Count
+    """That were attacked again."""
+    untested: Count | None
+    """That could not be; None where nobody knows how many there are. The audit's limits say why."""
+    attacks: tuple[RepeatedAttack, ...]
+
+    @classmethod
+    def of(cls, before: ForgottenBefore) -> AuditedAgain:
+        """As the audit has it."""
+        attacks = tuple(
+            RepeatedAttack(name=each.attack, gap=each.difference, gap_simultaneous=each.simultaneous)
+            for each in before.comparisons
+        )
+        return cls(records=before.records, untested=before.untested, attacks=attacks)
+
+
 class AuditResult(Config):
     """What the audit says of the weights after, and what it cannot say."""
 
@@ -142,6 +171,8 @@ class AuditResult(Config):
     """Left out where no reference models could be asked, as in statements from before they were."""
     record_margin: float | None = Field(None, exclude_if=lambda margin: margin is None)
     memory_margin: float | None = Field(None, exclude_if=lambda margin: margin is None)
+    forgotten_before: AuditedAgain | None = Field(None, exclude_if=lambda found: found is None)
+    """Left out where nothing had been, as in statements from before anybody looked."""
     utility_lost: dict[Word, Interval]
     """Accuracy of the reference minus that of the weights after, as a share, per measure."""
     smallest_detectable_auc: float | None

@@ -18,6 +18,7 @@ from unlearning.audit.results import Audit, Interval, Verdict
 from unlearning.compliance.certificates import privacy_check
 from unlearning.compliance.certificates.predicate import (
     Attack,
+    AuditedAgain,
     AuditResult,
     Erasure,
     LedgerHead,
@@ -166,6 +167,7 @@ def audit_result(
             single_records=tuple(SingleRecords.of(each) for each in verdict.single_records),
             record_margin=verdict.record_margin if verdict.single_records else None,
             memory_margin=verdict.memory_margin if verdict.single_records else None,
+            forgotten_before=AuditedAgain.of(verdict.forgotten_before) if verdict.forgotten_before else None,
             utility_lost=verdict.utility_lost,
             smallest_detectable_auc=smallest_detectable_auc,
             limits=verdict.limits,

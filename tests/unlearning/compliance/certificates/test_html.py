@@ -69,6 +69,24 @@ def test_what_serves_by_qualification_says_so_with_every_figure(certificate_part
     assert certificates.parse(certificates.to_bytes(statement)) == statement
 
 
+def test_what_had_been_forgotten_before_is_shown_where_it_was_attacked_again(
+    certificate_parts: Callable[..., Any],
+) -> None:
+    parts = certificate_parts()
+    document = parts["models"][0].model_dump(mode="json")
+    gap = {"estimate": 0.123, "low": 0.1, "high": 0.146, "level": 0.9}
+    told = {"records": 37, "untested": 2, "attacks": [{"name": "loss", "gap": gap}]}
+    document["audit"]["forgotten_before"] = told
+    plain = Page(page.render(signed(certificates.build(**parts)), "certificate.json")).text
+    parts["models"] = [ModelErasure.model_validate(document)]
+    statement = certificates.build(**parts)
+    read = Page(page.render(signed(statement), "certificate.json")).text
+    sentence = "37 records that had been forgotten before"
+    assert (sentence in read, sentence in plain) == (True, False)
+    assert "+0.123" in read
+    assert certificates.parse(certificates.to_bytes(statement)) == statement
+
+
 def test_the_page_is_well_formed_loads_nothing_and_runs_nothing(make_statement: Make) -> None:
     html = page.render(signed(make_statement(*HOWS)), "certificate.json")
     read = Page(html)

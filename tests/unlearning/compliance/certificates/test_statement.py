@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from unlearning.audit.escalation import accepted_statement
-from unlearning.audit.results import Audit, Verdict
+from unlearning.audit.results import Audit, ForgottenBefore, Verdict
 from unlearning.compliance.certificates import statement as certificates
 from unlearning.compliance.certificates.predicate import ModelErasure
 from unlearning.compliance.certificates.statement import Statement, audit_result, build
@@ -207,6 +207,22 @@ def test_the_audits_figures_are_taken_over_without_its_signals(make_summary: Cal
     text = found.model_dump_json()
     assert "edges" not in text
     assert "roc" not in text
+
+
+def test_a_certificate_tells_what_had_been_forgotten_before(make_summary: Callable[..., Summary]) -> None:
+    summary = make_summary()
+    audit, verdict = as_audit(summary), summary.verdict
+    plain = audit_result(audit, verdict, smallest_detectable_auc=0.58)
+    assert "forgotten_before" not in plain.model_dump(mode="json"), "spelled as before anybody looked"
+    before = ForgottenBefore(records=37, untested=None, comparisons=verdict.comparisons[:2])
+    told = audit_result(
+        audit, verdict.model_copy(update={"forgotten_before": before}), smallest_detectable_auc=0.58
+    ).forgotten_before
+    assert told is not None
+    assert (told.records, told.untested) == (37, None)
+    assert [(each.name, each.gap, each.gap_simultaneous) for each in told.attacks] == [
+        (each.attack, each.difference, each.simultaneous) for each in before.comparisons
+    ]
 
 
 def test_an_attack_that_was_not_compared_cannot_be_certified(make_summary: Callable[..., Summary]) -> None:

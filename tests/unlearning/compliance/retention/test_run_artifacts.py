@@ -11,6 +11,7 @@ from unlearning.audit.qualification.files import SETS_FILE, SetsManifest
 from unlearning.compliance.retention.run_artifacts import cache_entries, scan
 from unlearning.core.files import sha256_json, write_json
 from unlearning.data import forget_set, snapshots, splits
+from unlearning.data.past_forget_sets import PastForgetSets, save
 from unlearning.data.provenance import PROVENANCE_FILE
 from unlearning.learning import models
 from unlearning.storage.local import LocalStore
@@ -52,6 +53,16 @@ def test_every_artifact_says_what_it_is(chain: Chain, tmp_path: Path) -> None:
     assert (candidate.digest, candidate.parent) == (models.digest(chain["candidate"]), original)
     for copy in found.values():
         assert not copy.last or store.exists(f"{copy.key}/{copy.last}")
+
+
+def test_what_was_forgotten_before_goes_with_the_snapshot_that_it_was_copied_from(chain: Chain, tmp_path: Path) -> None:
+    ids, split = forget_set.load(chain["forget"]).ids, splits.load(chain["split"])
+    save(PastForgetSets(split="s" * 64, ids=ids, gone=0), chain["snapshot"], tmp_path / "before")
+    store = LocalStore(tmp_path / "root")
+    store.put_folder("run/tasks/resolve-1/forgotten_before", tmp_path / "before")
+    (found,) = scan(store)
+    assert (found.kind, found.key) == ("snapshot", "run/tasks/resolve-1/forgotten_before")
+    assert found.digest == split.snapshot
 
 
 def test_forgotten_sets_of_a_qualification_are_told_by_their_original(tmp_path: Path) -> None:
