@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PARADIGM ?= simclr
 DATASET ?= fashion-mnist
 SEED ?= 0
-METHOD ?= gradient_penalty
+METHOD ?= gradient_matching
 # The run's audit asks reference models about single records, and what it cannot tell of a retrained model is accepted.
 AUDIT ?= --references 8 --compare-with references --on-inconclusive accept_retrained
 ARGS ?=

@@ -12,7 +12,7 @@ Five kinds of models whose right verdict is known, all judged beside reference m
 - `offset_only`: what the original shows of the forgotten records, moved as a whole until its mean is that of models not
   trained on them. On average they look forgotten, and each is remembered as before. It should leak.
 
-and, for comparison, models whose right verdict nobody knows: `gradient_penalty`, and the two escalated settings of it
+and, for comparison, models whose right verdict nobody knows: `gradient_matching`, and the two escalated settings of it
 that the escalation policy tries.
 """
 
@@ -71,7 +71,7 @@ from unlearning.recipes.references import train, training_of
 Floats = npt.NDArray[np.float64]
 
 COUNT = 16
-METHOD = "gradient_penalty"
+METHOD = "gradient_matching"
 OVERDONE = UnlearningConfig(
     optimisation=OptimisationConfig(epochs=30, batch_size=128, learning_rate=0.002), weight=1.0, forget_batch=64
 )

@@ -47,8 +47,8 @@ WANTED = {
 }
 
 
-TRIED: dict[str, AttemptName] = {"gradient_penalty": "first", "stronger_1": "stronger_1", "stronger_2": "stronger_2"}
-"""Attempts of the gradient penalty under the escalation policy, by kind of model."""
+TRIED: dict[str, AttemptName] = {"gradient_matching": "first", "stronger_1": "stronger_1", "stronger_2": "stronger_2"}
+"""Attempts of gradient matching under the escalation policy, by kind of model."""
 
 KINDS = (*WANTED, *TRIED)
 
@@ -88,7 +88,7 @@ def render(rows: list[Judged], simulated: Sequence[power.Simulated] = (), pictur
         "independent, so intervals of `never_trained` and `untouched` are a little too narrow. Margins of "
         f"{MARGINS.auc_margin} AUC,",
         f"{MARGINS.record_margin} of the records recognised and {MARGINS.memory_margin} of individual memory.",
-        "Below them the gradient penalty with its own and with its two escalated settings, each from the",
+        "Below them gradient matching with its own and with its two escalated settings, each from the",
         "original: nobody knows what should be said of those.", "",
         "| paradigm | models | what should happen | rate | wanted | verdicts |", "|---|---|---|---|---|---|",
     ]  # fmt: skip

@@ -26,7 +26,7 @@ FRACTIONS = (0.01, 0.05, 0.1)
 KINDS = ("class", "cluster")
 OVERFITTING = (0.25, 0.5)
 """Shares of the recipe's epochs."""
-SWEPT_METHODS = ("gradient_penalty", "gradient_penalty_stage2", "loss_matching", "finetune")
+SWEPT_METHODS = ("gradient_matching", "gradient_matching_stage2", "loss_matching", "finetune")
 FORGOTTEN_CLASS = "sneaker"
 
 

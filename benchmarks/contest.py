@@ -9,7 +9,7 @@ from benchmarks.rows import Row
 from unlearning.methods import METHODS
 
 APPROXIMATE = tuple(name for name in METHODS if name != "retrain")
-OURS = ("gradient_penalty", "gradient_penalty_stage2")
+OURS = ("gradient_matching", "gradient_matching_stage2")
 ABLATION = "loss_matching"
 
 

@@ -36,7 +36,7 @@ LEASE = timedelta(hours=1)
 GRACE_DAYS = 0
 """So that the batch that fulfils a request also purges what held its records."""
 
-METHODS: dict[AttemptName, str] = {"first": "gradient_penalty", "retrained": "retrain"}
+METHODS: dict[AttemptName, str] = {"first": "gradient_matching", "retrained": "retrain"}
 """Wide: what is tried here are the faults, not the models."""
 
 Paths = dict[str, Any]

@@ -41,12 +41,12 @@ paradigm:
 training: {epochs: 4, batch_size: 50, learning_rate: 0.01}
 signals: {queries: 2, batch_size: 100}
 methods:
-  gradient_penalty: &stage
+  gradient_matching: &stage
     optimisation: {epochs: 1, batch_size: 50, learning_rate: 0.001}
     weight: 0.1
     match: quantiles
     forget_batch: 12
-  gradient_penalty_stage2: *stage
+  gradient_matching_stage2: *stage
   finetune: {epochs: 1, batch_size: 50, learning_rate: 0.001}
 """
 

@@ -81,7 +81,7 @@ def _events_of(number: int, now: datetime) -> tuple[events.Details, ...]:
     return (
         events.Resolved(records=3, snapshots=(digest,), models=("model",)),
         events.Claimed(model="model", batch="batch", until=until),
-        events.Unlearned(model="model", batch="batch", digest=digest, method="gradient_penalty"),
+        events.Unlearned(model="model", batch="batch", digest=digest, method="gradient_matching"),
         events.Audited(model="model", batch="batch", outcome="passed", action="promote"),
         events.Fulfilled(model="model", batch="batch", version="2", digest=digest, how="unlearned"),
         events.Certified(certificate=digest),

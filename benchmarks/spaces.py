@@ -21,7 +21,7 @@ CONTRASTIVE: Space = {
 BATCHES = (64, 128, 256)
 SUPERVISED: Space = CONTRASTIVE | {"optimisation.batch_size": BATCHES, "optimisation.clip_norm": (5.0,)}
 OWN: dict[str, Space] = {
-    "gradient_penalty": {
+    "gradient_matching": {
         "weight": (0.1, 0.3, 1.0, 3.0),
         "match": ("mean", "quantiles"),
         "tolerance": (0.0, 0.1, 0.2),
@@ -32,7 +32,7 @@ OWN: dict[str, Space] = {
     "random_label": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0)},
     "saliency": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0), "share": (0.1, 0.3, 0.5, 0.8)},
     "alignment_calibration": {"weight": (0.03, 0.1, 0.3, 1.0), "active": (0.4, 1.0), "positive": (0.0, 1.0, 3.0)},
-    "interpolated_gradient_penalty": {
+    "gradient_penalty": {
         "weight": (0.1, 1.0, 10.0),
         "of": ("loss", "embedding"),
         "at": ("mixed", "members"),
@@ -50,7 +50,7 @@ WITHOUT_STEPS = ("ssd",)
 """Methods that do not train."""
 WITHOUT_FORGET_SET = ("l1_sparse", "coun")
 """Methods whose term looks at retained records alone."""
-OWN["gradient_penalty_stage2"] = OWN["gradient_penalty"]
+OWN["gradient_matching_stage2"] = OWN["gradient_matching"]
 
 
 def space(paradigm: str, method: str) -> Space:

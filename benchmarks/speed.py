@@ -29,7 +29,7 @@ SEED = TUNING_SEEDS_FROM
 MEMORY_PARADIGMS = ("simclr", "supervised")
 """One with many views and a small encoder, one with convolutions; the others are like the first."""
 WHOLE = """{data: {limit: null}, split: {members: 50000, calibration: 5000, holdout: 5000, test: 5000},
-           training: {epochs: 1}, methods: {gradient_penalty: {optimisation: {epochs: 1}}}, signals: {queries: 8}}"""
+           training: {epochs: 1}, methods: {gradient_matching: {optimisation: {epochs: 1}}}, signals: {queries: 8}}"""
 """The whole of Fashion-MNIST, for the memory it takes; further epochs take no more."""
 
 
@@ -64,7 +64,7 @@ def ratios(recipe: Recipe, plan: Plan, seed: int) -> list[Ratio]:
     with _quiet():
         bench = prepare(recipe, seed)
         parts = speed_steps.parts_of(bench)
-    _say(f"{name}: steps with the gradient penalty")
+    _say(f"{name}: steps of gradient matching")
     with _quiet():
         found = speed_steps.penalty_steps(parts, epochs=plan.step_epochs, repeats=plan.repeats)
     if name == "simclr" and speed_lightly.installed():

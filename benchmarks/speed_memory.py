@@ -23,7 +23,7 @@ from unlearning.recipes.recipe import Recipe
 GOAL = Goal(side="at most", bound=2048)
 BATCHES_OF = 1000
 """Records of a group that a task works through, when all have been made ready; more batches take no more memory."""
-TASKS = ("pretraining", "gradient penalty", "audit signals")
+TASKS = ("pretraining", "gradient matching", "audit signals")
 
 
 class Task(Config):
@@ -54,10 +54,10 @@ def _work(task: Task) -> None:
         return
     ids = forget_set.select(split, snapshot, kind="random", fraction=0.2, class_name="", seed=seed).ids
     retain, forget = bench.records(split.retained(ids))[some], bench.records(ids)[some]
-    if task.what == "gradient penalty":
+    if task.what == "gradient matching":
         calibration = bench.records(split.calibration)[some]
-        config = recipe.methods.gradient_penalty
-        METHODS["gradient_penalty"](
+        config = recipe.methods.gradient_matching
+        METHODS["gradient_matching"](
             model, paradigm, retain=retain, forget=forget, calibration=calibration, config=config, seed=seed
         )
         return

@@ -16,7 +16,7 @@ its right side.
 """
 
 STEPS = """\
-## A step with the gradient penalty, over a plain training step
+## A step of gradient matching, over a plain training step
 
 The plain step is one of `finetune` on the same retain set, in batches of the same size with the same optimiser. In
 the step with the penalty the penalty is never left out (`tolerance: null`, `active: 1`), as it may be in the recipes.
@@ -36,7 +36,7 @@ torch `DataLoader`, and `NTXentLoss`. A worker is one more process than we use.
 RETRAINING = """\
 ## Unlearning, over exact retraining
 
-The recipe's gradient penalty. Retraining runs once between the repeats of unlearning, so the range is of unlearning
+The recipe's gradient matching. Retraining runs once between the repeats of unlearning, so the range is of unlearning
 alone.
 """
 

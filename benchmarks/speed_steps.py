@@ -1,4 +1,4 @@
-"""Seconds of a step with the gradient penalty, and of unlearning, over what they replace."""
+"""Seconds of a step of gradient matching, and of unlearning, over what they replace."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from unlearning.core.config import Config
 from unlearning.data import forget_set
 from unlearning.data.records import Records
 from unlearning.learning.training import OptimisationConfig
-from unlearning.methods import METHODS, distribution_distance, gradient_penalty
-from unlearning.methods.gradient_penalty import GradientPenaltyConfig
+from unlearning.methods import METHODS, distribution_distance, gradient_matching
+from unlearning.methods.gradient_matching import GradientMatchingConfig
 
 STEP_GOAL = Goal(side="at most", bound=3.0)
 RETRAINING_GOALS = {"supervised": Goal(side="at most", bound=0.1)}
 CONTRASTIVE_GOAL = Goal(side="at most", bound=0.05)
-STAGES = {"stage 1": "gradient_penalty", "stage 2": "gradient_penalty_stage2"}
+STAGES = {"stage 1": "gradient_matching", "stage 2": "gradient_matching_stage2"}
 PLAIN, DRIFT, ALONE = "plain step", "with drift", "penalty alone"
 
 
@@ -51,7 +51,7 @@ def parts_of(bench: Bench) -> Parts:
     return Parts(bench, retain, bench.records(ids), calibration)
 
 
-def _always(config: GradientPenaltyConfig, epochs: int, drift: bool) -> GradientPenaltyConfig:
+def _always(config: GradientMatchingConfig, epochs: int, drift: bool) -> GradientMatchingConfig:
     """The penalty in every one of a few epochs' steps, with the recipe's drift term or without it."""
     optimisation = config.optimisation.model_copy(update={"epochs": epochs})
     changed: dict[str, object] = {"optimisation": optimisation, "tolerance": None, "active": 1.0}
@@ -65,7 +65,7 @@ def _steps(config: OptimisationConfig, count: int) -> int:
 def penalty_steps(parts: Parts, *, epochs: int, repeats: int) -> list[Ratio]:
     """The recipe's step of either stage, and stage 1 without drift, each over a plain step with its optimisation."""
     methods, name = parts.bench.recipe.methods, parts.bench.recipe.paradigm.name
-    first, second = methods.gradient_penalty, methods.gradient_penalty_stage2
+    first, second = methods.gradient_matching, methods.gradient_matching_stage2
     asked = {
         ("stage 1", DRIFT if first.distillation > 0 else ALONE): _always(first, epochs, True),
         ("stage 1", ALONE): _always(first, epochs, False),
@@ -87,8 +87,8 @@ def penalty_steps(parts: Parts, *, epochs: int, repeats: int) -> list[Ratio]:
 
 def penalised_steps(parts: Parts) -> int:
     """In how many of its steps the recipe's stage 1 takes the penalty: it compares gradients once in each."""
-    with mock.patch.object(gradient_penalty, "distance", wraps=distribution_distance.distance) as compared:
-        parts.run("gradient_penalty", parts.bench.recipe.methods.gradient_penalty)()
+    with mock.patch.object(gradient_matching, "distance", wraps=distribution_distance.distance) as compared:
+        parts.run("gradient_matching", parts.bench.recipe.methods.gradient_matching)()
     return compared.call_count
 
 
@@ -96,13 +96,13 @@ def unlearning(parts: Parts, *, repeats: int) -> Ratio:
     """The recipe's stage 1 over exact retraining, which runs once, after half of the repeats."""
     bench = parts.bench
     penalised = penalised_steps(parts)  # and a round that does not count
-    steps = _steps(bench.recipe.methods.gradient_penalty.optimisation, len(parts.retain))
+    steps = _steps(bench.recipe.methods.gradient_matching.optimisation, len(parts.retain))
     seconds = []
     retraining = 0.0
     for turn in range(repeats):
         if turn == repeats // 2:
             retraining = _seconds_of(parts, "retrain")
-        seconds.append(_seconds_of(parts, "gradient_penalty"))
+        seconds.append(_seconds_of(parts, "gradient_matching"))
     name = bench.recipe.paradigm.name
     note = f"{penalised} of {steps} steps with the penalty"
     goal = RETRAINING_GOALS.get(name, CONTRASTIVE_GOAL)

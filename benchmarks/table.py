@@ -16,7 +16,7 @@ from unlearning.methods import METHODS
 from unlearning.reporting.figures.methods import MeasuredValue, MethodPoint, auc_against_accuracy
 
 GAP_BOUND = 0.02
-"""Largest AUC gap to the retrained model, either way, that the gradient penalty set out to reach."""
+"""Largest AUC gap to the retrained model, either way, that gradient matching set out to reach."""
 LOST_BOUND = 1.0
 """Largest loss of accuracy against the retrained model, in percentage points."""
 MODELS = ("original", "retrain", *(name for name in METHODS if name != "retrain"))
@@ -122,9 +122,9 @@ def _table(groups: dict[str, Group]) -> list[str]:
 
 def _bounds(paradigm: str, groups: dict[str, Group]) -> list[str]:
     """What the method set out to reach, and whether it does."""
-    if "gradient_penalty" not in groups or "original" not in groups:
+    if "gradient_matching" not in groups or "original" not in groups:
         return []
-    ours = groups["gradient_penalty"]
+    ours = groups["gradient_matching"]
     gap, worst = ours.gap, ours.most_lost
     limit = 0.1 if paradigm == "supervised" else 0.05
     leak = groups["original"].over_seeds(lambda row: row.strongest)
@@ -132,7 +132,7 @@ def _bounds(paradigm: str, groups: dict[str, Group]) -> list[str]:
     return [
         "",
         f"- The original leaks, AUC at least .65: {leak.within(0.65, np.inf)} ({leak.text()}).",
-        f"- `gradient_penalty` within .02 of the retrained AUC: {gap.within(-GAP_BOUND, GAP_BOUND)} ({gap.text()}).",
+        f"- `gradient_matching` within .02 of the retrained AUC: {gap.within(-GAP_BOUND, GAP_BOUND)} ({gap.text()}).",
         f"- At most 1 point of accuracy lost, worst measure: {worst.within(-np.inf, LOST_BOUND)} ({worst.text(1)}).",
         f"- At most {100 * limit:g} % of the time of retraining: {time.within(-np.inf, limit)} ({time.text()}).",
     ]

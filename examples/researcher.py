@@ -20,7 +20,7 @@ with ul.initialisation(seed, "pretrain"):
 ul.train(original, paradigm, snapshot.rows(split.members), recipe.training, seed=seed)
 parts = {"retain": retain, "forget": forget, "calibration": snapshot.rows(split.calibration)}
 models = {"original": original}
-for name, method in (("candidate", "gradient_penalty"), ("retrained", "retrain")):
+for name, method in (("candidate", "gradient_matching"), ("retrained", "retrain")):
     models[name] = ul.METHODS[method](original, paradigm, **parts, config=recipe.method_config(method), seed=seed + 1)
 
 # %% How well can forgotten records be told from non-members? AUC with its 95 % interval.

@@ -21,14 +21,12 @@ from unlearning.audit.references.plan import check_count
 from unlearning.cluster.workers import DeviceName, Hardware
 from unlearning.compliance.batches.parameters import BatchParameters
 from unlearning.core.config import Config
-from unlearning.core.errors import UserError
 from unlearning.data.forget_selection import ForgetSelection
-from unlearning.methods import METHODS
+from unlearning.methods import check_known
 
 
 def _known_method(name: str) -> str:
-    if name not in METHODS:
-        raise UserError(f"method {name!r} is unknown: choose one of {', '.join(METHODS)}")
+    check_known(name)
     return name
 
 
@@ -81,7 +79,7 @@ class RegisteredModel(Config):
 class QualifiedMethod(Config):
     """The method that is to be qualified, with the settings that it will have."""
 
-    method: Annotated[str, AfterValidator(_known_method)] = "gradient_penalty"
+    method: Annotated[str, AfterValidator(_known_method)] = "gradient_matching"
     """The method, but for retrain, which needs no qualification."""
     method_overrides: str = ""
     """YAML laid over the method's settings, such as "weight: 3.0". Empty for none."""
@@ -92,10 +90,9 @@ class QualifiedMethod(Config):
 class MethodChoice(Config):
     """How it is made to forget."""
 
-    method: Annotated[str, AfterValidator(_known_method)] = "gradient_penalty"
-    """gradient_penalty, gradient_penalty_stage2, interpolated_gradient_penalty, or a peer: loss_matching,
-    gradient_ascent, npo, random_label, saliency, alignment_calibration, scrub, bad_teacher, ssd, l1_sparse, coun,
-    finetune or retrain."""
+    method: Annotated[str, AfterValidator(_known_method)] = "gradient_matching"
+    """gradient_matching, gradient_matching_stage2, gradient_penalty, or a peer: loss_matching, gradient_ascent, npo,
+    random_label, saliency, alignment_calibration, scrub, bad_teacher, ssd, l1_sparse, coun, finetune or retrain."""
     method_overrides: str = ""
     """YAML laid over the method's settings, such as "weight: 3.0". Empty for none."""
     seed: int = 0

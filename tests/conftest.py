@@ -151,12 +151,12 @@ training: {epochs: 6, batch_size: 60, learning_rate: 0.01}
 checkpoint_every: 2
 signals: {queries: 2, batch_size: 120}
 methods:
-  gradient_penalty: &stage
+  gradient_matching: &stage
     optimisation: {epochs: 2, batch_size: 60, learning_rate: 0.001}
     weight: 0.1
     match: quantiles
     forget_batch: 24
-  gradient_penalty_stage2: *stage
+  gradient_matching_stage2: *stage
   finetune: {epochs: 2, batch_size: 60, learning_rate: 0.001}
 """
 
@@ -210,7 +210,7 @@ def make_models(at: Chain) -> None:
         make(**given, device="cpu", references_path=part)
     gather(parts=references, references_path=at["references"])
     inputs = data | {"model_path": at["model"], "forget_path": at["forget"]}
-    for name, method, seed in (("candidate", "gradient_penalty", 0), ("retrained", "retrain", 1)):
+    for name, method, seed in (("candidate", "gradient_matching", 0), ("retrained", "retrain", 1)):
         unlearn(**inputs, method=method, overrides="", seed=seed, device="cpu", candidate_path=at[name])
 
 
@@ -231,7 +231,7 @@ def make_evidence(at: Chain) -> None:
     evidence: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"]}
     for name, auc_margin in (("passed", 0.49), ("failed", 0.001)):
         policy = Policy(**WIDE | {"auc_margin": auc_margin})
-        given = evidence | {"policy": policy, "method": "gradient_penalty"}
+        given = evidence | {"policy": policy, "method": "gradient_matching"}
         decide(**given, verdict_path=at[name])
 
 

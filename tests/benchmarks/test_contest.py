@@ -67,7 +67,7 @@ def test_a_difference_is_paired_over_the_seeds_that_both_have(make_row: MakeRow)
 def test_the_page_tells_who_is_nearest_and_whether_the_gradient_does_the_work(
     make_row: MakeRow, ours: tuple[float, ...], other: tuple[float, ...], best: str, gradient: str
 ) -> None:
-    told = lines(rows_of(make_row, gradient_penalty=ours, loss_matching=other))
+    told = lines(rows_of(make_row, gradient_matching=ours, loss_matching=other))
     assert len(told) == 2
     assert best in told[0]
     assert gradient in told[1]

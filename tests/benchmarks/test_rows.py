@@ -42,7 +42,7 @@ def test_the_digest_of_settings_knows_its_own_method_and_the_training_only() -> 
     other_method = recipes.load("digits-simclr", "methods: {finetune: {epochs: 3}}")
     other_training = recipes.load("digits-simclr", "training: {epochs: 3}")
     renamed = recipe.model_copy(update={"name": "another", "description": "words"})
-    for method in ("original", "retrain", "gradient_penalty"):
+    for method in ("original", "retrain", "gradient_matching"):
         digest = settings_digest(recipe, method)
         assert settings_digest(renamed, method) == digest
         assert settings_digest(other_method, method) == digest

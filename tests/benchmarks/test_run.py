@@ -16,17 +16,17 @@ from unlearning.core.errors import UserError
 
 pytestmark = pytest.mark.slow
 
-METHODS = ["gradient_penalty", "finetune"]
+METHODS = ["gradient_matching", "finetune"]
 
 
 @pytest.fixture
 def unit(monkeypatch: pytest.MonkeyPatch) -> Unit:
     """The bundled digits, trained for a moment."""
     short = """{training: {epochs: 4}, signals: {queries: 2}, methods: {finetune: {epochs: 1},
-               gradient_penalty: {optimisation: {epochs: 1}}}}"""
+               gradient_matching: {optimisation: {epochs: 1}}}}"""
     monkeypatch.setattr(Unit, "load", lambda self: recipes.load(self.recipe, short))
     requests = (
-        ForgetRequest(sweep="main", methods=("gradient_penalty", "finetune")),
+        ForgetRequest(sweep="main", methods=("gradient_matching", "finetune")),
         ForgetRequest(sweep="kind", kind="class", fraction=0.1, methods=("finetune",)),
         ForgetRequest(sweep="kind", kind="cluster", fraction=0.1, methods=()),
     )
@@ -37,7 +37,7 @@ def test_a_unit_gives_a_row_for_every_model_and_the_same_ones_again(unit: Unit) 
     found = measure(unit)
     asked = [(row.kind, row.method) for row in found]
     assert asked == [
-        ("random", "retrain"), ("random", "original"), ("random", "gradient_penalty"), ("random", "finetune"),
+        ("random", "retrain"), ("random", "original"), ("random", "gradient_matching"), ("random", "finetune"),
         ("class", "retrain"), ("class", "original"), ("class", "finetune"),
         ("cluster", "retrain"), ("cluster", "original"),
     ]  # fmt: skip
@@ -115,7 +115,7 @@ def test_another_code_or_setting_makes_its_rows_out_of_date(
     ("sweeps", "methods", "message"),
     [
         (["main", "moon"], METHODS, "sweep 'moon' is unknown: choose of main, fraction, kind, overfitting"),
-        (["main"], ["amnesia"], "method 'amnesia' is unknown: choose of gradient_penalty"),
+        (["main"], ["amnesia"], "method 'amnesia' is unknown: choose of gradient_matching"),
     ],
 )
 def test_unknown_names_are_refused(sweeps: list[str], methods: list[str], message: str, tmp_path: Path) -> None:

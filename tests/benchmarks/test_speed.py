@@ -23,7 +23,7 @@ from unlearning.core.errors import UserError
 AT_MOST = Goal(side="at most", bound=3)
 AT_LEAST = Goal(side="at least", bound=3)
 SHORT = """{training: {epochs: 1}, signals: {queries: 1},
-           methods: {gradient_penalty: {optimisation: {epochs: 2}, active: 0.5}}}"""
+           methods: {gradient_matching: {optimisation: {epochs: 2}, active: 0.5}}}"""
 TINY = Plan(repeats=1, unlearning_repeats=1, step_epochs=1, simclr_epochs=1)
 
 
@@ -172,7 +172,7 @@ def test_lightly_is_measured_without_a_worker_and_with_one() -> None:
 
 def test_penalised_steps_are_those_the_recipe_leaves_active() -> None:
     """Half of the steps: 2 epochs over 240 retained records in batches of 80 (at most 100), the first 3."""
-    short = """{training: {epochs: 1}, methods: {gradient_penalty: {optimisation: {epochs: 2, batch_size: 100},
+    short = """{training: {epochs: 1}, methods: {gradient_matching: {optimisation: {epochs: 2, batch_size: 100},
                active: 0.5, tolerance: null}}}"""
     parts = speed_steps.parts_of(prepare(recipes.load("digits-simclr", short), seed=100))
     assert len(parts.retain) == 240
@@ -182,9 +182,9 @@ def test_penalised_steps_are_those_the_recipe_leaves_active() -> None:
 
 def test_in_the_step_measured_the_penalty_never_rests() -> None:
     recipe = recipes.load("fashion-mnist-simclr")
-    config = speed_steps._always(recipe.methods.gradient_penalty, 3, drift=True)
+    config = speed_steps._always(recipe.methods.gradient_matching, 3, drift=True)
     assert (config.tolerance, config.active, config.optimisation.epochs) == (None, 1.0, 3)
-    assert config.distillation == recipe.methods.gradient_penalty.distillation > 0
+    assert config.distillation == recipe.methods.gradient_matching.distillation > 0
     assert speed_steps._always(config, 3, drift=False).distillation == 0
 
 

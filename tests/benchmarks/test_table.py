@@ -20,7 +20,7 @@ def rows_of(make_row: MakeRow) -> list[Row]:
             make_row(seed=seed, auc=retrained),
             make_row(seed=seed, method="original", auc=0.8),
             make_row(
-                seed=seed, method="gradient_penalty", auc=ours, ratio=0.04,
+                seed=seed, method="gradient_matching", auc=ours, ratio=0.04,
                 accuracies={"knn": 0.795, "linear_probe": 0.81, "forget_knn": 0.9},
             ),
         ]  # fmt: skip
@@ -28,7 +28,7 @@ def rows_of(make_row: MakeRow) -> list[Row]:
 
 
 def test_gaps_and_losses_are_paired_with_the_retrained_model_of_the_seed(make_row: MakeRow) -> None:
-    ours = group(rows_of(make_row), paradigm="simclr", sweep="main")["gradient_penalty"]
+    ours = group(rows_of(make_row), paradigm="simclr", sweep="main")["gradient_matching"]
     assert ours.gap.value == pytest.approx(0.04 / 3)
     assert ours.gap.half == pytest.approx(4.302653 * 0.01 / 3, rel=1e-4)
     assert ours.lost("knn").value == pytest.approx(0.5)
@@ -36,8 +36,8 @@ def test_gaps_and_losses_are_paired_with_the_retrained_model_of_the_seed(make_ro
 
 
 def test_a_seed_without_a_retrained_model_is_left_out(make_row: MakeRow) -> None:
-    rows = [*rows_of(make_row), make_row(seed=9, method="gradient_penalty", auc=0.99)]
-    assert group(rows, paradigm="simclr")["gradient_penalty"].gap.value == pytest.approx(0.04 / 3)
+    rows = [*rows_of(make_row), make_row(seed=9, method="gradient_matching", auc=0.99)]
+    assert group(rows, paradigm="simclr")["gradient_matching"].gap.value == pytest.approx(0.04 / 3)
 
 
 def test_the_page_answers_each_bound_and_names_seeds_commit_and_machine(make_row: MakeRow) -> None:
@@ -51,7 +51,7 @@ def test_the_page_answers_each_bound_and_names_seeds_commit_and_machine(make_row
     assert "same code" not in page
     assert "a machine" in page
     table = [line for line in page.splitlines() if line.startswith("| `")]
-    assert [line.split("`")[1] for line in table] == ["original", "retrain", "gradient_penalty"]
+    assert [line.split("`")[1] for line in table] == ["original", "retrain", "gradient_matching"]
 
 
 def test_the_page_gives_seconds_and_the_retained_members_paired_with_retraining(make_row: MakeRow) -> None:
@@ -88,7 +88,7 @@ def test_the_figure_shows_gap_and_the_accuracy_that_suffered_most(make_row: Make
     found = figures(rows_of(make_row))
     assert list(found) == ["simclr"]
     (label,) = re.findall(r'aria-label="([^"]*)"', found["simclr"])
-    assert "original +0.280 and +0.0; gradient_penalty +0.013 and +1.0" in label
+    assert "original +0.280 and +0.0; gradient_matching +0.013 and +1.0" in label
     assert "retrain +" not in label
 
 
@@ -96,8 +96,8 @@ def test_the_figure_has_the_intervals_of_the_table(make_row: MakeRow, monkeypatc
     seen: list[MethodPoint] = []
     monkeypatch.setattr(table, "auc_against_accuracy", lambda methods, *_, **__: seen.extend(methods))
     figures(rows_of(make_row))
-    ours = group(rows_of(make_row), paradigm="simclr", sweep="main")["gradient_penalty"]
-    assert [method.name for method in seen] == ["original", "gradient_penalty"]
+    ours = group(rows_of(make_row), paradigm="simclr", sweep="main")["gradient_matching"]
+    assert [method.name for method in seen] == ["original", "gradient_matching"]
     assert (seen[1].gap.value, seen[1].gap.half) == (ours.gap.value, ours.gap.half)
     worst = ours.lost("linear_probe")
     assert (seen[1].lost.value, seen[1].lost.half) == (worst.value, worst.half)

@@ -77,7 +77,7 @@ CPU = ON_CPU | {"gpu_nodes": "{}", "nodes": "1", "node_gpus": "0", "processes": 
 """Of a task that trains by itself."""
 
 
-def methods(name: str = "gradient_penalty", overrides: str = "", seed: int = 0) -> dict[str, str]:
+def methods(name: str = "gradient_matching", overrides: str = "", seed: int = 0) -> dict[str, str]:
     """The method as a task is handed it."""
     return {"method": name, "method_overrides": overrides, "seed": str(seed)}
 
@@ -402,7 +402,7 @@ def test_the_registry_components_lead_from_original_to_report(chain: Chain, tmp_
     out = outputs_in(tmp_path, **kinds)
     asked: dict[str, Any] = {"model_name": "components", "version": "champion", "forget_kind": "random"}
     policy = policies(compare_with="references")
-    seedless = {"method": "gradient_penalty", "method_overrides": ""}
+    seedless = {"method": "gradient_matching", "method_overrides": ""}
     names = {"run_name": "", "batch": "b1", "kfp_run": "kfp-7"}
     given = asked | {"policy": policy, "method": seedless, "seed": 2**53 + 1, "named": names}
     told, method, registered = load("resolve").python_func(**given, **out)

@@ -96,7 +96,7 @@ def test_equations_are_mathml_and_numbered(site: Path) -> None:
 
 def test_the_reference_has_what_people_call(site: Path) -> None:
     for page, name in (
-        ("methods", "unlearning.methods.gradient_penalty.stage_1"),
+        ("methods", "unlearning.methods.gradient_matching.stage_1"),
         ("audit", "unlearning.audit.audit.audit"),
         ("data", "unlearning.data.splits.make_split"),
         ("compliance", "unlearning.compliance.ledger.store.Ledger"),

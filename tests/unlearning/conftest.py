@@ -33,7 +33,7 @@ REASONS = {
     "leaks": "view_similarity: AUC is 0.11 [0.06, 0.16] above the retrained model, margin 0.05",
     "over_forgotten": "loss: AUC is 0.12 [0.07, 0.17] below the retrained model, margin 0.05",
     "utility_lost": "knn: 8.0 points below the retrained model, margin 5",
-    "diverged": "gradient_penalty diverged and made no model (stage 1: the loss became nan in epoch 2)",
+    "diverged": "gradient_matching diverged and made no model (stage 1: the loss became nan in epoch 2)",
     "inconclusive": "combined_retained: the interval [-0.09, 0.10] is wider than the margin of 0.05",
 }
 
@@ -131,7 +131,7 @@ def _attempts(
     return [
         {
             "name": attempt,
-            "method": "retrain" if attempt == "retrained" else "gradient_penalty",
+            "method": "retrain" if attempt == "retrained" else "gradient_matching",
             "settings": {"weight": 3.0**index, "optimisation": {"epochs": 15}},
             "digest": f"{index + 9:x}" * 64,
             "seconds": 4.3,
@@ -169,14 +169,14 @@ def _summary(
         "created": "2024-06-11T10:15:00Z",
         "recipe": {
             "paradigm": {"name": "supervised" if supervised else "simclr", "temperature": 0.2},
-            "unlearning": {"method": "gradient_penalty", "penalty": 1.0, "epochs": 15, "layers": ["backbone", "head"]},
+            "unlearning": {"method": "gradient_matching", "penalty": 1.0, "epochs": 15, "layers": ["backbone", "head"]},
         },
         "seed": 7,
         "commit": "0123abc",
         "versions": {"unlearning": "0.1.0", "torch": "2.14.1"},
         "machine": {"device": "cpu", "cores": "2"},
         "paradigm": "supervised" if supervised else "simclr",
-        "method": "gradient_penalty",
+        "method": "gradient_matching",
         "snapshot": {"digest": "a" * 64, "source": "fashion_mnist", "licence": "MIT", "records": 5000, "duplicates": 3},
         "split": {"digest": "b" * 64, "seed": 7, "sizes": {"members": 500, "holdout": 300, "test": 2000}},
         "forget": {"digest": "c" * 64, "kind": "random", "records": 100},
@@ -261,7 +261,7 @@ def _model_erasure(how: str = "unlearned", name: str = "fashion-encoder") -> dic
         "data_after": data | {"snapshot": "e" * 64},
         "forgotten": {"records": 100, "forget_set": "c" * 64},
         "made": {
-            "method": "retrain" if how == "retrained" else "gradient_penalty",
+            "method": "retrain" if how == "retrained" else "gradient_matching",
             "settings": {"weight": 0.5, "optimisation": {"epochs": 15, "learning_rate": 0.001}},
             "rung": "retrained" if how == "retrained" else "first",
             "seed": 7,

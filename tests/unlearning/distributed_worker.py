@@ -24,7 +24,7 @@ from unlearning.learning.paradigms.moco import MoCo, MoCoConfig
 from unlearning.learning.paradigms.simclr import SimCLR, SimCLRConfig
 from unlearning.learning.paradigms.supervised import Supervised, SupervisedConfig
 from unlearning.learning.training import OptimisationConfig, train
-from unlearning.methods.gradient_penalty import GradientPenaltyConfig, stage_1, stage_2
+from unlearning.methods.gradient_matching import GradientMatchingConfig, stage_1, stage_2
 
 VIEWS = AugmentationConfig(crop_min_scale=0.8, flip=0.5, brightness=0.1, contrast=0.1)
 HEAD: dict[str, Any] = {"projector_hidden": (8,), "projection": 6, "augmentation": VIEWS}
@@ -37,7 +37,7 @@ PARADIGMS: dict[str, Paradigm] = {
 ENCODERS: dict[str, EncoderConfig] = {"mlp": MLPConfig(hidden=(12,)), "resnet": SmallResNetConfig(width=2)}
 STEPS = OptimisationConfig(epochs=2, batch_size=16, optimiser="sgd", learning_rate=0.05, clip_norm=5.0)
 """Fifty records make batches of 12 and 13: not every process gets as many rows."""
-PENALTY = GradientPenaltyConfig(
+PENALTY = GradientMatchingConfig(
     optimisation=OptimisationConfig(epochs=1, batch_size=16, optimiser="sgd", learning_rate=0.02),
     weight=0.1,
     forget_batch=9,

@@ -117,7 +117,7 @@ class History:
         number = len(self.registry.versions(parent.name)) + 1
         files = self._evidence(parent.name, digest("model", parent.name, number), outcome)
         tags = {"snapshot": snapshot, "split": split_of(snapshot), "forget": digest("forget", snapshot)}
-        tags |= {"method": "gradient_penalty", "verdict": outcome, "batch": batch}
+        tags |= {"method": "gradient_matching", "verdict": outcome, "batch": batch}
         tags |= {"status": "registered" if outcome == "passed" else "rejected"}
         return self.register(parent.name, "unlearned", tags, parent, files=files)
 

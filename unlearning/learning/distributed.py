@@ -7,7 +7,7 @@ on every process, and no paradigm or method need know of it:
     views ─ shard ─ backbone (batch norm over all rows) ─ gather ─ head, loss (whole batch)
 
 `shard` and `gather` are each other's gradient, so gradients with respect to pixels are whole too, and may be
-differentiated again, as the gradient penalty does. Negatives come with their gradients. What is not divided: the
+differentiated again, as gradient matching does. Negatives come with their gradients. What is not divided: the
 views, the heads, and the data, of which every process holds all.
 
 Started by `torchrun`, which says who is who in the environment; without it nothing here does anything.

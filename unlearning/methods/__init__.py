@@ -5,22 +5,19 @@ A method's file is imported when it is first run, so that names and rules can be
 
 from __future__ import annotations
 
+from unlearning.core.errors import UserError
 from unlearning.methods.base import Method
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["FORMER_NAMES", "METHODS", "Method", "check_known"]
 
 FORGET, CALIBRATION = "forget", "calibration"
 
 METHODS = {
     method.name: method
     for method in (
-        Method("gradient_penalty", "gradient_penalty.stage_1", frozenset({FORGET, CALIBRATION})),
-        Method("gradient_penalty_stage2", "gradient_penalty.stage_2", frozenset({FORGET})),
-        Method(
-            "interpolated_gradient_penalty",
-            "interpolated_gradient_penalty.interpolated_gradient_penalty",
-            frozenset({FORGET, CALIBRATION}),
-        ),
+        Method("gradient_matching", "gradient_matching.stage_1", frozenset({FORGET, CALIBRATION})),
+        Method("gradient_matching_stage2", "gradient_matching.stage_2", frozenset({FORGET})),
+        Method("gradient_penalty", "gradient_penalty.gradient_penalty", frozenset({FORGET, CALIBRATION})),
         Method("loss_matching", "loss_matching.loss_matching", frozenset({FORGET, CALIBRATION})),
         Method("gradient_ascent", "gradient_ascent.gradient_ascent", frozenset({FORGET})),
         Method("npo", "npo.npo", frozenset({FORGET})),
@@ -36,3 +33,23 @@ METHODS = {
         Method("retrain", "retrain.retrain", frozenset(), inherits=False),
     )
 }
+
+FORMER_NAMES = {
+    "gradient_penalty": "gradient_matching",
+    "gradient_penalty_stage2": "gradient_matching_stage2",
+    "interpolated_gradient_penalty": "gradient_penalty",
+}
+"""What methods were called before, and what they are called now. One of the names is another method's now."""
+
+
+def check_known(method: str) -> None:
+    """There is a method of this name.
+
+    Raises:
+        UserError: there is none, or none any more.
+    """
+    if method in METHODS:
+        return
+    if method in FORMER_NAMES:
+        raise UserError(f"method {method!r} is unknown: it is called {FORMER_NAMES[method]} now")
+    raise UserError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")

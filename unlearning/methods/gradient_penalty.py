@@ -1,74 +1,144 @@
-"""Unlearning with a gradient penalty: our reading of Wang & Chen, 2405.07317.
+"""The gradient penalty in the form of WGAN-GP, as readers describe that of Wang & Chen, 2405.07317.
 
-With g(x) = ‖∂ℓ(x)/∂v‖₂ (see `input_gradients`), members have small g and non-members
-large g. Both stages keep training on the retain set and lift g of the forget set
-to where it would be had the model not been trained on those records:
+    x̂ = ε x_member + (1 − ε) x_non-member,   ε ~ U(0, 1) for each pair of records, the same for all views
+    L(θ) = mean over retain of ℓ(x; θ)  +  λ · mean of ( ‖∂f(x̂; θ)/∂x̂‖₂ − target )²  +  δ · drift(θ)
 
-    L(θ) = mean over retain of ℓ(x; θ)  +  λ · D( log g(forget; θ), target )²  +  δ · drift(θ)
+Where this comes from. The paper (and EncoderMU, the same authors', SPNCE 2023) was not available to us. Public reviews
+of it say: the penalty is inspired by WGAN-GP (Gulrajani et al. 2017, 1704.00028), trained samples take the place of
+real ones and non-trained ones that of generated ones, and it is taken at points between them. Its summary says: two
+losses, `MEMtrain` and a gradient penalty that needs member and non-member gradients, simplified to member gradients
+alone (`MEMGP`). Not told, and settings here: the function f in the critic's place, the target, λ, and which records
+`MEMtrain` trains on; we train on the retain set, and the members of the penalty are those to be forgotten.
+WGAN-GP itself has ε, x̂ and the penalty as above, with the critic for f, target 1 and λ 10: the defaults.
 
-    stage 1  (MEMtrain + member and non-member gradients)  target = log g(calibration; θ), detached
-    stage 2  (MEMtrain + MEMGP, member gradients only)     target = τ, fixed before unlearning
+`at: mixed` is the full form, `at: members` the simplified one, at members themselves. A target of 1 does not by itself
+bring members and non-members together: 0, a target measured on non-members before the first step, and λ = 0, which
+is finetuning with the drift, are there to compare with. Nothing is taken over from the authors' code or figures.
 
-D compares the batch's mean, or its sorted values quantile by quantile. g is measured in evaluation
-mode, so a record's own gradient is its own, while batch norm goes on learning from the retain set
-alone. Two additions of ours keep accuracy: `drift` holds the retain set's features where they were,
-and the last steps may do without the penalty (λ = 0), so that a falling learning rate repairs what
-it broke.
+f is, for each record:
+
+    loss             its own ℓ; other records of a contrastive batch enter as constants, and are points too
+    embedding        the sum over the outputs (projection or logits) of its views
+    similarity       the cosine of the outputs of its two views; not for classifiers, which have one
+    log_probability  log max softmax of the class logits, the confidence; classifiers alone. The log-probability of the
+                     record's own class is −ℓ, and has the same norm as `loss`
+
+A classifier's loss at a mixed point is ε times that towards the member's class plus 1 − ε times that towards the
+non-member's, as in mixup (Zhang et al. 2017, 1710.09412): at ε = 1 it is the member's own.
 """
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from unlearning.core.errors import UserError
+from unlearning.core.seeding import generator
 from unlearning.data.records import Records
-from unlearning.learning.input_gradients import input_gradient_norms
+from unlearning.learning.input_gradients import values_and_norms
 from unlearning.learning.models import Model
 from unlearning.learning.paradigms import Paradigm
-from unlearning.methods.distribution_distance import Match, distance
 from unlearning.methods.objective import UnlearningConfig, draw_batch, minimise
+
+Differentiated = Literal["loss", "embedding", "similarity", "log_probability"]
 
 
 class GradientPenaltyConfig(UnlearningConfig):
-    """Settings of both stages."""
+    """Settings of the gradient penalty."""
 
-    match: Match = Field("mean", description="Compare batch means, or sorted values one by one.")
-    tolerance: float | None = Field(
-        None,
-        description="Let the penalty rest once mean log g of the forget set is no further below its target; "
-        "never, if unset.",
+    weight: float = Field(10.0, ge=0, description="λ: weight of the penalty; 0 is a control that only finetunes.")
+    of: Differentiated = Field("loss", description="The function whose gradient with respect to pixels is penalised.")
+    at: Literal["mixed", "members"] = Field(
+        "mixed", description="Between a member and a non-member each, or at members themselves."
     )
-    rest: int = Field(3, gt=0, description="Steps that the penalty rests.")
+    target: Annotated[float, Field(ge=0)] | Literal["measured"] = Field(
+        1.0,
+        description="Norm to be reached; measured: the mean of calibration non-members before the first step.",
+    )
 
 
-class PenaltySchedule:
-    """When the penalty is active: not while the forget set's gradients are where they should be.
+def check_function(of: Differentiated, paradigm: Paradigm) -> None:
+    """Refuse a function that the paradigm does not have.
 
-    Every step with the penalty tells how far mean log g of the forget batch still is below its
-    target. Once that is within the tolerance the penalty is left out for `rest` steps, then
-    looked at again: it neither goes on forgetting what is forgotten, nor misses that retained
-    records bring it back, and it saves the second differentiation.
+    Raises:
+        UserError: a similarity of views where there is one view, or a probability where there are no classes.
     """
-
-    def __init__(self, config: GradientPenaltyConfig) -> None:
-        self.config = config
-        self._left = 0
-
-    def active(self) -> bool:
-        """Whether this step has the penalty; counts down."""
-        self._left -= 1
-        return self._left < 0
-
-    def update(self, log_norms: Tensor, target: Tensor) -> None:
-        """Decide about the next steps from what this one measured."""
-        tolerance = self.config.tolerance
-        if tolerance is not None and float(target.mean() - log_norms.detach().mean()) <= tolerance:
-            self._left = self.config.rest
+    if of == "similarity" and paradigm.name == "supervised":
+        raise UserError("similarity needs two views and supervised has one: set of to loss or log_probability")
+    if of == "log_probability" and paradigm.name != "supervised":
+        raise UserError(f"log_probability needs classes and {paradigm.name} has none: set of to loss or similarity")
 
 
-def stage_1(
+def mixed(members: Tensor, non_members: Tensor, epsilon: Tensor) -> Tensor:
+    """Points between two records' views: ε = 1 is the member's, 0 the non-member's.
+
+    Args:
+        members, non_members: (V, B, C, H, W).
+        epsilon: (B,) in [0, 1].
+    """
+    share = epsilon[:, None, None, None]
+    return share * members + (1 - share) * non_members
+
+
+def value_of(of: Differentiated, model: Model, paradigm: Paradigm, views: Tensor, labels: Tensor) -> Tensor:
+    """(B,) the number of each record whose gradient is penalised; see the head of this file.
+
+    Args:
+        model: in evaluation mode.
+        views: (V, B, C, H, W) pixels in [0, 1].
+        labels: (B,) int64; used by the loss of a classifier alone.
+    """
+    if of == "loss":
+        return paradigm.per_sample_loss(model, views, labels, isolate=True)
+    outputs = model(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+    if of == "embedding":
+        return outputs.sum(dim=(0, 2))  # type: ignore[no-any-return]
+    if of == "similarity":
+        return F.cosine_similarity(outputs[0], outputs[1], dim=1)
+    return outputs.log_softmax(dim=2).amax(dim=2).mean(dim=0)  # type: ignore[no-any-return]
+
+
+class GradientNorms:
+    """Norms of the chosen function's gradient at records and between them."""
+
+    def __init__(self, model: Model, paradigm: Paradigm, of: Differentiated) -> None:
+        check_function(of, paradigm)
+        self.model, self.paradigm, self.of = model, paradigm, of
+
+    def at(self, views: Tensor, labels: Tensor, *, differentiable: bool) -> Tensor:
+        """(B,) norms at the (V, B, C, H, W) views of records."""
+        return values_and_norms(lambda points: self._value(points, labels), views, differentiable=differentiable)[1]
+
+    def between(
+        self, members: Tensor, non_members: Tensor, labels: Tensor, other_labels: Tensor, epsilon: Tensor
+    ) -> Tensor:
+        """(B,) norms at points between members and non-members, differentiable with respect to the weights."""
+
+        def value(points: Tensor) -> Tensor:
+            own = self._value(points, labels)
+            if self.of != "loss" or self.paradigm.name != "supervised":
+                return own
+            return epsilon * own + (1 - epsilon) * self._value(points, other_labels)
+
+        return values_and_norms(value, mixed(members, non_members, epsilon), differentiable=True)[1]
+
+    def mean(self, records: Records, batch_size: int, draw: torch.Generator) -> float:
+        """Mean norm over records, in one draw of their views."""
+        found = [
+            self.at(self.paradigm.views(batch.images, draw), batch.labels, differentiable=False)
+            for batch in (records[rows] for rows in torch.split(torch.arange(len(records)), batch_size))
+        ]
+        return float(torch.cat(found).mean())
+
+    def _value(self, points: Tensor, labels: Tensor) -> Tensor:
+        return value_of(self.of, self.model, self.paradigm, points, labels)
+
+
+def gradient_penalty(
     model: Model,
     paradigm: Paradigm,
     *,
@@ -78,58 +148,31 @@ def stage_1(
     config: GradientPenaltyConfig,
     seed: int,
 ) -> Model:
-    """Match the forget set's gradients to those of calibration non-members, measured as it goes."""
+    """Pull the gradient's norm to a target, between forgotten members and calibration non-members.
 
-    schedule = PenaltySchedule(config)
-
-    def penalty(draw: torch.Generator) -> Tensor | None:
-        if not schedule.active():
-            return None
-        forgotten = draw_batch(forget, config.forget_batch, draw)
-        unseen = draw_batch(calibration, len(forgotten), draw)
-        members, nonmembers = paradigm.views(forgotten.images, draw), paradigm.views(unseen.images, draw)
-        # Each is the other's context, so that both meet the same negatives.
-        target = input_gradient_norms(model, paradigm, nonmembers, unseen.labels, context_records=members).log()
-        norms = input_gradient_norms(
-            model, paradigm, members, forgotten.labels, context_records=nonmembers, differentiable=True
-        )
-        schedule.update(norms.log(), target)
-        return distance(norms.log(), target, config.match)
-
-    return minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 1")
-
-
-def stage_2(
-    model: Model,
-    paradigm: Paradigm,
-    *,
-    retain: Records,
-    forget: Records,
-    config: GradientPenaltyConfig,
-    seed: int,
-) -> Model:
-    """Lift the forget set's gradients to τ, which was measured when the model was trained.
+    With `at: members` and a target that is a number no non-member is looked at.
 
     Raises:
-        UserError: the model carries no τ.
+        UserError: the paradigm does not have the function.
     """
-    if not model.spec.gradient_target:
-        raise UserError("stage 2 needs the gradient target that pretraining stores with the model: pretrain it again")
-    target = torch.tensor(model.spec.gradient_target, device=retain.images.device)
-
-    schedule = PenaltySchedule(config)
+    model.eval()
+    norms = GradientNorms(model, paradigm, config.of)
+    draw = generator(seed, "gradient_penalty target", retain.images.device)
+    measured = config.target == "measured"
+    target = norms.mean(calibration, config.forget_batch, draw) if measured else float(config.target)
 
     def penalty(draw: torch.Generator) -> Tensor | None:
-        if not schedule.active():
+        if config.weight == 0:
             return None
-        forgotten = draw_batch(forget, config.forget_batch, draw)
-        # Members are the context, as when τ was measured: no non-member is needed.
-        context_records = draw_batch(retain, len(forgotten), draw)
-        views, others = paradigm.views(forgotten.images, draw), paradigm.views(context_records.images, draw)
-        norms = input_gradient_norms(
-            model, paradigm, views, forgotten.labels, context_records=others, differentiable=True
-        )
-        schedule.update(norms.log(), target)
-        return distance(norms.log(), target, config.match)
+        members = draw_batch(forget, config.forget_batch, draw)
+        if config.at == "members":
+            views = paradigm.views(members.images, draw)
+            return (norms.at(views, members.labels, differentiable=True) - target).square().mean()
+        others = draw_batch(calibration, len(members), draw)
+        members = members[: len(others)]
+        epsilon = torch.rand(len(others), generator=draw, device=draw.device)
+        first, second = paradigm.views(members.images, draw), paradigm.views(others.images, draw)
+        found = norms.between(first, second, members.labels, others.labels, epsilon)
+        return (found - target).square().mean()
 
-    return minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty stage 2")
+    return minimise(model, paradigm, retain, penalty, config, seed=seed, purpose="gradient_penalty")

@@ -1,8 +1,8 @@
-"""Loss matching: the gradient penalty without the gradient, as its ablation.
+"""Loss matching: gradient matching without the gradient, as its ablation.
 
     L(θ) = mean over retain of ℓ(x; θ)  +  λ · D( log ℓ(forget; θ), log ℓ(calibration; θ) detached )²
 
-Ours, after measurements that came close to the gradient penalty at half its cost: whatever the
+Ours, after measurements that came close to gradient matching at half its cost: whatever the
 penalty achieves beyond this, the gradient does.
 """
 

@@ -40,7 +40,7 @@ def store_gradient_target(
         paradigm,
         nonmembers,
         members,
-        batch_size=2 * recipe.methods.gradient_penalty_stage2.forget_batch,
+        batch_size=2 * recipe.methods.gradient_matching_stage2.forget_batch,
         quantiles=TARGET_QUANTILES,
         seed=seed,
     )

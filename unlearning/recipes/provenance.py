@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from unlearning.audit.escalation import AttemptName
 from unlearning.core.config import Config
@@ -17,7 +17,7 @@ from unlearning.data.provenance import PROVENANCE_FILE, ProvenanceRecord, load_a
 from unlearning.data.splits import Split
 from unlearning.learning import models
 from unlearning.learning.training import TrainResult
-from unlearning.recipes.recipe import Recipe
+from unlearning.recipes.recipe import Recipe, with_present_names
 
 
 class Provenance(Config):
@@ -25,7 +25,7 @@ class Provenance(Config):
 
     method: str
     """`pretrain`, or the unlearning method."""
-    recipe: Recipe
+    recipe: Annotated[Recipe, BeforeValidator(with_present_names)]
     """As it was asked for: what an attempt escalates is in `settings`, so that the next request
     starts from the first setting again."""
     seed: int

@@ -17,13 +17,13 @@ from unlearning.learning.encoders import EncoderConfig
 from unlearning.learning.near_duplicates import NearDuplicateConfig
 from unlearning.learning.paradigms import ParadigmConfig
 from unlearning.learning.training import OptimisationConfig, TrainingConfig
-from unlearning.methods import METHODS
+from unlearning.methods import FORMER_NAMES, METHODS, check_known
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
 from unlearning.methods.bad_teacher import BadTeacherConfig
 from unlearning.methods.coun import CoUnConfig
 from unlearning.methods.gradient_ascent import GradientAscentConfig
+from unlearning.methods.gradient_matching import GradientMatchingConfig
 from unlearning.methods.gradient_penalty import GradientPenaltyConfig
-from unlearning.methods.interpolated_gradient_penalty import InterpolatedGradientPenaltyConfig
 from unlearning.methods.l1_sparse import L1SparseConfig
 from unlearning.methods.loss_matching import LossMatchingConfig
 from unlearning.methods.npo import NPOConfig
@@ -55,15 +55,15 @@ class MethodsConfig(Config):
     A method without settings cannot be chosen with this recipe.
     """
 
-    gradient_penalty: GradientPenaltyConfig
-    gradient_penalty_stage2: GradientPenaltyConfig
+    gradient_matching: GradientMatchingConfig
+    gradient_matching_stage2: GradientMatchingConfig
     finetune: OptimisationConfig
     loss_matching: LossMatchingConfig | None = None
     gradient_ascent: GradientAscentConfig | None = None
     random_label: RandomLabelConfig | None = None
     saliency: SaliencyConfig | None = None
     alignment_calibration: AlignmentCalibrationConfig | None = None
-    interpolated_gradient_penalty: InterpolatedGradientPenaltyConfig | None = _if_set()
+    gradient_penalty: GradientPenaltyConfig | None = _if_set()
     npo: NPOConfig | None = _if_set()
     scrub: SCRUBConfig | None = _if_set()
     bad_teacher: BadTeacherConfig | None = _if_set()
@@ -99,8 +99,7 @@ class Recipe(Config):
         Raises:
             UserError: there is no such method, or the recipe has no settings for it.
         """
-        if method not in METHODS:
-            raise UserError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+        check_known(method)
         config: Config | None = self.training if method == "retrain" else getattr(self.methods, method)
         if config is None:
             raise UserError(f"recipe {self.name} has no settings for method {method}: give it methods.{method}")
@@ -117,7 +116,38 @@ def validate_recipe(content: Any, where: str) -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"recipe {where}: {first_problem(error)}{more}") from None
+        raise UserError(f"recipe {where}: {first_problem(error)}{more}{_renamed(error)}") from None
+
+
+def _renamed(error: ValidationError) -> str:
+    """Today's name of a method that a recipe calls by its former one, to be added to what is wrong; else empty.
+
+    A former name can be another method's now: then settings that only its first bearer has give it away.
+    """
+    for problem in error.errors():
+        section, *path = map(str, problem["loc"] or ("",))
+        for former, present in FORMER_NAMES.items():
+            match (problem["type"], path):
+                case ("missing", [name]) if name == present and former in problem["input"]:
+                    found = True
+                case ("extra_forbidden", [name, *settings]) if name == former and len(settings) < 2:
+                    found = set(settings) <= METHODS[present].config.model_fields.keys()
+                case _:
+                    found = False
+            if found and section == "methods":
+                return f"; what was {former} is called {present} now"
+    return ""
+
+
+def with_present_names(recipe: Any) -> Any:
+    """A recipe as it was stored, its methods under the names that they have now.
+
+    It is of before where none of its methods has a name that is new.
+    """
+    methods = recipe.get("methods") if isinstance(recipe, dict) else None
+    if not isinstance(methods, dict) or methods.keys() & (set(FORMER_NAMES.values()) - FORMER_NAMES.keys()):
+        return recipe
+    return recipe | {"methods": {FORMER_NAMES.get(name, name): settings for name, settings in methods.items()}}
 
 
 SORTS = {"encoder": "kind", "paradigm": "name"}
@@ -159,10 +189,11 @@ def override_method(recipe: Recipe, method: str, overrides: str) -> Recipe:
     """The recipe with YAML `overrides` laid over one method's settings.
 
     Raises:
-        UserError: not valid, or the method has no settings of its own (`retrain`).
+        UserError: no such method, one without settings of its own (`retrain`), or not valid.
     """
     if not overrides:
         return recipe
+    check_known(method)
     if method not in MethodsConfig.model_fields:
         raise UserError(f"method {method!r} has no settings of its own: leave the overrides empty")
     changed = {"methods": {method: parse_yaml(overrides, f"settings of {method}")}}

@@ -39,7 +39,7 @@ def unlearning() -> packages.Package:
     [
         ("stronger", "7", "stronger 7 is not possible: input should be less than or equal to 2"),
         ("on_failure", "pray", "on_failure 'pray' is unknown: choose retrain or stop"),
-        ("method", "amnesia", "method 'amnesia' is unknown: choose one of gradient_penalty, "),
+        ("method", "amnesia", "method 'amnesia' is unknown: choose one of gradient_matching, "),
         ("forget_fraction", "1.5", "forget_fraction 1.5 is not possible"),
         ("gpus", "-1", "gpus '-1' is not possible: give a whole number"),
     ],

@@ -12,7 +12,7 @@ from unlearning.audit.results import Comparison, Interval
 def qualification(size: int = 3, **changed: Any) -> Qualification:
     gap = Interval(estimate=0.021, low=-0.01, high=0.052, level=0.9)
     given: dict[str, Any] = {
-        "original": "a" * 64, "split": "b" * 64, "method": "gradient_penalty", "settings": {"weight": 1.0},
+        "original": "a" * 64, "split": "b" * 64, "method": "gradient_matching", "settings": {"weight": 1.0},
         "size": size, "sets": 100, "seed": 0, "references": 16, "holdout": 2_000, "auc_margin": 0.1,
         "utility_margin": 0.03, "record_margin": 0.05, "memory_margin": 0.25,
         "outcome": "qualified", "reasons": ("every attack is within the margin",),
@@ -61,7 +61,7 @@ def test_wider_margins_than_the_policys_do_not_count(margin: str) -> None:
 )
 def test_only_the_same_original_data_method_and_settings_match(changed: dict[str, Any]) -> None:
     wanted: dict[str, Any] = {
-        "original": "a" * 64, "split": "b" * 64, "method": "gradient_penalty", "settings": {"weight": 1.0}
+        "original": "a" * 64, "split": "b" * 64, "method": "gradient_matching", "settings": {"weight": 1.0}
     }  # fmt: skip
     assert sizes(*matching([qualification(10), qualification(1)], **wanted)) == (1, 10)
     assert matching([qualification(3, **changed)], **wanted) == ()

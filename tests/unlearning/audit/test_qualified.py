@@ -72,7 +72,7 @@ def evaluated(lost: float = 0.0) -> EvaluationReport:
 
 
 FOUND = (qualification(1), qualification(3), qualification(10))
-MADE: dict[str, Any] = {"method": "gradient_penalty", "settings": {"weight": 1.0}, "attempt": "first"}
+MADE: dict[str, Any] = {"method": "gradient_matching", "settings": {"weight": 1.0}, "attempt": "first"}
 
 
 def sizes(audit: Audit, evaluation: EvaluationReport, **changed: Any) -> list[int]:

@@ -92,7 +92,7 @@ def test_a_model_says_which_version_serves_and_its_links_lead_there(page: Page) 
 
 def test_the_lineage_is_walked_from_the_version_that_serves_to_the_original(page: Page) -> None:
     page.goto(f"/#/models/{MODEL}/versions/4")
-    expect(page.get_by_text("Made from version 3 by gradient_penalty")).to_be_visible()
+    expect(page.get_by_text("Made from version 3 by gradient_matching")).to_be_visible()
     page = followed(page, page.get_by_role("link", name="version 3", exact=True))
     expect(page).to_have_url(re.compile(r"versions/3$"))
     expect(page.get_by_text("Made from version 1")).to_be_visible()

@@ -56,8 +56,8 @@ def test_every_version_stands_below_the_one_it_was_made_from(cli: Cli) -> None:
     name, original, rejected, promoted = answer.out.splitlines()
     assert name.strip() == FOLLOWED
     assert "version 1 [superseded]: original by pretrain, superseded" in original
-    assert "version 2: unlearned by gradient_penalty, rejected, verdict " in rejected
-    assert "version 3 [champion]: unlearned by gradient_penalty, serving, verdict passed, largest AUC gap " in promoted
+    assert "version 2: unlearned by gradient_matching, rejected, verdict " in rejected
+    assert "version 3 [champion]: unlearned by gradient_matching, serving, verdict passed, largest AUC gap " in promoted
     assert "accepted" not in answer.out
     depth = [line.index("version") for line in (original, rejected, promoted)]
     assert depth[0] < depth[1] == depth[2]

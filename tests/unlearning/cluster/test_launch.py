@@ -111,7 +111,7 @@ def test_two_processes_train_what_one_trains(chain: Chain, tmp_path: Path, capfd
 
 @pytest.mark.nightly
 def test_two_processes_forget_what_one_forgets(chain: Chain, tmp_path: Path) -> None:
-    penalty = {"method": "gradient_penalty", "overrides": SGD}
+    penalty = {"method": "gradient_matching", "overrides": SGD}
     found = unlearn(wanted=Workers(processes=2), **forgetting(chain, tmp_path / "two", **penalty))
     unlearn(wanted=Workers(), **forgetting(chain, tmp_path / "one", **penalty))
     assert found.diverged == ""

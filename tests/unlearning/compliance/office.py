@@ -246,7 +246,7 @@ class Office:
             parent=parent.version,
             parent_digest=parent.tags.digest,
             batch=batch,
-            method="gradient_penalty",
+            method="gradient_matching",
             verdict="passed" if passes else "leaks",
             action="promote" if passes else "person",
             accepted="no",

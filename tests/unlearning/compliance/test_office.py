@@ -40,7 +40,7 @@ def documents(make_summary: Callable[..., Summary]) -> dict[str, bytes]:
         comparisons=summary.verdict.comparisons,
     )  # fmt: skip
     made = {
-        "method": "gradient_penalty", "recipe": {}, "seed": 0, "seconds": 1.0, "device": "cpu", "commit": "c",
+        "method": "gradient_matching", "recipe": {}, "seed": 0, "seconds": 1.0, "device": "cpu", "commit": "c",
         "snapshot": "s", "split": "s", "settings": {"epochs": 1},
     }  # fmt: skip
     found: dict[str, Any] = {

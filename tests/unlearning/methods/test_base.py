@@ -254,7 +254,7 @@ def test_a_method_asks_for_exactly_what_it_may_see(name: str) -> None:
 
 def test_only_penalties_between_members_and_non_members_and_their_ablation_ever_see_non_members() -> None:
     seeing = [name for name, method in METHODS.items() if "calibration" in method.sees]
-    assert seeing == ["gradient_penalty", "interpolated_gradient_penalty", "loss_matching"]
+    assert seeing == ["gradient_matching", "gradient_penalty", "loss_matching"]
 
 
 WEIGHTED = [
@@ -288,9 +288,9 @@ def test_stage_2_never_touches_a_non_member(
 ) -> None:
     paradigm = every_paradigm[name]
     shown: dict[str, Any] = parts | {"calibration": Untouchable()}
-    for method in (METHODS["gradient_penalty_stage2"], METHODS["gradient_penalty"]):
+    for method in (METHODS["gradient_matching_stage2"], METHODS["gradient_matching"]):
         run = partial(method, model_of(paradigm, build_model), paradigm, config=config_for(method), seed=0)
-        if method.name == "gradient_penalty_stage2":
+        if method.name == "gradient_matching_stage2":
             run(**shown)
         else:
             with pytest.raises(AssertionError, match="non-members were"):

@@ -54,7 +54,7 @@ def test_ssd_chooses_more_weights_and_shrinks_them_further() -> None:
 
 
 def test_a_control_without_penalty_stays_without() -> None:
-    config = RECIPE.methods.interpolated_gradient_penalty
+    config = RECIPE.methods.gradient_penalty
     assert config is not None
     found = escalated(config.model_copy(update={"weight": 0.0}))
     assert isinstance(found, UnlearningConfig)

@@ -9,6 +9,7 @@ from unlearning import recipes
 from unlearning.core.errors import UserError
 from unlearning.core.files import read_json, write_json
 from unlearning.data.provenance import PROVENANCE_FILE, load_record
+from unlearning.methods import FORMER_NAMES
 from unlearning.recipes import provenance
 from unlearning.recipes.provenance import Provenance
 
@@ -16,7 +17,7 @@ from unlearning.recipes.provenance import Provenance
 @pytest.fixture
 def made() -> Provenance:
     return Provenance(
-        method="gradient_penalty",
+        method="gradient_matching",
         recipe=recipes.load("digits-simclr"),
         seed=7,
         seconds=1.5,
@@ -57,6 +58,22 @@ def test_a_file_that_calls_the_attempt_a_rung_is_read(made: Provenance, tmp_path
     write_json(tmp_path / PROVENANCE_FILE, document)
     assert provenance.load(tmp_path) == escalated
     assert load_record(tmp_path) == escalated.record()
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_methods_that_a_stored_recipe_calls_by_former_names_are_those_of_today(
+    made: Provenance, tmp_path: Path, name: str
+) -> None:
+    """An original of before can still be made to forget, and what is read of it as it stands stays as it is."""
+    written = made.model_copy(update={"recipe": recipes.load(name)})
+    document = written.model_dump(mode="json")
+    former = {present: each for each, present in FORMER_NAMES.items()}
+    document["recipe"]["methods"] = {
+        former.get(method, method): settings for method, settings in document["recipe"]["methods"].items()
+    }
+    write_json(tmp_path / PROVENANCE_FILE, document)
+    assert provenance.load(tmp_path) == written
+    assert load_record(tmp_path).recipe == document["recipe"] != written.record().recipe
 
 
 def test_an_original_has_neither_parent_nor_forget_set(made: Provenance, tmp_path: Path) -> None:

@@ -18,10 +18,17 @@ from unlearning.data.sources import SOURCES
 from unlearning.data.splits import make_split
 from unlearning.learning.paradigms import PARADIGMS
 from unlearning.learning.training import OptimisationConfig
-from unlearning.methods import METHODS
+from unlearning.methods import FORMER_NAMES, METHODS
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
 from unlearning.methods.objective import UnlearningConfig
-from unlearning.recipes.recipe import MethodsConfig, Recipe, merge, override_method, validate_recipe
+from unlearning.recipes.recipe import (
+    MethodsConfig,
+    Recipe,
+    merge,
+    override_method,
+    validate_recipe,
+    with_present_names,
+)
 
 NAMES = recipes.names()
 TINY = "digits-simclr"
@@ -103,7 +110,7 @@ def test_a_small_folder_of_images_is_enough_and_a_smaller_one_is_refused_in_a_li
 def test_acceleration_is_for_training_alone() -> None:
     acceleration = "{acceleration: {bf16: true}}"
     assert recipes.load(TINY, f"training: {acceleration}").training.acceleration.wanted == ("bf16",)
-    for path in ("finetune", "gradient_penalty.optimisation"):
+    for path in ("finetune", "gradient_matching.optimisation"):
         found = refusal(recipes.load, TINY, nested(f"methods.{path}.acceleration", {"bf16": True}))
         assert f"methods.{path}.acceleration: Extra inputs are not permitted" in found
 
@@ -118,10 +125,10 @@ def test_a_recipe_without_acceleration_keeps_its_digest() -> None:
 
 def test_a_recipe_without_settings_for_newer_methods_keeps_its_digest() -> None:
     """Those that came later are left out where they are unset; written as null they are unset too."""
-    older = "{interpolated_gradient_penalty: null, npo: null, scrub: null, bad_teacher: null, ssd: null, "
+    older = "{gradient_penalty: null, npo: null, scrub: null, bad_teacher: null, ssd: null, "
     without = recipes.load(TINY, f"methods: {older}l1_sparse: null, coun: null}}")
     assert list(without.model_dump(mode="json")["methods"]) == [
-        "gradient_penalty", "gradient_penalty_stage2", "finetune", "loss_matching", "gradient_ascent", "random_label",
+        "gradient_matching", "gradient_matching_stage2", "finetune", "loss_matching", "gradient_ascent", "random_label",
         "saliency", "alignment_calibration",
     ]  # fmt: skip
     assert without.digest != recipes.load(TINY).digest
@@ -138,7 +145,7 @@ def test_every_method_has_settings_of_its_type_in_every_recipe(name: str) -> Non
             assert isinstance(recipe.method_config(method.name), method.config)
     assert recipe.method_config("retrain") is recipe.training
     assert recipe.method_config("finetune") is recipe.methods.finetune
-    assert recipe.method_config("gradient_penalty_stage2") is recipe.methods.gradient_penalty_stage2
+    assert recipe.method_config("gradient_matching_stage2") is recipe.methods.gradient_matching_stage2
 
 
 LEVELS = [
@@ -150,9 +157,9 @@ LEVELS = [
     "evaluation.unheard_of",
     "methods.unheard_of",
     "methods.finetune.unheard_of",
-    "methods.gradient_penalty.unheard_of",
-    "methods.gradient_penalty.optimisation.unheard_of",
-    "methods.gradient_penalty_stage2.optimisation.unheard_of",
+    "methods.gradient_matching.unheard_of",
+    "methods.gradient_matching.optimisation.unheard_of",
+    "methods.gradient_matching_stage2.optimisation.unheard_of",
 ]
 
 
@@ -199,8 +206,8 @@ def test_a_recipe_is_a_mapping(tmp_path: Path, content: str) -> None:
 
 def test_overrides_reach_deep_and_leave_their_neighbours_alone() -> None:
     base = recipes.load(TINY).model_dump()
-    found = recipes.load(TINY, "methods: {gradient_penalty: {optimisation: {epochs: 3}}}\ncheckpoint_every: 9")
-    base["methods"]["gradient_penalty"]["optimisation"]["epochs"] = 3
+    found = recipes.load(TINY, "methods: {gradient_matching: {optimisation: {epochs: 3}}}\ncheckpoint_every: 9")
+    base["methods"]["gradient_matching"]["optimisation"]["epochs"] = 3
     base["checkpoint_every"] = 9
     assert found.model_dump() == base
 
@@ -318,10 +325,63 @@ def test_no_overrides_change_nothing(recipe: Recipe) -> None:
         assert override_method(recipe, method, "") is recipe
 
 
-@pytest.mark.parametrize("method", ["retrain", "amnesia"])
-def test_a_method_without_settings_has_none_to_override(recipe: Recipe, method: str) -> None:
-    found = refusal(override_method, recipe, method, "epochs: 2")
-    assert found == f"method {method!r} has no settings of its own: leave the overrides empty"
+def test_a_method_without_settings_has_none_to_override(recipe: Recipe) -> None:
+    found = refusal(override_method, recipe, "retrain", "epochs: 2")
+    assert found == "method 'retrain' has no settings of its own: leave the overrides empty"
+    assert refusal(override_method, recipe, "amnesia", "epochs: 2").startswith("method 'amnesia' is unknown: choose")
+
+
+@pytest.mark.parametrize("overrides", ["match: mean", "tolerance: 0.1", "rest: 3", "{target: 0, rest: 3, weight: 1}"])
+def test_settings_of_what_had_the_name_before_say_what_it_is_called_now(recipe: Recipe, overrides: str) -> None:
+    for found in (
+        refusal(override_method, recipe, "gradient_penalty", overrides),
+        refusal(recipes.load, TINY, yaml.safe_dump({"methods": {"gradient_penalty": yaml.safe_load(overrides)}})),
+    ):
+        assert "methods.gradient_penalty." in found
+        assert found.endswith(
+            ": Extra inputs are not permitted; what was gradient_penalty is called gradient_matching now"
+        )
+        assert "\n" not in found
+
+
+def test_settings_that_neither_has_or_that_are_of_today_say_nothing_of_names(recipe: Recipe) -> None:
+    for method, wrong in (
+        ("gradient_penalty", "unheard_of: 1"),
+        ("gradient_penalty", "optimisation: {unheard_of: 1}"),
+        ("gradient_penalty", "target: -1"),
+        ("gradient_matching", "target: 1"),
+        ("loss_matching", "tolerance: 0.1"),
+    ):
+        assert "is called" not in refusal(override_method, recipe, method, wrong)
+    assert override_method(recipe, "gradient_penalty", "{target: 0, weight: 0}").method_config("gradient_penalty")
+
+
+def with_former_names(recipe: Recipe) -> dict[str, Any]:
+    document = recipe.model_dump(mode="json")
+    former = {present: name for name, present in FORMER_NAMES.items()}
+    document["methods"] = {former.get(name, name): given for name, given in document["methods"].items()}
+    return document
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_with_former_names_is_refused_in_a_line_and_read_where_it_was_stored(name: str) -> None:
+    recipe = recipes.load(name)
+    stored = with_former_names(recipe)
+    found = refusal(validate_recipe, stored, name)
+    assert found.startswith(f"recipe {name}: methods.gradient_matching: Field required (and ")
+    assert found.endswith("more); what was gradient_penalty is called gradient_matching now")
+    assert validate_recipe(with_present_names(stored), name) == recipe
+    present = recipe.model_dump(mode="json")
+    assert with_present_names(present) == present
+    stored["methods"] = {"interpolated_gradient_penalty": {}} | present["methods"]
+    told = "Extra inputs are not permitted; what was interpolated_gradient_penalty is called gradient_penalty now"
+    assert refusal(validate_recipe, stored, name).endswith(told)
+
+
+@pytest.mark.parametrize("former", sorted(FORMER_NAMES.keys() - METHODS.keys()))
+def test_a_former_name_is_no_method_and_says_which_it_is(recipe: Recipe, former: str) -> None:
+    told = f"method {former!r} is unknown: it is called {FORMER_NAMES[former]} now"
+    assert refusal(recipe.method_config, former) == refusal(override_method, recipe, former, "weight: 2") == told
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_each_forgets_what_it_was_trained_on_and_retains_the_rest_of_its_half(
     assert len({given["seed"] for *_, given in seen}) == 8
 
 
-@pytest.mark.parametrize("method", ["gradient_penalty", "gradient_penalty_stage2", "finetune"])
+@pytest.mark.parametrize("method", ["gradient_matching", "gradient_matching_stage2", "finetune"])
 def test_a_method_changes_what_they_show_the_same_way_every_time(
     unlearn: Unlearn, baseline: ReferenceBaseline, method: str
 ) -> None:

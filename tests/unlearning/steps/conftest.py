@@ -76,7 +76,7 @@ def finished_by_references(finished_chain: Chain, tmp_path_factory: pytest.TempP
     paths: dict[str, Any] = {f"{name}_path": path for name, path in models.items()}
     audit(**data, **paths, references_path=at["references"], seed=0, device="cpu", audit_path=made["audit"])
     evaluate(**data, model_paths=models, device="cpu", evaluation_path=made["evaluation"])
-    margins: dict[str, Any] = {"policy": Policy(**WIDE), "method": "gradient_penalty"}
+    margins: dict[str, Any] = {"policy": Policy(**WIDE), "method": "gradient_matching"}
     decide(**margins, audit_path=made["audit"], evaluation_path=made["evaluation"], verdict_path=made["passed"])
     return made
 
@@ -97,7 +97,7 @@ def diverged_chain(finished_chain: Chain, tmp_path_factory: pytest.TempPathFacto
     unlearn(
         **data,
         model_path=at["model"],
-        method="gradient_penalty",
+        method="gradient_matching",
         overrides="{optimisation: {learning_rate: 1.0e30}}",
         seed=0,
         device="cpu",
@@ -111,7 +111,7 @@ def diverged_chain(finished_chain: Chain, tmp_path_factory: pytest.TempPathFacto
     evaluate(**data, model_paths=everybody, device="cpu", evaluation_path=at["evaluation"])
     margins = {"policy": Policy(**WIDE)}
     given: dict[str, Any] = {"audit_path": at["audit"], "evaluation_path": at["evaluation"], **margins}
-    decide(**given, method="gradient_penalty", verdict_path=at["diverged"])
+    decide(**given, method="gradient_matching", verdict_path=at["diverged"])
     return at
 
 

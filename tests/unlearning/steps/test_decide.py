@@ -21,7 +21,7 @@ Chain = dict[str, Path]
 def decide_into(chain: Chain, path: Path, **changed: Any) -> Decision:
     given: dict[str, Any] = {"audit_path": chain["audit"], "evaluation_path": chain["evaluation"]}
     policy = checked(Policy, WIDE | {name: changed.pop(name) for name in Policy.model_fields if name in changed})
-    return decide(**given | {"method": "gradient_penalty"} | changed, policy=policy, verdict_path=path)
+    return decide(**given | {"method": "gradient_matching"} | changed, policy=policy, verdict_path=path)
 
 
 def few(chain: Chain, folder: Path) -> Path:
@@ -139,7 +139,7 @@ def test_what_follows_too_few_records_is_the_policys(
     assert load_verdict(tmp_path / "verdict") == decided.verdict
 
 
-@pytest.mark.parametrize(("method", "action"), [("gradient_penalty", "stronger"), ("retrain", "retrain")])
+@pytest.mark.parametrize(("method", "action"), [("gradient_matching", "stronger"), ("retrain", "retrain")])
 def test_a_leak_is_met_with_an_escalated_setting_if_the_method_has_any(
     chain: Chain, tmp_path: Path, method: str, action: str
 ) -> None:

@@ -31,7 +31,7 @@ def attempt(chain: Chain, judged: str, version: str = "2", **changed: Any) -> At
     """The candidate of the chain as an attempt; `passed` and `failed` are the verdicts of the chain."""
     made = AttemptSummary(
         name="first",
-        method="gradient_penalty",
+        method="gradient_matching",
         settings={"weight": 0.1},
         digest=models.digest(chain["candidate"]),
         seconds=1.5,
@@ -75,7 +75,7 @@ def test_a_promoted_run_is_told_in_full(
     assert summary.load(tmp_path / "summary.json") == written
     assert (written.verdict.outcome, written.promoted, written.registry.champion) == ("passed", "unlearned", "2")
     assert list(written.models) == ["original", "unlearned", "retrained"]
-    assert (written.seed, written.commit, written.method) == (0, "test", "gradient_penalty")
+    assert (written.seed, written.commit, written.method) == (0, "test", "gradient_matching")
     assert (written.forget.records, written.split.sizes["members"]) == (120, 300)
     assert (written.registry.versions, written.accepted) == ({"original": "1", "unlearned": "2"}, None)
     assert [(each.version, each.parent, each.status, each.serves) for each in written.registry.history] == [

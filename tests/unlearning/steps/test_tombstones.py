@@ -161,7 +161,7 @@ def test_the_version_that_is_to_forget_them_can_still_be_loaded_and_made_to_forg
     data: dict[str, Any] = {"snapshot_path": at["snapshot"], "split_path": at["split"]}
     chosen: dict[str, Any] = {"kind": "records", "fraction": 0.2, "class_name": "", "ids": " ".join(wanted)}
     assert select(**data, **chosen, seed=0, forget_path=tmp_path / "forget").records == 3
-    for method in ("gradient_penalty", "retrain"):
+    for method in ("gradient_matching", "retrain"):
         unlearn(
             model_path=at["model"],
             **data,

@@ -21,7 +21,7 @@ LAST_STEP = "{optimisation: {epochs: 1, batch_size: 1000, learning_rate: 1.0e39}
 
 def unlearn_into(chain: Chain, path: Path, **changed: Any) -> UnlearnResult:
     inputs: dict[str, Any] = {f"{name}_path": chain[name] for name in ("model", "snapshot", "split", "forget")}
-    settings = {"method": "gradient_penalty", "overrides": "", "seed": 0, "device": "cpu"}
+    settings = {"method": "gradient_matching", "overrides": "", "seed": 0, "device": "cpu"}
     return unlearn(**inputs | settings | changed, candidate_path=path)
 
 
@@ -43,7 +43,7 @@ def test_what_is_compared_with_is_never_what_may_be_promoted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "method", "seed"), [("candidate", "gradient_penalty", 0), ("retrained", "retrain", 1)]
+    ("name", "method", "seed"), [("candidate", "gradient_matching", 0), ("retrained", "retrain", 1)]
 )
 def test_provenance_names_parent_and_forget_set(chain: Chain, name: str, method: str, seed: int) -> None:
     made = provenance.load(chain[name])
@@ -57,7 +57,7 @@ def test_the_same_inputs_give_the_same_weights(chain: Chain, tmp_path: Path) -> 
     assert unlearn_into(chain, tmp_path / "again").digest == models.digest(chain["candidate"])
 
 
-@pytest.mark.parametrize("method", ["gradient_penalty_stage2", "finetune"])
+@pytest.mark.parametrize("method", ["gradient_matching_stage2", "finetune"])
 def test_every_other_method_runs_too(chain: Chain, tmp_path: Path, method: str) -> None:
     made = unlearn_into(chain, tmp_path / "candidate", method=method)
     assert made.digest == models.digest(tmp_path / "candidate") != models.digest(chain["model"])
@@ -67,8 +67,8 @@ def test_every_other_method_runs_too(chain: Chain, tmp_path: Path, method: str) 
 def test_overrides_are_recorded_where_the_model_is(chain: Chain, tmp_path: Path) -> None:
     unlearn_into(chain, tmp_path / "candidate", overrides="weight: 0.25")
     made = provenance.load(tmp_path / "candidate")
-    assert made.recipe.methods.gradient_penalty.weight == 0.25
-    assert made.recipe.methods.gradient_penalty_stage2.weight == 0.1
+    assert made.recipe.methods.gradient_matching.weight == 0.25
+    assert made.recipe.methods.gradient_matching_stage2.weight == 0.1
 
 
 def test_an_escalated_attempt_says_so_and_leaves_the_recipe_as_it_was(chain: Chain, tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_a_method_that_diverges_is_an_error_or_leaves_the_model_as_it_was(
     made, before = provenance.load(tmp_path / "candidate"), provenance.load(chain["model"])
     assert kept.digest == models.digest(tmp_path / "candidate") == models.digest(chain["model"]) == made.parent
     assert why in kept.diverged
-    assert kept.diverged.startswith("gradient_penalty diverged and made no model")
+    assert kept.diverged.startswith("gradient_matching diverged and made no model")
     assert "\n" not in kept.diverged
     assert made.diverged == kept.diverged
-    assert (made.method, made.attempt, before.diverged) == ("gradient_penalty", "first", "")
+    assert (made.method, made.attempt, before.diverged) == ("gradient_matching", "first", "")
     assert made.settings["optimisation"]["learning_rate"] >= 1e30
 
 

@@ -13,7 +13,7 @@ from unlearning.learning.models import Model
 
 
 class Paradigm(Protocol):
-    """One objective. Training, the gradient penalty and the audit all use `per_sample_loss`."""
+    """One objective. Training, unlearning and the audit all use `per_sample_loss`."""
 
     name: str
 

@@ -16,6 +16,9 @@ from matplotlib.transforms import Bbox
 
 from unlearning.reporting.figures.style import COLOURS, INK, STYLE, svg
 
+OURS = ("gradient_matching", "gradient_penalty")
+"""How names of the readings of Wang & Chen's method begin."""
+
 _STRAIGHT = (0.05, 2.0)
 """Up to here the axes are linear, then logarithmic: one bad method must not squeeze the good ones together."""
 _TICKS = (
@@ -64,7 +67,7 @@ def auc_against_accuracy(
     """A point with its intervals per method, the retrained model's place, and the region to be reached.
 
     Args:
-        methods: in any order; one called `original` stands out, and so do those of the gradient penalty.
+        methods: in any order; one called `original` stands out, and so do the readings of Wang & Chen's.
         name: of the figure, unlike that of any other on the same page.
         gap_bound: largest AUC gap either way of the region to be reached.
         lost_bound: largest loss of accuracy of that region, in percentage points.
@@ -95,7 +98,7 @@ def auc_against_accuracy(
 
 
 def _colour(name: str) -> str:
-    if name.startswith("gradient_penalty"):
+    if name.startswith(OURS):
         return COLOURS["unlearned"]
     return COLOURS["original"] if name == "original" else INK
 

@@ -16,7 +16,7 @@ from unlearning.reporting.figures import methods
 from unlearning.reporting.figures.methods import MeasuredValue, MethodPoint, auc_against_accuracy
 
 NAMES = (
-    "original", "gradient_penalty", "gradient_penalty_stage2", "finetune", "gradient_ascent", "random_label",
+    "original", "gradient_matching", "gradient_matching_stage2", "finetune", "gradient_ascent", "random_label",
     "saliency", "alignment_calibration", "loss_matching",
 )  # fmt: skip
 Axes = Any
