@@ -19,7 +19,7 @@ that the escalation policy tries.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -196,18 +196,44 @@ def _mislabelled(bench: Bench, retain: Records, forget: Records, seed: int) -> M
     return model.eval()
 
 
-def _unlearned(
-    bench: Bench, known: References, kind: str, repeats: int
-) -> Iterator[tuple[AuditedModel, ReferenceBaseline]]:
-    """The models of one kind, each of a forget set of its own."""
-    holdout, calibration = bench.records(bench.split.holdout), bench.records(bench.split.calibration)
-    for turn in range(repeats):
+@dataclass(frozen=True)
+class Chosen:
+    """A forget set, and what references show of it."""
+
+    forget: Records
+    retain: Records
+    forgotten: ReferenceBaseline
+
+    @classmethod
+    def turn(cls, bench: Bench, known: References, turn: int) -> Chosen:
+        """A fifth of the members, others in each turn."""
         chosen: ForgetSet = forget_set.select(
             bench.split, bench.snapshot, kind="random", fraction=0.2, class_name="", seed=1000 * (bench.seed + 1) + turn
         )
         forgotten = ReferenceBaseline.of(known, bench.split, chosen.ids)
-        retain, forget = bench.records(bench.split.retained(chosen.ids)), bench.records(chosen.ids)
-        given: dict[str, Any] = {"forget": forget, "retain": retain, "calibration": calibration}
+        return cls(bench.records(chosen.ids), bench.records(bench.split.retained(chosen.ids)), forgotten)
+
+    def shown_by(self, model: Model, bench: Bench) -> AuditedModel:
+        """What a model shows of it."""
+        return measure_like_references(
+            model,
+            bench.paradigm,
+            forget=self.forget,
+            holdout=bench.records(bench.split.holdout),
+            retained=self.retain,
+            forgotten=self.forgotten,
+        )
+
+
+def _unlearned(
+    bench: Bench, known: References, kind: str, repeats: int
+) -> Iterator[tuple[AuditedModel, ReferenceBaseline]]:
+    """The models of one kind, each of a forget set of its own."""
+    calibration = bench.records(bench.split.calibration)
+    for turn in range(repeats):
+        chosen = Chosen.turn(bench, known, turn)
+        forgotten = chosen.forgotten
+        given: dict[str, Any] = {"forget": chosen.forget, "retain": chosen.retain, "calibration": calibration}
         match kind:
             case "untouched" | "offset_only":
                 model = bench.original
@@ -217,9 +243,7 @@ def _unlearned(
                 model = over_forget(bench, **given, seed=bench.seed + turn)
             case _:
                 model = unlearn_with(bench, METHOD, **given, seed=bench.seed + turn, attempt=TRIED[kind])[0]
-        shown = measure_like_references(
-            model, bench.paradigm, forget=forget, holdout=holdout, retained=retain, forgotten=forgotten
-        )
+        shown = chosen.shown_by(model, bench)
         yield (without_offset(shown, forgotten) if kind == "offset_only" else shown), forgotten
 
 
