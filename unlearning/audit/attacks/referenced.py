@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from unlearning.audit.attacks import lira, rmia
 from unlearning.audit.attacks.base import MembershipScores
 from unlearning.audit.attacks.in_place import judges, shared_variances
+from unlearning.audit.attacks.trained_alike import as_trained_alike
 from unlearning.audit.statistics import clustered_error, placements, standard_error
 
 Array = npt.NDArray[np.float64]
@@ -174,7 +175,7 @@ class CommonScale:
     """Logit confidences of the forgotten records as normal scores among each model's own holdout."""
 
     target: Array
-    """(F, Q)."""
+    """(F, Q), see `as_trained_alike`."""
     reference: Array
     """(K, F, Q)."""
     trained: Mask
@@ -192,14 +193,17 @@ def on_common_scale(losses: ReferencedLosses, measured: Mask | None = None, *, a
     shown = _confidences(losses)
     among = np.ones(len(shown.holdout), dtype=bool) if measured is None else measured
 
-    def scores(values: Array, holdout: Array) -> Array:
+    def scores(values: Array, holdout: Array) -> tuple[Array, Array]:
         if averaged:
             values, holdout = values.mean(axis=-1, keepdims=True), holdout.mean(axis=-1, keepdims=True)
-        return normal_scores(values, holdout[..., among, :])
+        known = holdout[..., among, :]
+        return normal_scores(values, known), normal_scores(known, known)
 
-    return CommonScale(
-        scores(shown.forget, shown.holdout), scores(shown.reference_forget, shown.reference_holdout), losses.trained
-    )
+    target, target_holdout = scores(shown.forget, shown.holdout)
+    reference, reference_holdout = scores(shown.reference_forget, shown.reference_holdout)
+    left_out = losses.left_out[:, among]
+    alike = as_trained_alike(target, target_holdout, reference, reference_holdout, losses.trained, left_out)
+    return CommonScale(alike, reference, losses.trained)
 
 
 def online_in_place(shown: CommonScale) -> tuple[Array, Array]:

@@ -15,11 +15,12 @@ from unlearning.audit import logistic
 from unlearning.audit.attacks import ASKING_REFERENCES
 from unlearning.audit.attacks.base import MembershipScores
 from unlearning.audit.attacks.combined import FOLDS, matrix
-from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import (
     JACKKNIFE,
     Mask,
+    ReferencedLosses,
     normal_scores,
+    on_common_scale,
 )
 from unlearning.audit.recognised import Recognised, recognised
 from unlearning.audit.reference_baseline import ONLINE, AuditedModel, Placements, ReferenceBaseline, asked
@@ -94,19 +95,31 @@ def show(
     placed["combined_retained"] = _fitted_on_retained(*groups, derive(seed, "combined_retained"))
     encoder = (own.encoder, holdout.encoder, audited.retained.encoder)
     placed["representation"] = _fitted_on_retained(*encoder, derive(seed, "representation"))
-    known, among = logit_confidence(own.losses), logit_confidence(holdout.losses)
+    losses = _beside_references(own, holdout, pool, forgotten, left_out, scale)
+    kept = jackknifed(len(holdout.losses))
     return Shown(
         placed=placed,
         signals=_normal(own.signals, holdout.signals),
         holdout_signals=_normal(holdout.signals, holdout.signals),
-        confidences=np.stack([normal_scores(known, among[kept]) for kept in jackknifed(len(among))]),
-        averages=np.stack([normal_scores(*_averages(known, among[kept]))[:, 0] for kept in jackknifed(len(among))]),
+        confidences=np.stack([on_common_scale(losses, each).target for each in kept]),
+        averages=np.stack([on_common_scale(losses, each, averaged=True).target[:, 0] for each in kept]),
         recognised=named,
     )
 
 
-def _averages(*values: Array) -> tuple[Array, ...]:
-    return tuple(each.mean(axis=-1, keepdims=True) for each in values)
+def _beside_references(
+    own: Measured, holdout: Measured, pool: ReferenceBaseline, forgotten: Rows, left_out: Mask, scale: float
+) -> ReferencedLosses:
+    """Losses of the records of one set alone, beside those of the references."""
+    return ReferencedLosses(
+        forget=own.losses,
+        holdout=holdout.losses,
+        reference_forget=pool.references.member_losses[:, pool.rows[forgotten]],
+        reference_holdout=pool.references.holdout_losses,
+        trained=pool.trained[:, forgotten],
+        left_out=left_out,
+        rmia_scale=scale,
+    )
 
 
 def _normal(signals: Signals, holdout: Signals) -> Array:

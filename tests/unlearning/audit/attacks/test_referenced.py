@@ -17,6 +17,7 @@ from unlearning.audit.attacks.referenced import (
     online_in_place,
     tuned_rmia_scale,
 )
+from unlearning.audit.attacks.trained_alike import as_trained_alike
 from unlearning.audit.references.training import halves
 from unlearning.audit.statistics import auc_interval
 
@@ -137,10 +138,23 @@ def test_the_common_scale_is_each_models_own_holdout(make: Make, averaged: bool)
             values, holdout = values.mean(axis=1, keepdims=True), holdout.mean(axis=1, keepdims=True)
         return normal_scores(values, holdout[measured])
 
-    assert np.allclose(found.target, slow(losses.forget, losses.holdout))
+    def of_holdout(losses_of_it: Any) -> Any:
+        return slow(losses_of_it[measured], losses_of_it)
+
+    reference, reference_holdout = [], []
     for number in range(8):
-        own = slow(losses.reference_forget[number], losses.reference_holdout[number])
-        assert np.allclose(found.reference[number], own)
+        reference.append(slow(losses.reference_forget[number], losses.reference_holdout[number]))
+        reference_holdout.append(of_holdout(losses.reference_holdout[number]))
+        assert np.allclose(found.reference[number], reference[-1])
+    target = as_trained_alike(
+        slow(losses.forget, losses.holdout),
+        of_holdout(losses.holdout),
+        np.stack(reference),
+        np.stack(reference_holdout),
+        losses.trained,
+        losses.left_out[:, measured],
+    )
+    assert np.allclose(found.target, target)
 
 
 @pytest.mark.parametrize("holdout", [1, 2, 7, 10, 43])

@@ -12,6 +12,7 @@ from unlearning.audit.attacks import REFERENCE_ATTACKS, u_lira
 from unlearning.audit.attacks.base import MembershipScores
 from unlearning.audit.attacks.lira import logit_confidence
 from unlearning.audit.attacks.referenced import ReferencedLosses
+from unlearning.audit.attacks.trained_alike import as_trained_alike
 from unlearning.audit.references.training import halves
 from unlearning.audit.statistics import auc_interval
 
@@ -98,7 +99,11 @@ def slow_places(losses: Array, holdout: Array) -> list[list[float]]:
 def slow_scores(losses: ReferencedLosses) -> tuple[list[float], list[float]]:
     """Of the model, and of the references not trained on a record, reference by reference."""
     shown = [slow_places(*each) for each in zip(losses.reference_forget, losses.reference_holdout, strict=True)]
-    own = slow_places(losses.forget, losses.holdout)
+    of_holdout = [slow_places(each, each) for each in (losses.holdout, *losses.reference_holdout)]
+    places = (slow_places(losses.forget, losses.holdout), of_holdout[0], shown, of_holdout[1:])
+    target, its_holdout, reference, their_holdout = (np.asarray(each) for each in places)
+    alike = as_trained_alike(target, its_holdout, reference, their_holdout, losses.trained, losses.left_out)
+    own: list[list[float]] = alike.tolist()
 
     def side(n: int, left: int, inside: bool) -> list[int]:
         return [k for k in range(COUNT) if k != left and bool(losses.trained[k, n]) == inside]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from unlearning.audit.attacks.lira import logit_confidence
-from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS
+from unlearning.audit.attacks.referenced import REFERENCE_ATTACKS, ReferencedLosses, on_common_scale
 from unlearning.audit.qualification.shown import ONE_BY_ONE, jackknifed
 from unlearning.audit.reference_baseline import AuditedModel, referenced_losses
 from unlearning.audit.signals import SIGNALS
@@ -63,12 +62,21 @@ def test_the_setting_of_rmia_asks_the_references_alone(world: Any) -> None:
     assert 0 <= world.pool.rmia_scale <= 1
 
 
-def test_confidences_are_normal_scores_among_the_holdout_and_without_each_tenth_of_it(world: Any) -> None:
+def test_confidences_are_on_the_common_scale_of_the_holdout_and_without_each_tenth_of_it(world: Any) -> None:
+    """As an audit of this one model would have them."""
     members, holdout = world.models[0]
-    known, among = logit_confidence(members.losses[world.rows[0]]), logit_confidence(holdout.losses)
+    references, rows = world.pool.references, world.rows[0]
+    losses = ReferencedLosses(
+        forget=members.losses[rows],
+        holdout=holdout.losses,
+        reference_forget=references.member_losses[:, rows],
+        reference_holdout=references.holdout_losses,
+        trained=references.trained[:, rows],
+        left_out=world.pool.left_out,
+        rmia_scale=0.5,
+    )
     masks = jackknifed(50)
     assert [int(mask.sum()) for mask in masks] == [50] + [45] * 10
-    for mask, scores in zip(masks, world.shown[0].confidences, strict=True):
-        values = among[mask].ravel()
-        slow = [[norm.ppf((2 * (values < each).sum() + 1) / (2 * len(values) + 2)) for each in row] for row in known]
-        assert np.allclose(scores, slow)
+    for mask, scores, mean in zip(masks, world.shown[0].confidences, world.shown[0].averages, strict=True):
+        assert np.allclose(scores, on_common_scale(losses, mask).target)
+        assert np.allclose(mean, on_common_scale(losses, mask, averaged=True).target[:, 0])
