@@ -44,10 +44,13 @@ OWN: dict[str, Space] = {
     "l1_sparse": {"weight": (1e-5, 5e-5, 1e-4, 5e-4)},
     "coun": {"weight": (0.1, 0.3, 1.0, 3.0), "temperature": (0.1, 0.2, 0.5)},
     "ssd": {"alpha": (1.0, 1.2, 1.5, 2.0, 3.0), "dampening": (0.1, 0.3, 1.0, 2.0)},
+    "shrink_and_perturb": {"keep": (0.0, 0.2, 0.3, 0.4, 0.5), "noise": (0.5, 0.7, 1.0)},
     "finetune": {},
 }
 WITHOUT_STEPS = ("ssd",)
 """Methods that do not train."""
+WITHOUT_TERM = ("shrink_and_perturb",)
+"""Methods that train on the retain set and nothing else."""
 WITHOUT_FORGET_SET = ("l1_sparse", "coun")
 """Methods whose term looks at retained records alone."""
 OWN["gradient_matching_stage2"] = OWN["gradient_matching"]
@@ -64,6 +67,8 @@ def space(paradigm: str, method: str) -> Space:
     common = SUPERVISED if paradigm == "supervised" else CONTRASTIVE
     if method in WITHOUT_FORGET_SET:
         return {key: values for key, values in common.items() if key != "forget_batch"} | OWN[method]
+    if method in WITHOUT_TERM:
+        return {key: values for key, values in common.items() if key.startswith("optimisation.")} | OWN[method]
     if method != "finetune":
         return common | OWN[method]
     plain = {key.removeprefix("optimisation."): values for key, values in common.items() if key.startswith("opt")}

@@ -92,7 +92,8 @@ class MethodChoice(Config):
 
     method: Annotated[str, AfterValidator(_known_method)] = "gradient_matching"
     """gradient_matching, gradient_matching_stage2, gradient_penalty, or a peer: loss_matching, gradient_ascent, npo,
-    random_label, saliency, alignment_calibration, scrub, bad_teacher, ssd, l1_sparse, coun, finetune or retrain."""
+    random_label, saliency, alignment_calibration, scrub, bad_teacher, ssd, l1_sparse, coun, shrink_and_perturb,
+    finetune or retrain."""
     method_overrides: str = ""
     """YAML laid over the method's settings, such as "weight: 3.0". Empty for none."""
     seed: int = 0

@@ -29,6 +29,7 @@ METHODS = {
         Method("ssd", "ssd.ssd", frozenset({FORGET})),
         Method("l1_sparse", "l1_sparse.l1_sparse", frozenset()),
         Method("coun", "coun.coun", frozenset()),
+        Method("shrink_and_perturb", "shrink_and_perturb.shrink_and_perturb", frozenset()),
         Method("finetune", "finetune.finetune", frozenset()),
         Method("retrain", "retrain.retrain", frozenset(), inherits=False),
     )

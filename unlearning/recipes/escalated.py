@@ -4,6 +4,7 @@
 |---|---|
 | of every method with a forgetting term | its weight × 3, epochs × 1.5 rounded up |
 | of finetuning, which has none | epochs × 2 |
+| of shrink and perturb | κ ÷ 2, and σ larger by what κ lost; epochs × 1.5 rounded up |
 | of SSD, which does not train | α and λ ÷ 1.5: more weights are chosen, and shrunk further |
 | of exact retraining | there is none: it can only be done again from another seed |
 """
@@ -17,10 +18,11 @@ from unlearning.core.config import Config
 from unlearning.core.errors import UserError
 from unlearning.learning.training import OptimisationConfig, TrainingConfig
 from unlearning.methods.objective import UnlearningConfig
+from unlearning.methods.shrink_and_perturb import ShrinkAndPerturbConfig
 from unlearning.methods.ssd import SSDConfig
 from unlearning.recipes.recipe import MethodsConfig, Recipe
 
-WEIGHT, EPOCHS, EPOCHS_ALONE, DAMPENING = 3.0, 1.5, 2, 1.5
+WEIGHT, EPOCHS, EPOCHS_ALONE, DAMPENING, SHRUNK = 3.0, 1.5, 2, 1.5, 2
 
 
 def can_be_escalated(method: str) -> bool:
@@ -38,6 +40,11 @@ def escalated(config: Config) -> Config:
         case UnlearningConfig(optimisation=optimisation, weight=weight):
             longer = optimisation.model_copy(update={"epochs": math.ceil(EPOCHS * optimisation.epochs)})
             return config.model_copy(update={"optimisation": longer, "weight": WEIGHT * weight})
+        case ShrinkAndPerturbConfig(optimisation=optimisation, keep=keep, noise=noise):
+            longer = optimisation.model_copy(update={"epochs": math.ceil(EPOCHS * optimisation.epochs)})
+            return config.model_copy(
+                update={"optimisation": longer, "keep": keep / SHRUNK, "noise": noise + keep - keep / SHRUNK}
+            )
         case SSDConfig(alpha=alpha, dampening=dampening):
             return config.model_copy(update={"alpha": alpha / DAMPENING, "dampening": dampening / DAMPENING})
         case OptimisationConfig(epochs=epochs) if not isinstance(config, TrainingConfig):

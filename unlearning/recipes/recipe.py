@@ -30,6 +30,7 @@ from unlearning.methods.npo import NPOConfig
 from unlearning.methods.random_label import RandomLabelConfig
 from unlearning.methods.saliency import SaliencyConfig
 from unlearning.methods.scrub import SCRUBConfig
+from unlearning.methods.shrink_and_perturb import ShrinkAndPerturbConfig
 from unlearning.methods.ssd import SSDConfig
 
 
@@ -70,6 +71,7 @@ class MethodsConfig(Config):
     ssd: SSDConfig | None = _if_set()
     l1_sparse: L1SparseConfig | None = _if_set()
     coun: CoUnConfig | None = _if_set()
+    shrink_and_perturb: ShrinkAndPerturbConfig | None = _if_set()
 
 
 class Recipe(Config):

@@ -23,6 +23,7 @@ from unlearning.learning.paradigms.supervised import Supervised
 from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS, Method
 from unlearning.methods.objective import UnlearningConfig
+from unlearning.methods.shrink_and_perturb import ShrinkAndPerturbConfig
 
 OFFERED = ("forget", "calibration")
 SUBSETS = [frozenset(subset) for subset in ((), ("forget",), ("calibration",), OFFERED)]
@@ -59,7 +60,7 @@ def state_of(model: Model) -> dict[str, Tensor]:
 
 def config_for(method: Method) -> Config:
     optimisation = OptimisationConfig(epochs=epochs_of(method.name) or 1, batch_size=10, learning_rate=0.05)
-    if issubclass(method.config, UnlearningConfig):
+    if issubclass(method.config, UnlearningConfig | ShrinkAndPerturbConfig):
         return method.config(optimisation=optimisation)
     return optimisation if method.config is OptimisationConfig else method.config()
 

@@ -11,6 +11,7 @@ from unlearning.core.errors import UserError
 from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import METHODS
 from unlearning.methods.objective import UnlearningConfig
+from unlearning.methods.shrink_and_perturb import ShrinkAndPerturbConfig
 from unlearning.methods.ssd import SSDConfig
 from unlearning.recipes.escalated import can_be_escalated, escalated, settings_at
 
@@ -51,6 +52,18 @@ def test_ssd_chooses_more_weights_and_shrinks_them_further() -> None:
         assert (found.alpha, found.dampening) == pytest.approx((first.alpha / by, first.dampening / by))
         rest = {"alpha": first.alpha, "dampening": first.dampening}
         assert found.model_copy(update=rest) == first, "nothing else changes"
+
+
+def test_shrink_and_perturb_keeps_less_and_adds_what_it_no_longer_keeps() -> None:
+    first = RECIPE.methods.shrink_and_perturb
+    assert first is not None
+    for level, attempt in enumerate(LEVELS):
+        found = settings_at(RECIPE, "shrink_and_perturb", attempt)
+        assert isinstance(found, ShrinkAndPerturbConfig)
+        assert found.keep == pytest.approx(first.keep / 2**level)
+        assert found.keep + found.noise == pytest.approx(first.keep + first.noise)
+        assert found.optimisation.epochs >= first.optimisation.epochs * 1.5**level
+        assert found.optimisation.model_copy(update={"epochs": first.optimisation.epochs}) == first.optimisation
 
 
 def test_a_control_without_penalty_stays_without() -> None:

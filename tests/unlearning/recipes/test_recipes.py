@@ -21,6 +21,7 @@ from unlearning.learning.training import OptimisationConfig
 from unlearning.methods import FORMER_NAMES, METHODS
 from unlearning.methods.alignment_calibration import AlignmentCalibrationConfig
 from unlearning.methods.objective import UnlearningConfig
+from unlearning.methods.shrink_and_perturb import ShrinkAndPerturbConfig
 from unlearning.recipes.recipe import (
     MethodsConfig,
     Recipe,
@@ -126,7 +127,7 @@ def test_a_recipe_without_acceleration_keeps_its_digest() -> None:
 def test_a_recipe_without_settings_for_newer_methods_keeps_its_digest() -> None:
     """Those that came later are left out where they are unset; written as null they are unset too."""
     older = "{gradient_penalty: null, npo: null, scrub: null, bad_teacher: null, ssd: null, "
-    without = recipes.load(TINY, f"methods: {older}l1_sparse: null, coun: null}}")
+    without = recipes.load(TINY, f"methods: {older}l1_sparse: null, coun: null, shrink_and_perturb: null}}")
     assert list(without.model_dump(mode="json")["methods"]) == [
         "gradient_matching", "gradient_matching_stage2", "finetune", "loss_matching", "gradient_ascent", "random_label",
         "saliency", "alignment_calibration",
@@ -302,7 +303,7 @@ def test_an_unknown_method_names_the_known_ones(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("method", MethodsConfig.model_fields)
 def test_overriding_a_method_changes_its_settings_and_nothing_else(recipe: Recipe, method: str) -> None:
-    nests = isinstance(recipe.method_config(method), UnlearningConfig)
+    nests = isinstance(recipe.method_config(method), UnlearningConfig | ShrinkAndPerturbConfig)
     name = "context" if method == "ssd" else "epochs"
     found = override_method(recipe, method, f"optimisation: {{{name}: 2}}" if nests else f"{name}: 2")
     expected = recipe.model_dump()
