@@ -40,7 +40,7 @@ def test_the_page_of_a_version_tells_its_life(history: History) -> None:
         "It was withdrawn on 2027-02-01T03:20:00+00:00 for R1, R2. "
         "Its weights were deleted on 2027-03-01T03:10:00+00:00."
     )
-    assert f"Made from {at(1)} by gradient\\_penalty and audited. It stands for snapshot `{SHOP_1}`" in told["2"]
+    assert f"Made from {at(1)} by gradient\\_matching and audited. It stands for snapshot `{SHOP_1}`" in told["2"]
     assert "It did not pass its audit: it still leaks. It never served. It was withdrawn" in told["2"]
     assert "It passed its audit." in told["3"]
     assert "It was the first to honour 2 erasure requests, of batch batch-1: R1, R2." in told["3"]
