@@ -244,13 +244,7 @@ def load_for(path: Path, original: str, split: str) -> References:
 def no_references(original: str, split: Split, signals: SignalConfig) -> References:
     """The empty set of an original for which none were made."""
     none = ReferencesManifest(
-        original=original,
-        split=split.digest,
-        count=0,
-        seed=0,
-        signals=signals,
-        numbers=(),
-        seconds=(),
+        original=original, split=split.digest, count=0, seed=0, signals=signals, numbers=(), seconds=()
     )
     return collect(none, [], np.zeros((0, len(split.members)), dtype=bool))
 
